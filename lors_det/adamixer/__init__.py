@@ -1,0 +1,7 @@
+"""The AdaMixer decoder, with or without LORS. Knows torch, ``ops`` and ``lors``."""
+
+from lors_det.adamixer.decoder import Decoder
+from lors_det.adamixer.queries import InitialQueries, QueryState
+from lors_det.adamixer.stage import Stage, StageOutput
+
+__all__ = ["Decoder", "InitialQueries", "QueryState", "Stage", "StageOutput"]

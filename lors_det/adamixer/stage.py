@@ -1,0 +1,109 @@
+"""One decoder stage: attend, look, mix, transform, classify, refine (AdaMixer, figure 4)."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from lors_det.adamixer.attention import OverlapAttention
+from lors_det.adamixer.geometry import refine, xyzr_to_xyxy
+from lors_det.adamixer.mixing import Mixing, MixingBase
+from lors_det.adamixer.queries import QueryState
+from lors_det.adamixer.sampling import SamplingPoints
+from lors_det.ops import FeatureBank, sample_3d
+
+CLASS_PRIOR = 0.01
+"""Score that every class starts with."""
+
+
+class StageOutput(NamedTuple):
+    """What a stage predicts.
+
+    Attributes:
+        logits: (B, Q, N), before the sigmoid.
+        boxes_xyxy: (B, Q, 4), pixels of the network's input, at least float32.
+        state: the queries after this stage; its position still carries gradients.
+    """
+
+    logits: Tensor
+    boxes_xyxy: Tensor
+    state: QueryState
+
+
+class FeedForward(nn.Module):
+    """LN(q + W2 ReLU(W1 q)). Starts with Xavier uniform weights and torch's default biases."""
+
+    def __init__(self, dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(dim, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, dim))
+        self.norm = nn.LayerNorm(dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_uniform_(self.layers[0].weight)
+        nn.init.xavier_uniform_(self.layers[2].weight)
+
+    def forward(self, content: Tensor) -> Tensor:
+        """(B, Q, D) -> (B, Q, D)."""
+        return self.norm(content + self.layers(content))
+
+
+class PredictionHead(nn.Sequential):
+    """Linear - LN - ReLU - Linear, D -> ``out_dim``. Starts with Xavier uniform weights, torch's default biases."""
+
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__(nn.Linear(dim, dim), nn.LayerNorm(dim), nn.ReLU(inplace=True), nn.Linear(dim, out_dim))
+        nn.init.xavier_uniform_(self[0].weight)
+        nn.init.xavier_uniform_(self[3].weight)
+
+
+class Stage(nn.Module):
+    """A decoder stage. What it may share with other stages, the base of its mixing, is a call argument.
+
+    Starts with every class scored 0.01 and every box unmoved.
+
+    Args:
+        dim: D.
+        num_classes: N.
+        num_heads: attention heads.
+        ffn_dim: width of the feed-forward layer.
+        num_groups: G.
+        num_points: P.
+        mixing: the private part of the mixing.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        num_classes: int,
+        *,
+        num_heads: int,
+        ffn_dim: int,
+        num_groups: int,
+        num_points: int,
+        mixing: Mixing,
+    ) -> None:
+        super().__init__()
+        self.attention = OverlapAttention(dim, num_heads)
+        self.sampling = SamplingPoints(dim, num_groups=num_groups, num_points=num_points)
+        self.mixing = mixing
+        self.ffn = FeedForward(dim, ffn_dim)
+        self.classify = PredictionHead(dim, num_classes)
+        self.regress = PredictionHead(dim, 4)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """What the heads start from; every part resets itself when it is built."""
+        nn.init.constant_(self.classify[3].bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
+        nn.init.zeros_(self.regress[3].weight)
+        nn.init.zeros_(self.regress[3].bias)
+
+    def forward(self, state: QueryState, bank: FeatureBank, base: MixingBase) -> StageOutput:
+        """Predict from the queries, and refine them."""
+        content = self.attention(state)
+        sampled = sample_3d(bank, self.sampling(content, state.xyzr))
+        content = self.ffn(self.mixing(sampled, content, base))
+        xyzr = refine(state.xyzr, self.regress(content))
+        return StageOutput(self.classify(content), xyzr_to_xyxy(xyzr), QueryState(content, xyzr))

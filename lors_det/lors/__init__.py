@@ -1,0 +1,7 @@
+"""LORS residuals: how a stage corrects weights that it shares. Knows torch only."""
+
+from lors_det.lors.accounting import LedgerEntry, ledger, summarise
+from lors_det.lors.adaptive import AdaptiveResidual
+from lors_det.lors.static import StaticResidual
+
+__all__ = ["AdaptiveResidual", "LedgerEntry", "StaticResidual", "ledger", "summarise"]

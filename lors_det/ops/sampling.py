@@ -1,0 +1,140 @@
+"""3-D sampling of a feature pyramid: bilinear in (x, y), soft in log2 scale (AdaMixer, section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FeatureBank:
+    """All levels of a pyramid as rows of one channels-last table.
+
+    A decoder builds it once and samples it in every stage.
+
+    Attributes:
+        rows: (B, sum of H_l W_l, D), level after level, row-major inside a level; float32 or float64.
+        shapes: (H_l, W_l) of each level.
+        strides: s_l of each level, pixels of the network's input.
+    """
+
+    rows: Tensor
+    shapes: tuple[tuple[int, int], ...]
+    strides: tuple[int, ...]
+
+    @classmethod
+    def from_levels(cls, levels: Sequence[Tensor], strides: Sequence[int]) -> FeatureBank:
+        """Pack levels (B, D, H_l, W_l); half precision becomes float32, in which sampling accumulates.
+
+        Raises:
+            ValueError: if the numbers of levels and strides differ.
+        """
+        if len(levels) != len(strides):
+            raise ValueError(f"{len(levels)} feature levels came with {len(strides)} strides; they must be equal")
+        rows = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
+        shapes = tuple((level.shape[2], level.shape[3]) for level in levels)
+        return cls(rows if rows.dtype == torch.float64 else rows.float(), shapes, tuple(strides))
+
+    def levels(self) -> list[Tensor]:
+        """The levels as views (B, D, H_l, W_l) of the table."""
+        parts = self.rows.split([h * w for h, w in self.shapes], dim=1)
+        return [part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(parts, self.shapes)]
+
+
+def level_weights(z: Tensor, strides: Sequence[int]) -> Tensor:
+    """Weight of each level for points of scale z: softmax over l of -(z - log2 s_l)^2 / 2.
+
+    Args:
+        z: (...), log2 of pixels.
+        strides: s_l, pixels.
+
+    Returns:
+        (..., L), rows sum to one.
+    """
+    centres = z.new_tensor([math.log2(stride) for stride in strides])
+    return (-(z[..., None] - centres).square() / 2).softmax(dim=-1)
+
+
+def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
+    """Sample every group's channels at its points.
+
+    x[b, q, g, p] = sum_l w_l(z) * bilinear(level l, channels g C ... (g + 1) C, at (x, y)), with zeros
+    outside the padded image and pixel centres at half-integers (``align_corners=False``).
+
+    All 4 L corner rows of a point are summed by one ``embedding_bag``: nothing of the size of L samples is
+    stored, and the gradient of the features is one scatter.
+
+    Args:
+        bank: the pyramid, D = G * C channels.
+        points: (B, Q, G, P, 3), (x, y) in pixels of the network's input, z = log2 of pixels; dtype of the bank.
+
+    Returns:
+        (B, Q, G, P, C), dtype of the bank.
+
+    Raises:
+        ValueError: if G does not divide the channels.
+    """
+    num_groups = _checked_groups(bank, points)
+    x, y, z = points.unbind(-1)
+    scale = level_weights(z, bank.strides)
+    indices, weights = [], []
+    start = 0
+    for level, ((height, width), stride) in enumerate(zip(bank.shapes, bank.strides)):
+        column, row = x / stride - 0.5, y / stride - 0.5
+        left, top = column.floor(), row.floor()
+        right_share, bottom_share = column - left, row - top
+        for dy, share_y in ((0, 1 - bottom_share), (1, bottom_share)):
+            for dx, share_x in ((0, 1 - right_share), (1, right_share)):
+                corner_x, corner_y = left + dx, top + dy
+                inside = (corner_x >= 0) & (corner_x < width) & (corner_y >= 0) & (corner_y < height)
+                # clamped before the cast: a point far outside would overflow the integer
+                corner_x = corner_x.clamp(0, width - 1).long()
+                corner_y = corner_y.clamp(0, height - 1).long()
+                indices.append(start + corner_y * width + corner_x)
+                weights.append(scale[..., level] * share_x * share_y * inside)
+        start += height * width
+    index = torch.stack(indices, dim=-1)  # (B, Q, G, P, 4 L), row of the bank
+    image = torch.arange(points.shape[0], device=points.device).view(-1, 1, 1, 1, 1) * start
+    group = torch.arange(num_groups, device=points.device).view(1, 1, -1, 1, 1)
+    index = (index + image) * num_groups + group
+    sampled = F.embedding_bag(
+        index.flatten(0, 3),
+        bank.rows.reshape(-1, bank.rows.shape[-1] // num_groups),
+        per_sample_weights=torch.stack(weights, dim=-1).flatten(0, 3),
+        mode="sum",
+    )
+    return sampled.view(*points.shape[:-1], -1)
+
+
+def sample_3d_reference(bank: FeatureBank, points: Tensor) -> Tensor:
+    """What :func:`sample_3d` computes, by one ``grid_sample`` a level. Same arguments, same result."""
+    num_groups = _checked_groups(bank, points)
+    num_images, num_queries, _, num_points, _ = points.shape
+    scale = level_weights(points[..., 2], bank.strides)
+    by_group = points[..., :2].transpose(1, 2).flatten(0, 1)  # (B G, Q, P, 2)
+    total = points.new_zeros(())
+    for level, (feature, stride) in enumerate(zip(bank.levels(), bank.strides)):
+        height, width = feature.shape[2:]
+        size = points.new_tensor([width * stride, height * stride])
+        sampled = F.grid_sample(
+            feature.reshape(num_images * num_groups, -1, height, width),
+            by_group / size * 2 - 1,
+            mode="bilinear",
+            padding_mode="zeros",
+            align_corners=False,
+        )
+        sampled = sampled.view(num_images, num_groups, -1, num_queries, num_points).permute(0, 3, 1, 4, 2)
+        total = total + sampled * scale[..., level, None]
+    return total
+
+
+def _checked_groups(bank: FeatureBank, points: Tensor) -> int:
+    num_groups, channels = points.shape[2], bank.rows.shape[-1]
+    if channels % num_groups:
+        raise ValueError(f"{channels} feature channels cannot be split into {num_groups} groups of points")
+    return num_groups

@@ -1,0 +1,10 @@
+"""The MMDetection plugin: importing it registers everything. The only package that knows mm* libraries."""
+
+from lors_det.plugin import compat
+
+compat.apply()
+
+# after compat, which lets mmdet import without mmcv's compiled operations
+from lors_det.plugin import checkpoints, criterion, dataset, head, neck, transforms  # noqa: E402
+
+__all__ = ["checkpoints", "compat", "criterion", "dataset", "head", "neck", "transforms"]

@@ -1,0 +1,89 @@
+"""What today's libraries need so that mmdet 3.x imports and loads checkpoints safely.
+
+Each remedy is applied only where its obstacle is present: an installation with compiled mmcv keeps its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+
+from lors_det.errors import InputError
+
+
+def apply() -> None:
+    """Apply every remedy. Calling it again changes nothing."""
+    import_mmcv_ops()
+    load_weights_only()
+
+
+class _MissingOps(types.ModuleType):
+    """Stands in for ``mmcv._ext`` while ``mmcv.ops`` is imported; its functions raise with the remedy."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+        def missing(*args: Any, **kwargs: Any) -> None:
+            raise RuntimeError(
+                f"mmcv.ops needs the compiled operation {name!r}, which mmcv-lite lacks; "
+                "install the full mmcv (pip install mmcv) to use this model"
+            )
+
+        return missing
+
+
+def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
+    """mmcv's nms by torchvision; offset 1 counts the last pixel of a box as inside."""
+    boxes = torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1)
+    return torchvision.ops.nms(boxes, scores, iou_threshold)
+
+
+def import_mmcv_ops() -> None:
+    """Import ``mmcv.ops`` where mmcv has no compiled operations, as mmcv-lite does not.
+
+    mmdet imports all of ``mmcv.ops`` although its models use a few. The stand-in leaves ``sys.modules`` again, so
+    that whoever asks for ``mmcv._ext`` later gets an honest answer.
+    """
+    name = "mmcv._ext"
+    if "mmcv.ops" in sys.modules or importlib.util.find_spec(name) is not None:
+        return
+    stand_in = _MissingOps(name)
+    stand_in.__spec__ = ModuleSpec(name, None)
+    stand_in.nms = _nms
+    sys.modules[name] = stand_in
+    try:
+        importlib.import_module("mmcv.ops")
+    finally:
+        del sys.modules[name]
+
+
+def load_weights_only() -> None:
+    """Make mmengine load local checkpoints as plain data, on every torch: no code in a file is run."""
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    CheckpointLoader.register_scheme(prefixes="", loader=_load_local, force=True)
+
+
+def _load_local(filename: str, map_location: Any = None) -> Any:
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist")
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except UnpicklingError as error:
+        raise InputError(
+            f"checkpoint {path} holds more than plain data, or is damaged, and is not loaded, because unpickling "
+            f"it could run code: {str(error).splitlines()[0]}"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise InputError(f"checkpoint {path} cannot be read; it may be truncated: {error}") from error

@@ -1,0 +1,105 @@
+"""The AdaMixer head of mmdet's SingleStageDetector: queries, decoder, criterion, post-processing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import SampleList
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from lors_det.adamixer import Decoder, InitialQueries, StageOutput
+from lors_det.adamixer.geometry import at_least_float32
+from lors_det.plugin.criterion import Target
+
+
+@MODELS.register_module()
+class AdaMixerHead(BaseModule):
+    """Hosts the framework-free decoder in mmdet.
+
+    Inference takes the last stage only: the ``max_per_img`` best of the Q N sigmoid scores, without NMS and without
+    a threshold; boxes are divided by the image's scale factor.
+
+    Args:
+        num_classes: N. None stands for "the classes of the annotation file", which tools fill in.
+        num_queries: Q.
+        decoder: arguments of :class:`lors_det.adamixer.Decoder`, less ``num_classes``.
+        criterion: config of the criterion; the published losses by default.
+        train_cfg: not used; mmdet's detectors pass it.
+        test_cfg: ``max_per_img``, detections of an image; Q by default.
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None,
+        num_queries: int,
+        *,
+        decoder: dict[str, Any],
+        criterion: dict[str, Any] | None = None,
+        train_cfg: dict[str, Any] | None = None,
+        test_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if num_classes is None:
+            raise ValueError(
+                "AdaMixerHead: num_classes is not set; start from tools/train.py, which reads the classes from the "
+                "annotation file, or set model.bbox_head.num_classes"
+            )
+        test_cfg = dict(test_cfg or {})
+        self.max_per_img = test_cfg.pop("max_per_img", None) or num_queries
+        if test_cfg:
+            raise ValueError(f"AdaMixerHead: test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img")
+        self.num_classes = num_classes
+        self.decoder = Decoder(num_classes, **decoder)
+        self.queries = InitialQueries(num_queries, decoder.get("dim", 256))
+        self.criterion = MODELS.build(criterion or dict(type="SetCriterion"))
+
+    def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:
+        """Outputs of every stage.
+
+        Args:
+            levels: (B, D, H_l, W_l).
+            batch_data_samples: they tell the images' sizes before padding; without them the whole padded input is
+                the image.
+        """
+        return self.decoder(levels, self.queries(self._image_sizes(levels, batch_data_samples)))
+
+    def loss(self, levels: Sequence[Tensor], batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses of every stage, see :class:`SetCriterion`."""
+        targets = [
+            Target(sample.gt_instances.bboxes, sample.gt_instances.labels) for sample in batch_data_samples
+        ]
+        image_sizes = self._image_sizes(levels, batch_data_samples)
+        outputs = self.decoder(levels, self.queries(image_sizes))
+        return self.criterion(outputs, targets, image_sizes)
+
+    def predict(
+        self, levels: Sequence[Tensor], batch_data_samples: SampleList, rescale: bool = True
+    ) -> list[InstanceData]:
+        """Detections of each image, best first: bboxes (n, 4) xyxy, scores (n,), labels (n,)."""
+        last = self(levels, batch_data_samples)[-1]
+        scores = at_least_float32(last.logits).sigmoid().flatten(1)
+        scores, index = scores.topk(min(self.max_per_img, scores.shape[1]))
+        query = (index // self.num_classes)[..., None].expand(-1, -1, 4)
+        boxes = last.boxes_xyxy.gather(1, query)
+        if rescale:
+            factors = [sample.scale_factor * 2 for sample in batch_data_samples]
+            boxes = boxes / boxes.new_tensor(factors)[:, None]
+        return [
+            InstanceData(bboxes=box, scores=score, labels=label)
+            for box, score, label in zip(boxes, scores, index % self.num_classes)
+        ]
+
+    def _image_sizes(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None) -> Tensor:
+        """(B, 2), width and height before padding, float32."""
+        if batch_data_samples is None:
+            height, width = levels[0].shape[-2:]
+            stride = self.decoder.strides[0]
+            sizes = [(width * stride, height * stride)] * len(levels[0])
+        else:
+            sizes = [sample.img_shape[1::-1] for sample in batch_data_samples]
+        return torch.tensor(sizes, dtype=torch.float32, device=levels[0].device)

@@ -1,0 +1,43 @@
+"""Backbone levels to equally wide levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class SharedNormNeck(BaseModule):
+    """One 1x1 convolution a level, then one GroupNorm whose affine weights all levels share.
+
+    mmdet's ChannelMapper gives each level a norm of its own, which is another model.
+
+    Starts with Xavier uniform weights and zero biases.
+
+    Args:
+        in_channels: channels of each level.
+        out_channels: D.
+        num_norm_groups: groups of the norm.
+    """
+
+    def __init__(self, in_channels: Sequence[int], out_channels: int = 256, *, num_norm_groups: int = 32) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for channels in in_channels)
+        self.norm = nn.GroupNorm(num_norm_groups, out_channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for lateral in self.laterals:
+            nn.init.xavier_uniform_(lateral.weight)
+            nn.init.zeros_(lateral.bias)
+
+    def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Levels (B, in_l, H_l, W_l) to (B, D, H_l, W_l)."""
+        if len(levels) != len(self.laterals):
+            raise ValueError(
+                f"SharedNormNeck has {len(self.laterals)} in_channels but the backbone gives {len(levels)} levels"
+            )
+        return tuple(self.norm(lateral(level)) for lateral, level in zip(self.laterals, levels))

@@ -1,0 +1,52 @@
+"""Evaluate a checkpoint.
+
+    python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mmdet.engine.hooks.utils import trigger_visualization_hook
+from mmdet.evaluation import DumpDetResults
+from mmengine.runner import Runner
+
+import lors_det.plugin  # noqa: F401, registers the models
+from lors_det.errors import InputError
+from lors_det.plugin import cli
+from lors_det.plugin.config import augment_test_time, load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.common_arguments(parser)
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--out", help="write the predictions to this pickle file")
+    parser.add_argument("--show", action="store_true", help="show the predictions in a window")
+    parser.add_argument("--show-dir", help="write pictures of the predictions into this folder of the work dir")
+    parser.add_argument("--wait-time", type=float, default=2, help="seconds between pictures of --show")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out and not args.out.endswith((".pkl", ".pickle")):
+        raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
+    cli.export_local_rank(args.local_rank)
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    cfg.launcher = args.launcher
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show or args.show_dir:
+        trigger_visualization_hook(cfg, args)
+    if args.tta:
+        augment_test_time(cfg)
+    runner = Runner.from_cfg(cfg)
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == "__main__":
+    cli.run(main)
