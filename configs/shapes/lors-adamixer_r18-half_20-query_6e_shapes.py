@@ -1,0 +1,15 @@
+_base_ = [
+    "../_base_/model_r18-half.py",
+    "../_base_/decoders_small.py",
+    "../_base_/data_shapes.py",
+    "../_base_/schedule_scratch.py",
+    "../_base_/runtime.py",
+]
+
+model = dict(bbox_head=dict(num_queries=20, decoder=_base_.lors))
+
+train_cfg = dict(max_epochs=6, val_interval=2)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type="CosineAnnealingLR", by_epoch=True, begin=0, end=6, eta_min_ratio=0.02, convert_to_iter_based=True),
+]

@@ -1,0 +1,172 @@
+"""Pascal VOC annotations to COCO's format. Blemishes are named, never passed over in silence."""
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Difficult = Literal["crowd", "keep", "drop"]
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A box that the COCO record lacks; `corners` are the XML's xmin, ymin, xmax, ymax (1-based pixels)."""
+
+    image: str
+    class_name: str
+    corners: tuple[float, float, float, float]
+    reason: Literal["no area", "difficult"]
+
+
+@dataclass(frozen=True)
+class _Object:
+    class_name: str
+    corners: tuple[float, float, float, float]
+    difficult: bool
+
+
+def _text(node: ElementTree.Element, path: str, xml: Path) -> str:
+    text = (node.findtext(path) or "").strip()
+    if not text:
+        raise ValueError(f"{xml}: <{node.tag}> has no <{path}>; add it or take the image out of the split")
+    return text
+
+
+def _number(node: ElementTree.Element, path: str, xml: Path) -> float:
+    text = _text(node, path, xml)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{xml}: <{path}> is {text!r}, it must be a finite number")
+    return value
+
+
+def _parse(xml: Path) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(xml).getroot()
+    except ElementTree.ParseError as error:
+        line, column = error.position
+        message = f"{xml}, line {line}, column {column + 1}: malformed XML ({error}); mend the file"
+        raise ValueError(message) from error
+
+
+def _objects(root: ElementTree.Element, xml: Path) -> Iterator[_Object]:
+    for node in root.findall("object"):
+        corners = tuple(_number(node, f"bndbox/{corner}", xml) for corner in _CORNERS)
+        difficult = (node.findtext("difficult") or "0").strip()
+        if difficult not in ("0", "1"):
+            raise ValueError(f"{xml}: <difficult> is {difficult!r}, it must be 0 or 1")
+        yield _Object(_text(node, "name", xml), corners, difficult == "1")
+
+
+def _stems(voc_root: Path, split: str) -> list[str]:
+    """Names listed in a split. Class-wise lists ("000012 -1") count as lists of images."""
+    lists = voc_root / "ImageSets" / "Main"
+    path = lists / f"{split}.txt"
+    if not path.is_file():
+        found = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
+        raise FileNotFoundError(f"no split {split!r}: {path} is missing; splits that exist: {found}")
+    stems = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    known = {xml.stem for xml in (voc_root / "Annotations").glob("*.xml")}
+    return [stem if stem in known else re.sub(r"\s+(-1|0|1)$", "", stem) for stem in stems]
+
+
+def _all_class_names(voc_root: Path) -> list[str]:
+    """Every class name in the annotations of all splits, sorted; a test split may lack annotations."""
+    lists = (voc_root / "ImageSets" / "Main").glob("*.txt")
+    stems = {stem for path in lists for stem in _stems(voc_root, path.stem)}
+    files = [voc_root / "Annotations" / f"{stem}.xml" for stem in sorted(stems)]
+    return sorted({_text(o, "name", f) for f in files if f.is_file() for o in _parse(f).findall("object")})
+
+
+def _image_names(voc_root: Path) -> dict[str, str]:
+    """File name in JPEGImages of each stem; of several, the first by `_SUFFIXES`."""
+    files = [p for p in (voc_root / "JPEGImages").glob("*") if p.suffix.lower() in _SUFFIXES]
+    files.sort(key=lambda p: (_SUFFIXES.index(p.suffix.lower()), p.name), reverse=True)
+    return {p.stem: p.name for p in files}
+
+
+def convert_voc(
+    voc_root: Path, split: str, *, classes: Sequence[str] | None = None, difficult: Difficult = "crowd"
+) -> tuple[dict[str, Any], list[Dropped]]:
+    """COCO record of ImageSets/Main/<split>.txt and the boxes left out of it.
+
+    VOC's corners are 1-based pixels. As in mmdet's XMLDataset, x = xmin - 1, y = ymin - 1, w = xmax - xmin
+    and h = ymax - ymin; fractions are kept. Boxes are then clipped to the image: those without area are
+    dropped, those that only stick out are named in info["clipped"]. `file_name` is relative to JPEGImages.
+
+    `classes` gives the categories, ids from 1 in that order; without it they are all names in the annotations
+    of all splits, sorted, so that every split gets the same. `difficult` objects become "crowd" (iscrowd = 1,
+    ignored in training and evaluation), ordinary boxes ("keep"), or are dropped and reported ("drop").
+
+    Raises FileNotFoundError for a missing split, XML or image and ValueError for malformed content, an empty
+    split, an unknown class and arguments out of range; messages name the file.
+    """
+    if difficult not in get_args(Difficult):
+        raise ValueError(f"difficult is {difficult!r}, it must be one of {', '.join(get_args(Difficult))}")
+    stems = _stems(voc_root, split)
+    listing = voc_root / "ImageSets" / "Main" / f"{split}.txt"
+    if not stems:
+        raise ValueError(f"{listing} lists no image; write one name without suffix a line")
+    if repeated := sorted(stem for stem, count in Counter(stems).items() if count > 1):
+        raise ValueError(f"{listing} lists {', '.join(repeated)} more than once; keep one line each")
+    names = list(_all_class_names(voc_root) if classes is None else classes)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"classes are {names}, there must be at least one, each once")
+    image_names = _image_names(voc_root)
+    images, annotations, dropped, clipped = [], [], [], []
+    for image_id, stem in enumerate(stems, start=1):
+        xml = voc_root / "Annotations" / f"{stem}.xml"
+        if not xml.is_file():
+            raise FileNotFoundError(f"{xml} is missing; add it or take {stem} out of {listing}")
+        if stem not in image_names:
+            place = voc_root / "JPEGImages" / stem
+            raise FileNotFoundError(f"no image {place}.* ({', '.join(_SUFFIXES)}); add it or edit {listing}")
+        root = _parse(xml)
+        width, height = (_number(root, f"size/{side}", xml) for side in ("width", "height"))
+        if min(width, height) < 1 or width % 1 or height % 1:
+            raise ValueError(
+                f"{xml}: <size> is {width:g} x {height:g}; write the image's size in whole pixels"
+            )
+        name = image_names[stem]
+        images.append({"id": image_id, "file_name": name, "width": int(width), "height": int(height)})
+        for found in _objects(root, xml):
+            if found.class_name not in names:
+                raise ValueError(f"{xml}: class {found.class_name!r} is unknown, allowed: {', '.join(names)}")
+            left, top, right, bottom = (corner - 1 for corner in found.corners)
+            inner = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+            w, h = inner[2] - inner[0], inner[3] - inner[1]
+            if w <= 0 or h <= 0:
+                dropped.append(Dropped(name, found.class_name, found.corners, "no area"))
+                continue
+            if found.difficult and difficult == "drop":
+                dropped.append(Dropped(name, found.class_name, found.corners, "difficult"))
+                continue
+            if inner != (left, top, right, bottom):
+                clipped.append({"image": name, "class": found.class_name, "corners": list(found.corners)})
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": names.index(found.class_name) + 1,
+                    "bbox": [*inner[:2], w, h],
+                    "area": w * h,
+                    "iscrowd": int(found.difficult and difficult == "crowd"),
+                }
+            )
+    info = {
+        "description": f"Pascal VOC annotations, split {split}",
+        "difficult": difficult,
+        "clipped": clipped,
+    }
+    categories = [{"id": i, "name": name} for i, name in enumerate(names, start=1)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    return {"info": info, "licenses": [], **content}, dropped

@@ -1,0 +1,162 @@
+"""The decoder as a structure: what is shared, what is private, what depends on what."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from references.small import NUM_CLASSES, RESIDUALS, SHAPE, adamixer_decoder, inputs, lors_decoder, randomise
+from torch import Tensor
+
+from lors_det.adamixer import Decoder, QueryState
+from lors_det.lors import summarise
+
+
+def run(decoder: Decoder, seed: int = 1) -> list[Tensor]:
+    """Logits and boxes of every stage, for fixed inputs."""
+    torch.manual_seed(seed)
+    levels, state = inputs()
+    with torch.no_grad():
+        return [torch.cat([output.logits, output.boxes_xyxy], -1) for output in decoder(levels, state)]
+
+
+def folded(lors: Decoder) -> Decoder:
+    """The plain per-stage decoder that computes what a LORS decoder computes."""
+    plain = Decoder(NUM_CLASSES, range(len(lors.stages)), **SHAPE).double()
+    state = {name: tensor for name, tensor in lors.state_dict().items() if name in plain.state_dict()}
+    for i, (stage, share) in enumerate(zip(lors.stages, lors.share)):
+        for part in ("channel", "spatial", "out"):
+            weight, bias = getattr(stage.mixing, part).fold(getattr(lors.bases[share], part))
+            state[f"bases.{i}.{part}.weight"], state[f"bases.{i}.{part}.bias"] = weight, bias
+    plain.load_state_dict(state)
+    return plain
+
+
+@pytest.mark.parametrize("share", [(0, 0, 0), (0, 0, 1)])
+@pytest.mark.parametrize("num_queries", [3, 20], ids=["few", "many"])
+def test_lors_equals_its_folded_self(share, num_queries):
+    lors = randomise(lors_decoder(share=share)).double()
+    plain = folded(lors)
+    levels, state = inputs(num_queries=num_queries)
+    results = []
+    for decoder in (lors, plain):
+        leaves = [tensor.clone().requires_grad_() for tensor in (*levels, *state)]
+        outputs = decoder(leaves[:4], QueryState(*leaves[4:]))
+        values = [tensor for output in outputs for tensor in (output.logits, output.boxes_xyxy)]
+        results.append([*values, *torch.autograd.grad(sum(value.sin().sum() for value in values), leaves)])
+    for left, right in zip(*results):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
+
+
+def test_lors_starts_equal_to_its_base():
+    lors = lors_decoder().double()
+    shared = adamixer_decoder(share=(0, 0, 0)).double()
+    state = {name: lors.state_dict().get(name, torch.zeros(SHAPE["dim"])) for name in shared.state_dict()}
+    shared.load_state_dict(state)
+    for left, right in zip(run(lors), run(shared)):
+        assert torch.equal(left, right)
+
+
+def test_every_parameter_is_stored_once():
+    lors = lors_decoder()
+    keys = list(lors.state_dict())
+    parameters = list(lors.parameters())
+    assert len(keys) == len(parameters) == len({parameter.data_ptr() for parameter in parameters})
+    base = [f"bases.0.{name}" for name in ("channel.weight", "channel.bias", "spatial.weight", "spatial.bias")]
+    residuals = [f"{kernel}.{name}" for kernel in ("channel", "spatial")
+                 for name in ("left", "right", "core.weight", "core.bias")]
+    private = [f"stages.{i}.mixing.{name}" for i in range(3) for name in (
+        *residuals, "out.down", "out.up", "out.bias", "norm.weight", "norm.bias")]
+    assert {key for key in keys if "mixing" in key or "bases" in key} == {*base, "bases.0.out.weight", *private}
+    own = [{key.split(".", 2)[2] for key in keys if key.startswith(f"stages.{i}.")} for i in range(3)]
+    assert own[0] == own[1] == own[2]
+    assert len(keys) == 5 + 3 * len(own[0])
+
+
+def test_ledger_tells_the_users():
+    lors = lors_decoder(share=(0, 0, 1))
+    entries = {entry.name: entry for entry in lors.ledger()}
+    assert entries.keys() == lors.state_dict().keys()
+    assert entries["bases.0.out.weight"].users == (0, 1)
+    assert entries["bases.1.out.weight"].users == (2,)
+    assert entries["stages.1.mixing.out.up"].users == (1,)
+    assert entries["stages.1.mixing.out.up"].component == "mixing"
+    summary = summarise(lors.ledger())
+    assert summary["shared"] == sum(parameter.numel() for parameter in lors.bases[0].parameters())
+    assert summary["total"] == sum(parameter.numel() for parameter in lors.parameters())
+
+
+def test_the_ledger_is_true():
+    """Moving a parameter moves the predictions of its users and no stage before the first of them."""
+    lors = randomise(lors_decoder(share=(0, 1, 0))).double()
+    before = run(lors)
+    for entry in lors.ledger():
+        parameter = lors.get_parameter(entry.name)
+        saved = parameter.detach().clone()
+        with torch.no_grad():
+            parameter.add_(torch.randn_like(parameter))
+        changed = [not torch.equal(left, right) for left, right in zip(before, run(lors))]
+        with torch.no_grad():
+            parameter.copy_(saved)
+        first = min(entry.users)
+        assert not any(changed[:first]), entry.name
+        assert changed[first], entry.name
+
+
+def test_a_base_gets_the_sum_of_its_users_gradients():
+    lors = randomise(lors_decoder()).double()
+    plain = folded(lors)
+    for decoder in (lors, plain):
+        torch.manual_seed(1)
+        levels, state = inputs()
+        sum(output.logits.sin().sum() for output in decoder(levels, state)).backward()
+    total = sum(base.channel.weight.grad for base in plain.bases)
+    torch.testing.assert_close(lors.bases[0].channel.weight.grad, total, rtol=1e-9, atol=1e-9)
+
+
+def test_positions_are_detached_between_stages_and_contents_are_not():
+    decoder = randomise(adamixer_decoder()).double()
+    levels, state = inputs()
+    last = decoder(levels, state)[-1]
+    last.boxes_xyxy.sum().backward()
+    assert decoder.stages[0].regress[3].weight.grad is None
+    assert decoder.stages[0].ffn.layers[0].weight.grad.abs().sum() > 0
+
+
+def test_every_parameter_is_used_in_every_step():
+    for decoder in (lors_decoder(), adamixer_decoder()):
+        randomise(decoder).double()
+        levels, state = inputs()
+        outputs = decoder(levels, state)
+        sum(output.logits.sin().sum() + output.boxes_xyxy.sin().sum() for output in outputs).backward()
+        unused = [name for name, parameter in decoder.named_parameters() if parameter.grad is None]
+        assert unused == []
+
+
+def test_a_batch_equals_its_images():
+    decoder = randomise(lors_decoder()).double()
+    levels, state = inputs(num_images=3)
+    together = decoder(levels, state)[-1].logits
+    for image in range(3):
+        alone = decoder([level[image : image + 1] for level in levels], QueryState(*(t[image : image + 1] for t in state)))
+        torch.testing.assert_close(together[image : image + 1], alone[-1].logits, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"adaptive_groups": (1, 2)}, r"adaptive_groups=\(1, 2\) has 2 values for 3 stages"),
+        ({"static_groups": (1,) * 4}, "static_groups.* has 4 values for 3 stages"),
+        ({"adaptive_groups": None}, "adaptive_rank=2 needs adaptive_groups"),
+        ({"adaptive_rank": 0}, "has no effect with adaptive_rank=0"),
+        ({"adaptive_groups": (1, 0, 1)}, "each K must be at least 1"),
+        ({"static_rank": -1}, "static_rank=-1"),
+        ({"share": (0, 0, 2)}, r"share=\(0, 0, 2\)"),
+        ({"share": ()}, r"share=\(\)"),
+        ({"num_groups": 3}, "num_groups=3 does not divide dim=16"),
+        ({"num_heads": 3}, "num_heads=3 does not divide dim=16"),
+        ({"out_init": "other"}, "out_init='other'"),
+    ],
+)
+def test_a_wrong_structure_is_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Decoder(NUM_CLASSES, **{"share": (0, 0, 0), **SHAPE, **RESIDUALS, **changes})

@@ -1,0 +1,85 @@
+"""3-D sampling: the fast op is the reference, and both are what the formula says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from references.accuracy import assert_as_accurate
+from torch import Tensor
+
+from lors_det.ops import FeatureBank, sample_3d, sample_3d_reference
+from lors_det.ops.sampling import level_weights
+
+STRIDES = (4, 8, 16, 32)
+
+
+def pyramid(num_images: int, dim: int, height: int, width: int, num_levels: int, dtype: torch.dtype) -> list[Tensor]:
+    sizes = [(-(-height // s), -(-width // s)) for s in STRIDES[:num_levels]]
+    return [torch.randn(num_images, dim, h, w, dtype=dtype) for h, w in sizes]
+
+
+def points(num_images: int, num_queries: int, num_groups: int, num_points: int, size: float) -> Tensor:
+    """Inside and outside of a square image of this size, over all scales."""
+    xy = (torch.rand(num_images, num_queries, num_groups, num_points, 2) * 2 - 0.5) * size
+    z = torch.rand(num_images, num_queries, num_groups, num_points, 1) * 8
+    return torch.cat([xy, z], dim=-1)
+
+
+@pytest.mark.parametrize(
+    ("num_images", "num_queries", "num_groups", "num_points", "channels", "num_levels"),
+    [(2, 5, 2, 4, 8, 4), (1, 1, 1, 1, 1, 1), (3, 7, 4, 9, 3, 2), (1, 3, 2, 5, 16, 4)],
+)
+def test_equals_reference(num_images, num_queries, num_groups, num_points, channels, num_levels):
+    levels = pyramid(num_images, num_groups * channels, 48, 60, num_levels, torch.float32)
+    where = points(num_images, num_queries, num_groups, num_points, 60.0)
+
+    def through_bank(op):
+        return lambda where, *levels: op(FeatureBank.from_levels(levels, STRIDES[:num_levels]), where)
+
+    assert_as_accurate(through_bank(sample_3d), through_bank(sample_3d_reference), where, *levels)
+
+
+def test_gradients_are_exact():
+    levels = [level.requires_grad_() for level in pyramid(1, 4, 16, 16, 2, torch.float64)]
+    # away from pixel centres, where bilinear interpolation has a kink
+    where = points(1, 2, 2, 3, 16.0).double().requires_grad_()
+    torch.autograd.gradcheck(
+        lambda where, *levels: sample_3d(FeatureBank.from_levels(levels, STRIDES[:2]), where), (where, *levels)
+    )
+
+
+def test_pixel_centres_and_outside():
+    level = torch.arange(12.0).view(1, 1, 3, 4)
+    bank = FeatureBank.from_levels([level], (4,))
+    where = torch.tensor([[4 * 2.5, 4 * 1.5], [4 * 3.0, 4 * 1.5], [-100.0, 5.0], [5.0, 1e9], [0.0, 4 * 0.5]])
+    where = torch.cat([where, torch.zeros(5, 1)], dim=1).view(1, 5, 1, 1, 3)
+    # a pixel's own value, the mean of two neighbours, zeros outside, half of the border pixel on the border
+    expected = torch.tensor([6.0, 6.5, 0.0, 0.0, 0.0])
+    torch.testing.assert_close(sample_3d(bank, where).flatten(), expected)
+
+
+def test_groups_read_their_own_channels():
+    level = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 4, 1, 1).expand(-1, -1, 4, 4)
+    where = torch.tensor([8.0, 8.0, 2.0]).expand(1, 1, 2, 1, 3)
+    sampled = sample_3d(FeatureBank.from_levels([level], (4,)), where)
+    torch.testing.assert_close(sampled.flatten(), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+def test_level_weights_follow_the_formula():
+    z = torch.tensor([2.0, 3.5])
+    exponent = -((z[:, None] - torch.tensor([2.0, 3.0, 4.0, 5.0])) ** 2) / 2
+    torch.testing.assert_close(level_weights(z, STRIDES), exponent.exp() / exponent.exp().sum(1, keepdim=True))
+
+
+def test_bank_gives_back_its_levels():
+    levels = pyramid(2, 6, 32, 40, 4, torch.float32)
+    for level, back in zip(levels, FeatureBank.from_levels(levels, STRIDES).levels()):
+        assert torch.equal(level, back)
+
+
+def test_bad_input_is_named():
+    levels = pyramid(1, 6, 32, 32, 2, torch.float32)
+    with pytest.raises(ValueError, match="2 feature levels came with 4 strides"):
+        FeatureBank.from_levels(levels, STRIDES)
+    with pytest.raises(ValueError, match="6 feature channels cannot be split into 4 groups"):
+        sample_3d(FeatureBank.from_levels(levels, STRIDES[:2]), torch.zeros(1, 1, 4, 1, 3))

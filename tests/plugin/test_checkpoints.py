@@ -1,0 +1,129 @@
+"""Checkpoints are plain data, and fit their model."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner.checkpoint import _load_checkpoint
+from references.tiny import ADAMIXER, make_data, tiny_config
+
+from lors_det.errors import InputError
+from lors_det.plugin.checkpoints import to_plain
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    """The work dir of a run of two epochs."""
+    work_dir = tmp_path_factory.mktemp("run")
+    runner_of(tiny_config(data, work_dir, **{"train_cfg.max_epochs": 2})).train()
+    return work_dir
+
+
+def runner_of(cfg) -> Runner:
+    cfg.experiment_name = f"test_{np.random.randint(2**31)}"  # mmengine keeps runners by name
+    return Runner.from_cfg(cfg)
+
+
+def test_a_checkpoint_is_plain_data_and_resumes(data, trained):
+    path = find_latest_checkpoint(str(trained))
+    content = torch.load(path, weights_only=True)
+    assert content["meta"]["epoch"] == 2
+    assert content["optimizer"]["state"]
+    assert content["meta"]["dataset_meta"]["classes"][0] == "disc"
+
+    runner = runner_of(tiny_config(data, trained, **{"resume": True}))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+    runner.load_or_resume()
+    assert (runner.epoch, runner.iter) == (2, 4)
+    losses = runner.message_hub.get_scalar("train/loss")
+    assert isinstance(losses, HistoryBuffer)
+    assert len(losses.data[0]) == 4
+    for name, value in runner.model.state_dict().items():
+        assert torch.equal(value, content["state_dict"][name])
+
+
+def test_evaluation_repeats(data, trained):
+    results = []
+    for _ in range(2):
+        cfg = tiny_config(data, trained, load_from=find_latest_checkpoint(str(trained)))
+        results.append(runner_of(cfg).test())
+    assert results[0] == results[1]
+    assert "coco/bbox_mAP" in results[0]
+
+
+def test_a_checkpoint_of_another_model_is_refused(data, trained, tmp_path):
+    path = find_latest_checkpoint(str(trained))
+    with pytest.raises(InputError, match=r"another model .* missing: bbox_head\.decoder\.bases\.1.* unexpected"):
+        runner_of(tiny_config(data, tmp_path, ADAMIXER, load_from=path)).test()
+    with pytest.raises(InputError, match="of another shape: bbox_head.queries.content"):
+        runner_of(tiny_config(data, tmp_path, load_from=path, **{"model.bbox_head.num_queries": 5})).test()
+
+
+def test_a_checkpoint_of_other_classes_is_refused(data, trained, tmp_path):
+    path = find_latest_checkpoint(str(trained))
+    content = torch.load(path, weights_only=True)
+    content["meta"]["dataset_meta"]["classes"] = ("square", "disc", "triangle", "star", "cross", "ring")
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="in another order: square, disc"):
+        runner_of(tiny_config(data, tmp_path, load_from=str(tmp_path / "other.pth"))).test()
+
+
+def test_fine_tuning_takes_what_fits_and_says_so(data, trained, tmp_path, caplog):
+    path = find_latest_checkpoint(str(trained))
+    runner = runner_of(tiny_config(data, tmp_path, load_from=path, **{"model.bbox_head.num_queries": 5}))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.load_or_resume()
+    name = "bbox_head.decoder.bases.0.out.weight"
+    assert torch.equal(runner.model.state_dict()[name], torch.load(path, weights_only=True)["state_dict"][name])
+    content = "bbox_head.queries.content"
+    assert torch.equal(runner.model.state_dict()[content], before[content])
+
+
+class Hostile:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_files_that_are_no_checkpoint(trained, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        _load_checkpoint(str(tmp_path / "none.pth"))
+    torch.save({"state_dict": Hostile(tmp_path / "harmed")}, tmp_path / "hostile.pth")
+    with pytest.raises(InputError, match="more than plain data"):
+        _load_checkpoint(str(tmp_path / "hostile.pth"))
+    (tmp_path / "old.pth").write_bytes(pickle.dumps(Hostile(tmp_path / "harmed")))
+    with pytest.raises(InputError, match=r"old\.pth"):
+        _load_checkpoint(str(tmp_path / "old.pth"))
+    assert not (tmp_path / "harmed").exists()
+    whole = Path(find_latest_checkpoint(str(trained))).read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"cut\.pth cannot be read; it may be truncated"):
+        _load_checkpoint(str(tmp_path / "cut.pth"))
+
+
+def test_plain_values_survive_and_others_are_named():
+    value = {"a": [np.float64(0.5), (np.int64(3), None)], "b": np.arange(3), "c": torch.ones(2), "d": {1, 2}}
+    plain = to_plain(value, "meta")
+    assert plain["a"] == [0.5, (3, None)]
+    assert type(plain["a"][0]) is float
+    assert plain["b"].tolist() == [0, 1, 2]
+    with pytest.raises(TypeError, match=r"meta\.x\[\] is a Hostile"):
+        to_plain({"x": [Hostile(Path())]}, "meta")

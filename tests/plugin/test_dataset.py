@@ -1,0 +1,133 @@
+"""Annotation files, classes and images: what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lors_det.errors import InputError
+from lors_det.plugin.config import load_config
+from lors_det.plugin.dataset import CocoDetection
+from references.tiny import LORS, make_data, overrides
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+def open_set(ann_file: Path, **changes) -> CocoDetection:
+    pipeline = [dict(type="LoadImage"), dict(type="LoadAnnotations", with_bbox=True), dict(type="PackDetInputs")]
+    return CocoDetection(
+        ann_file=str(ann_file), data_prefix=dict(img=f"{ann_file.parent.parent}/val/"), pipeline=pipeline, **changes
+    )
+
+
+def rewrite(data: Path, tmp_path: Path, change) -> Path:
+    """A changed copy of the validation annotations beside the same images."""
+    content = json.loads((data / "annotations/val.json").read_text())
+    change(content)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "val").symlink_to(data / "val")
+    path = tmp_path / "annotations" / "val.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_classes_come_from_the_file(data):
+    dataset = open_set(data / "annotations/val.json")
+    assert dataset.metainfo["classes"] == ("disc", "square", "triangle", "star", "cross", "ring")
+    assert len(dataset) == 8
+    coco = json.loads((data / "annotations/val.json").read_text())
+    labels = sorted(annotation["category_id"] - 1 for annotation in coco["annotations"])
+    assert sorted(i["bbox_label"] for info in map(dataset.get_data_info, range(8)) for i in info["instances"]) == labels
+    packed = dataset[0]
+    assert packed["inputs"].shape == (3, 64, 64)
+
+
+def test_the_model_gets_the_number_of_classes(data):
+    cfg = load_config(LORS, overrides(data))
+    assert cfg.model.bbox_head.num_classes == 6
+    assert cfg.val_dataloader.dataset.metainfo.classes == cfg.train_dataloader.dataset.metainfo.classes
+    assert cfg.train_dataloader.dataset.metainfo.classes[0] == "disc"
+
+
+def test_category_ids_may_have_gaps(data, tmp_path):
+    def spread(content):
+        for entry in content["categories"]:
+            entry["id"] = entry["id"] * 10 + 3
+        for annotation in content["annotations"]:
+            annotation["category_id"] = annotation["category_id"] * 10 + 3
+
+    plain, spread_out = open_set(data / "annotations/val.json"), open_set(rewrite(data, tmp_path, spread))
+    for left, right in zip(map(plain.get_data_info, range(8)), map(spread_out.get_data_info, range(8))):
+        assert [i["bbox_label"] for i in left["instances"]] == [i["bbox_label"] for i in right["instances"]]
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["disc", "square", "triangle", "star", "cross"], "extra: ring"),
+        (["disc", "square", "triangle", "star", "cross", "ring", "moon"], "missing: moon"),
+        (["square", "disc", "triangle", "star", "cross", "ring"], "in another order: square, disc"),
+    ],
+)
+def test_other_classes_are_refused(data, classes, message):
+    with pytest.raises(InputError, match=message):
+        open_set(data / "annotations/val.json", metainfo=dict(classes=classes))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("categories"), 'no list "categories"'),
+        (lambda c: c.update(images={}), 'no list "images"'),
+        (lambda c: c["annotations"][3].pop("bbox"), r"annotations\[3\] lacks bbox"),
+        (lambda c: c["images"][0].pop("width"), r"images\[0\] lacks width"),
+        (lambda c: c["annotations"][2].update(category_id=99), "annotation 3 has category_id 99"),
+        (lambda c: c["annotations"][2].update(image_id=-1), "annotation 3 has image_id -1"),
+        (lambda c: c["categories"][1].update(name="disc"), "categories of the same name: disc"),
+    ],
+)
+def test_malformed_annotations_are_named(data, tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        open_set(rewrite(data, tmp_path, change))
+
+
+def test_files_that_are_not_there_or_not_json(tmp_path):
+    with pytest.raises(InputError, match=r"none\.json does not exist"):
+        open_set(tmp_path / "a" / "none.json")
+    (tmp_path / "cut.json").write_text('{"images": [')
+    with pytest.raises(InputError, match=r"cut\.json is not valid JSON"):
+        open_set(tmp_path / "cut.json")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(InputError, match='no list "images"'):
+        open_set(tmp_path / "list.json")
+
+
+def test_bad_images_are_named(data, tmp_path):
+    content = json.loads((data / "annotations/val.json").read_text())
+    folder = tmp_path / "val"
+    folder.mkdir()
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/val.json").write_text(json.dumps(content))
+    first, second, third = (folder / entry["file_name"] for entry in content["images"][:3])
+    first.write_bytes(b"not an image")
+    third.write_bytes(cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
+    dataset = open_set(tmp_path / "annotations/val.json")
+    with pytest.raises(InputError, match=f"{first} cannot be decoded"):
+        dataset[0]
+    with pytest.raises(InputError, match=f"{second} does not exist"):
+        dataset[1]
+    assert dataset[2]["inputs"].shape == (3, 64, 64)
+
+
+def test_a_config_without_data_names_the_files(tmp_path):
+    with pytest.raises(InputError, match=r"no annotation file exists .*annotations/train\.json"):
+        load_config(LORS, overrides(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"none\.py does not exist"):
+        load_config(tmp_path / "none.py")

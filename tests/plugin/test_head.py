@@ -1,0 +1,127 @@
+"""The head in mmdet's detector: sizes, post-processing, configs, and mmengine's initialisation."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from references.small import SHAPE, randomise
+from torch import Tensor, nn
+
+from lors_det.plugin.head import AdaMixerHead
+from lors_det.plugin.neck import SharedNormNeck
+
+DECODER = dict(share=(0, 0, 0), adaptive_rank=2, adaptive_groups=(1, 1, 2), static_rank=2, **SHAPE)
+
+
+def head(**changes) -> AdaMixerHead:
+    return AdaMixerHead(**{"num_classes": 3, "num_queries": 5, "decoder": dict(DECODER), **changes})
+
+
+def levels(num_images: int = 2) -> tuple[Tensor, ...]:
+    return tuple(torch.randn(num_images, 16, 64 // s, 64 // s) for s in (4, 8, 16, 32))
+
+
+def sample(height: int = 60, width: int = 50, factor: tuple[float, float] = (1.0, 1.0), count: int = 2):
+    corner = torch.rand(count, 2) * 20
+    truth = InstanceData(bboxes=torch.cat([corner, corner + 10], 1), labels=torch.randint(0, 3, (count,)))
+    info = dict(img_shape=(height, width), pad_shape=(64, 64), batch_input_shape=(64, 64), scale_factor=factor)
+    return DetDataSample(metainfo=info, gt_instances=truth)
+
+
+def test_detections_are_the_best_scores_of_the_last_stage():
+    model, features = randomise(head()).eval(), levels()
+    samples = [sample(), sample(40, 64, factor=(2.0, 0.5))]
+    with torch.no_grad():
+        results = model.predict(features, samples)
+        last = model(features, samples)[-1]
+    for image, (result, factor) in enumerate(zip(results, ((1.0, 1.0), (2.0, 0.5)))):
+        scores = last.logits[image].sigmoid()
+        expected = sorted(
+            ((scores[q, n].item(), q, n) for q in range(5) for n in range(3)), key=lambda entry: -entry[0]
+        )[:5]
+        assert result.scores.tolist() == [entry[0] for entry in expected]
+        assert result.labels.tolist() == [entry[2] for entry in expected]
+        boxes = last.boxes_xyxy[image, [entry[1] for entry in expected]] / torch.tensor(factor * 2)
+        torch.testing.assert_close(result.bboxes, boxes)
+
+
+def test_without_rescale_boxes_are_pixels_of_the_input():
+    model, features, samples = randomise(head()).eval(), levels(1), [sample(factor=(2.0, 2.0))]
+    with torch.no_grad():
+        scaled, plain = (model.predict(features, samples, rescale=rescale)[0] for rescale in (True, False))
+    torch.testing.assert_close(scaled.bboxes * 2, plain.bboxes)
+
+
+def test_first_boxes_are_the_image_before_padding():
+    model = head()
+    with torch.no_grad():
+        boxes = model(levels(), [sample(60, 50), sample(40, 64)])[0].boxes_xyxy
+        whole = model(levels())[0].boxes_xyxy
+    for image, (width, height) in enumerate([(50.0, 60.0), (64.0, 40.0)]):
+        torch.testing.assert_close(boxes[image, 0], torch.tensor([0, 0, width, height]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(whole[0, 0], torch.tensor([0, 0, 64.0, 64.0]), atol=1e-3, rtol=0)
+
+
+def test_max_per_img_may_differ_from_the_queries():
+    assert head().max_per_img == 5
+    model = head(test_cfg=dict(max_per_img=100)).eval()
+    assert len(model.predict(levels(1), [sample()])[0]) == 15  # all there are
+
+
+def test_losses_are_named_by_stage():
+    losses = head().loss(levels(), [sample(), sample(count=0)])
+    assert list(losses) == [f"s{i}.loss_{kind}" for i in range(3) for kind in ("cls", "bbox", "iou")]
+    assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
+
+
+def test_arguments_are_not_changed():
+    decoder, test_cfg = dict(DECODER), dict(max_per_img=7)
+    head(decoder=decoder, test_cfg=test_cfg)
+    assert decoder == DECODER
+    assert test_cfg == dict(max_per_img=7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"num_classes": None}, ValueError, "num_classes is not set"),
+        ({"test_cfg": dict(max_per_image=3)}, ValueError, r"unknown keys \['max_per_image'\]"),
+        ({"decoder": dict(DECODER, ranks=3)}, TypeError, "ranks"),
+        ({"decoder": dict(DECODER, adaptive_groups=(1, 1))}, ValueError, "has 2 values for 3 stages"),
+    ],
+)
+def test_wrong_configs_are_named(changes, error, message):
+    with pytest.raises(error, match=message):
+        head(**changes)
+
+
+def test_the_neck_shares_one_norm():
+    neck = SharedNormNeck([3, 5], 8, num_norm_groups=2)
+    assert [name for name, _ in neck.named_parameters() if "norm" in name] == ["norm.weight", "norm.bias"]
+    features = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
+    for out, lateral, feature in zip(neck(features), neck.laterals, features):
+        torch.testing.assert_close(out, nn.functional.group_norm(lateral(feature), 2))
+    with pytest.raises(ValueError, match="2 in_channels but the backbone gives 1 levels"):
+        neck(features[:1])
+
+
+def test_mmengine_leaves_the_initialisation_alone(root):
+    """Runner calls ``init_weights`` on the whole detector."""
+    from lors_det.plugin.config import load_config
+
+    init_default_scope("mmdet")
+    cfg = load_config(next(root.glob("configs/shapes/lors-adamixer_*.py")), {"model.bbox_head.num_classes": 6})
+    model = MODELS.build(cfg.model)
+    ours = {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("backbone.")}
+    logging.disable(logging.INFO)  # it lists every parameter
+    model.init_weights()
+    logging.disable(logging.NOTSET)
+    state = model.state_dict()
+    assert len(ours) > 100
+    assert all(torch.equal(state[name], value) for name, value in ours.items())

@@ -1,0 +1,51 @@
+"""A tiny data set, and the shapes configs shrunk to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from lors_det.data.shapes import generate_shapes
+from lors_det.plugin.config import load_config
+
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
+LORS = next(CONFIGS.glob("shapes/lors-adamixer_*.py"))
+ADAMIXER = next(CONFIGS.glob("shapes/adamixer_*.py"))
+
+
+def make_data(folder: Path) -> Path:
+    """16 training and 8 validation images of 64 pixels; returns the folder."""
+    generate_shapes(folder, num_train=16, num_val=8, image_size=64)
+    return folder
+
+
+def overrides(data: Path) -> dict[str, object]:
+    """Values that let a shapes config train on the tiny set in seconds."""
+    options: dict[str, object] = {
+        "train_cfg.max_epochs": 3,
+        "train_cfg.val_interval": 1,
+        "default_hooks.logger.interval": 1,
+        "model.bbox_head.num_queries": 8,
+        "train_dataloader.batch_size": 8,
+        "val_evaluator.ann_file": str(data / "annotations/val.json"),
+        "test_evaluator.ann_file": str(data / "annotations/val.json"),
+    }
+    for split in ("train", "val", "test"):
+        options[f"{split}_dataloader.dataset.data_root"] = f"{data}/"
+        options[f"{split}_dataloader.num_workers"] = 0
+        options[f"{split}_dataloader.persistent_workers"] = False
+    return options
+
+
+def tiny_config(data: Path, work_dir: Path, config: Path = LORS, **changes: object) -> Config:
+    """A shapes config on the tiny set."""
+    return load_config(config, {**overrides(data), **changes}, str(work_dir))
+
+
+def write_config(path: Path, data: Path, config: Path = LORS, **changes: object) -> Path:
+    """The same as a file for the tools: a child of the shapes config."""
+    cfg = Config(dict())
+    cfg.merge_from_dict({**overrides(data), **changes})
+    path.write_text(f'_base_ = ["{config}"]\n{cfg.pretty_text}')
+    return path

@@ -1,0 +1,55 @@
+"""The rules of direction: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "lors_det"
+FRAMEWORK = {"mmcv", "mmdet", "mmengine"}
+MAY_IMPORT = {  # parts of the package that each part may use, beside itself
+    "ops": set(),
+    "lors": set(),
+    "adamixer": {"ops", "lors"},
+    "data": set(),
+    "plugin": {"adamixer", "errors"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of all modules that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_direction(part):
+    files = list((PACKAGE / part).rglob("*.py"))
+    assert files
+    for path in files:
+        for name in imports(path):
+            package, _, rest = name.partition(".")
+            if package == "lors_det":
+                assert rest.split(".")[0] in MAY_IMPORT[part] | {part}, f"{path} imports {name}"
+            if part != "plugin":
+                assert package not in FRAMEWORK, f"{path} imports {name}"
+
+
+def test_the_parts_are_all_listed():
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(MAY_IMPORT)
+
+
+def test_importing_the_package_loads_nothing():
+    code = "import sys, lors_det; print({name.split('.')[0] for name in sys.modules} & {'torch', 'mmcv', 'mmdet'})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
