@@ -16,7 +16,7 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "lors": set(),
     "adamixer": {"ops", "lors"},
     "data": set(),
-    "plugin": {"adamixer", "errors"},
+    "plugin": {"adamixer", "lors", "errors"},
 }
 
 

@@ -8,9 +8,7 @@ from lors_det.data.shapes import generate_shapes
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("out", nargs="?", type=Path, default=Path("data/shapes"), help="folder of the set")
     parser.add_argument("--num-train", type=int, default=2000, help="images of the split train")
     parser.add_argument("--num-val", type=int, default=250, help="images of the split val")

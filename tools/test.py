@@ -1,17 +1,14 @@
 """Evaluate a checkpoint.
 
-    python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
+python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
 """
 
 from __future__ import annotations
 
 import argparse
 
-from mmdet.engine.hooks.utils import trigger_visualization_hook
-from mmdet.evaluation import DumpDetResults
 from mmengine.runner import Runner
 
-import lors_det.plugin  # noqa: F401, registers the models
 from lors_det.errors import InputError
 from lors_det.plugin import cli
 from lors_det.plugin.config import augment_test_time, load_config
@@ -39,13 +36,13 @@ def main() -> None:
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:
-        trigger_visualization_hook(cfg, args)
+        drawing = dict(draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir)
+        cfg.default_hooks.visualization.update(drawing)
     if args.tta:
         augment_test_time(cfg)
-    runner = Runner.from_cfg(cfg)
     if args.out:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
-    runner.test()
+        cfg.test_evaluator = [cfg.test_evaluator, dict(type="DumpDetResults", out_file_path=args.out)]
+    Runner.from_cfg(cfg).test()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Train what a config says.
 
-    python tools/train.py configs/shapes/lors-adamixer_r18_shapes.py
-    python tools/train.py CONFIG --resume
+python tools/train.py configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py
+python tools/train.py CONFIG --resume
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 import torch
 from mmengine.runner import Runner
 
-import lors_det.plugin  # noqa: F401, registers the models
 from lors_det.plugin import cli
 from lors_det.plugin.config import load_config
 

@@ -15,12 +15,8 @@ from lors_det.data.voc import convert_voc
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "voc_root", type=Path, metavar="VOC_ROOT", help="holds Annotations, ImageSets, JPEGImages"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("voc_root", type=Path, metavar="VOC_ROOT", help="holds Annotations, ImageSets, JPEGImages")
     parser.add_argument("out", type=Path, metavar="OUT_JSON")
     parser.add_argument("--split", required=True, help="name of a list in ImageSets/Main")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="categories in this order")

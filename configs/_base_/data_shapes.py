@@ -4,7 +4,7 @@ _data_root = "data/shapes/"
 _meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     drop_last=True,
@@ -25,7 +25,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),

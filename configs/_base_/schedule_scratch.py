@@ -2,10 +2,10 @@
 
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-2),
+    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+auto_scale_lr = dict(enable=False, base_batch_size=8)
 train_cfg = dict(type="EpochBasedTrainLoop")
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

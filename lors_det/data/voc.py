@@ -133,9 +133,7 @@ def convert_voc(
         root = _parse(xml)
         width, height = (_number(root, f"size/{side}", xml) for side in ("width", "height"))
         if min(width, height) < 1 or width % 1 or height % 1:
-            raise ValueError(
-                f"{xml}: <size> is {width:g} x {height:g}; write the image's size in whole pixels"
-            )
+            raise ValueError(f"{xml}: <size> is {width:g} x {height:g}; write the image's size in whole pixels")
         name = image_names[stem]
         images.append({"id": image_id, "file_name": name, "width": int(width), "height": int(height)})
         for found in _objects(root, xml):

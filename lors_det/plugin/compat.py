@@ -71,10 +71,10 @@ def load_weights_only() -> None:
     """Make mmengine load local checkpoints as plain data, on every torch: no code in a file is run."""
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    CheckpointLoader.register_scheme(prefixes="", loader=_load_local, force=True)
+    CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
 
 
-def _load_local(filename: str, map_location: Any = None) -> Any:
+def load_from_local(filename: str, map_location: Any = None) -> Any:
     path = Path(filename).expanduser()
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")

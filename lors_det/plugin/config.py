@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from mmdet.datasets.transforms import PackDetInputs
+from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from lors_det.errors import InputError
@@ -52,7 +54,9 @@ def fill_classes(cfg: Config) -> None:
         path = next((path for path in map(_annotation_file, datasets) if path.is_file()), None)
         if path is None:
             paths = ", ".join(dict.fromkeys(str(_annotation_file(dataset)) for dataset in datasets))
-            raise InputError(f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file")
+            raise InputError(
+                f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file"
+            )
         named = check_coco(read_json(path), path)
     head.num_classes = len(named)
     for dataset in datasets:
@@ -71,6 +75,11 @@ def _datasets(cfg: Config) -> Iterator[ConfigDict]:
 
 def _annotation_file(dataset: ConfigDict) -> Path:
     return Path(dataset.get("data_root") or "", dataset.ann_file)
+
+
+def build_test_set(cfg: Config) -> BaseDataset:
+    """The dataset that the config evaluates."""
+    return DATASETS.build(cfg.test_dataloader.dataset)
 
 
 def augment_test_time(cfg: Config) -> None:

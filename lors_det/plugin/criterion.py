@@ -143,7 +143,7 @@ class SetCriterion(nn.Module):
 
     def cost(self, logits: Tensor, boxes: Tensor, targets: Sequence[Target], whwh: Tensor) -> Tensor:
         """Matching costs (S, B, Q, n), n the most targets of an image; columns beyond an image's own mean nothing."""
-        num_stages, num_images = logits.shape[:2]
+        num_stages, _num_images = logits.shape[:2]
         true = nn.utils.rnn.pad_sequence([target.boxes_xyxy for target in targets], batch_first=True).to(boxes)
         labels = nn.utils.rnn.pad_sequence([target.labels for target in targets], batch_first=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
@@ -26,7 +26,7 @@ class CocoDetection(CocoDataset):
         InputError: if the annotation file is missing, malformed or has other classes.
     """
 
-    METAINFO: dict[str, Any] = {}
+    METAINFO: ClassVar[dict[str, Any]] = {}
 
     def COCOAPI(self, annotation_file: str) -> COCO:  # noqa: N802, CocoDataset calls its factory so
         """Open the annotation file, check it, and take its classes."""

@@ -70,9 +70,7 @@ class AdaMixerHead(BaseModule):
 
     def loss(self, levels: Sequence[Tensor], batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Losses of every stage, see :class:`SetCriterion`."""
-        targets = [
-            Target(sample.gt_instances.bboxes, sample.gt_instances.labels) for sample in batch_data_samples
-        ]
+        targets = [Target(sample.gt_instances.bboxes, sample.gt_instances.labels) for sample in batch_data_samples]
         image_sizes = self._image_sizes(levels, batch_data_samples)
         outputs = self.decoder(levels, self.queries(image_sizes))
         return self.criterion(outputs, targets, image_sizes)

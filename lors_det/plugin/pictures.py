@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
 import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.dataset import BaseDataset
@@ -47,13 +49,17 @@ def detection_sheet(
         InputError: if the predictions are of other images than the dataset's.
     """
     if len(predictions) != len(dataset):
-        raise InputError(f"{len(predictions)} predictions came with a set of {len(dataset)} images; they must be of one set")
+        raise InputError(
+            f"{len(predictions)} predictions came with a set of {len(dataset)} images; they must be of one set"
+        )
     visualizer = DetLocalVisualizer(bbox_color=None, line_width=2, alpha=1.0)
     visualizer.dataset_meta = dataset.metainfo
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
     pairs = [_pair(visualizer, dataset.get_data_info(int(i)), predictions[i], score_threshold) for i in chosen]
     height = max(pair.shape[0] for pair in pairs)
-    pairs = [cv2.copyMakeBorder(p, 6, 6 + height - len(p), 6, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in pairs]
+    pairs = [
+        cv2.copyMakeBorder(p, 6, 6 + height - len(p), 6, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in pairs
+    ]
     pairs += [np.full_like(pairs[0], 255)] * (-len(pairs) % num_columns)
     rows = [np.hstack(pairs[start : start + num_columns]) for start in range(0, len(pairs), num_columns)]
     sheet = np.vstack([_header(rows[0].shape[1], num_columns, score_threshold), *rows])
@@ -107,19 +113,19 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
         InputError: if the folder holds no log.
     """
     train, val = read_scalars(work_dir)
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
     iterations = [entry["iter"] for entry in train]
     stages = sorted({name.split(".")[0] for name in train[0] if ".loss_" in name})
-    shades = plt.get_cmap("viridis")(np.linspace(0.05, 0.85, max(len(stages), 1)))
+    shades = colormaps["viridis"](np.linspace(0.05, 0.85, max(len(stages), 1)))
     for stage, shade in zip(stages, shades):
         losses = [sum(value for name, value in entry.items() if name.startswith(f"{stage}.loss_")) for entry in train]
         left.plot(iterations, losses, color=shade, label=f"stage {stage[1:]}")
-    left.set(xlabel="iteration", ylabel="loss (class + L1 + GIoU)", title="Training loss of each decoder stage", yscale="log")
-    left.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
-    left.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    left.set(
+        xlabel="iteration", ylabel="loss (class + L1 + GIoU)", title="Training loss of each decoder stage", yscale="log"
+    )
+    left.yaxis.set_major_formatter(ScalarFormatter())
+    left.yaxis.set_minor_formatter(NullFormatter())
     left.legend(frameon=False)
 
     iteration_of = {entry["epoch"]: entry["iter"] for entry in train}  # the last of each epoch
@@ -133,7 +139,6 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
-    plt.close(figure)
 
 
 def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
@@ -144,7 +149,9 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     entries = [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
     train = {entry["iter"]: entry for entry in entries if "loss" in entry}
-    val = {entry["step"]: entry for entry in entries if "coco/bbox_mAP" in entry and not math.isnan(entry["coco/bbox_mAP"])}
+    val = {
+        entry["step"]: entry for entry in entries if "coco/bbox_mAP" in entry and not math.isnan(entry["coco/bbox_mAP"])
+    }
     if not train:
         raise InputError(f"{work_dir} holds no log of a training (*/vis_data/scalars.json); check the work dir")
     return [train[key] for key in sorted(train)], [val[key] for key in sorted(val)]

@@ -23,4 +23,6 @@ class LoadImage(LoadImageFromFile):
                 f"image {path} does not exist; the annotation file lists it, so check data_root and data_prefix.img"
             ) from error
         except Exception as error:
-            raise InputError(f"image {path} cannot be decoded: {error}; replace the file or drop it from the set") from error
+            raise InputError(
+                f"image {path} cannot be decoded: {error}; replace the file or drop it from the set"
+            ) from error

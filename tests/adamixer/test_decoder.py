@@ -62,10 +62,16 @@ def test_every_parameter_is_stored_once():
     parameters = list(lors.parameters())
     assert len(keys) == len(parameters) == len({parameter.data_ptr() for parameter in parameters})
     base = [f"bases.0.{name}" for name in ("channel.weight", "channel.bias", "spatial.weight", "spatial.bias")]
-    residuals = [f"{kernel}.{name}" for kernel in ("channel", "spatial")
-                 for name in ("left", "right", "core.weight", "core.bias")]
-    private = [f"stages.{i}.mixing.{name}" for i in range(3) for name in (
-        *residuals, "out.down", "out.up", "out.bias", "norm.weight", "norm.bias")]
+    residuals = [
+        f"{kernel}.{name}"
+        for kernel in ("channel", "spatial")
+        for name in ("left", "right", "core.weight", "core.bias")
+    ]
+    private = [
+        f"stages.{i}.mixing.{name}"
+        for i in range(3)
+        for name in (*residuals, "out.down", "out.up", "out.bias", "norm.weight", "norm.bias")
+    ]
     assert {key for key in keys if "mixing" in key or "bases" in key} == {*base, "bases.0.out.weight", *private}
     own = [{key.split(".", 2)[2] for key in keys if key.startswith(f"stages.{i}.")} for i in range(3)]
     assert own[0] == own[1] == own[2]
@@ -137,7 +143,9 @@ def test_a_batch_equals_its_images():
     levels, state = inputs(num_images=3)
     together = decoder(levels, state)[-1].logits
     for image in range(3):
-        alone = decoder([level[image : image + 1] for level in levels], QueryState(*(t[image : image + 1] for t in state)))
+        alone = decoder(
+            [level[image : image + 1] for level in levels], QueryState(*(t[image : image + 1] for t in state))
+        )
         torch.testing.assert_close(together[image : image + 1], alone[-1].logits, rtol=1e-10, atol=1e-10)
 
 

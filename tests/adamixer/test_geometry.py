@@ -53,7 +53,9 @@ def test_position_embedding_is_interleaved_and_ordered():
 
 
 def test_iof_divides_by_the_first_box():
-    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0], [5.0, 0.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0], [3.0, 3.0, 3.0, 9.0]])
+    boxes = torch.tensor(
+        [[0.0, 0.0, 10.0, 10.0], [5.0, 0.0, 10.0, 10.0], [20.0, 20.0, 30.0, 30.0], [3.0, 3.0, 3.0, 9.0]]
+    )
     expected = torch.tensor([[1.0, 0.5, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     torch.testing.assert_close(pairwise_iof(boxes)[:3, :3], expected)
     assert box_area(boxes)[3] == 0

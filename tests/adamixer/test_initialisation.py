@@ -12,8 +12,14 @@ from lors_det.adamixer import Decoder
 from lors_det.adamixer.geometry import grid_offsets
 
 LORS = dict(
-    share=(0, 0), num_groups=2, num_points=64, num_out_points=128, adaptive_rank=16, adaptive_groups=(1, 3),
-    static_rank=8, out_init="linear",
+    share=(0, 0),
+    num_groups=2,
+    num_points=64,
+    num_out_points=128,
+    adaptive_rank=16,
+    adaptive_groups=(1, 3),
+    static_rank=8,
+    out_init="linear",
 )
 ADAMIXER = dict(share=(0, 1), num_groups=4, num_points=32, num_out_points=128)
 
@@ -33,8 +39,13 @@ def test_stages_start_as_published(published):
     decoder = Decoder(80, **published)
     for stage in decoder.stages:
         linears = [
-            stage.attention.qkv, stage.attention.out, stage.ffn.layers[0], stage.ffn.layers[2],
-            stage.classify[0], stage.classify[3], stage.regress[0],
+            stage.attention.qkv,
+            stage.attention.out,
+            stage.ffn.layers[0],
+            stage.ffn.layers[2],
+            stage.classify[0],
+            stage.classify[3],
+            stage.regress[0],
         ]
         assert all(is_uniform(linear.weight, xavier(linear.weight)) for linear in linears)
         defaults = [stage.ffn.layers[0], stage.ffn.layers[2], stage.classify[0], stage.regress[0]]

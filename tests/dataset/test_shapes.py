@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from lors_det.data import shapes
-from lors_det.data.shapes import CLASSES, Shape, coverage, generate_shapes, render_image
+from lors_det.data import drawing, shapes
+from lors_det.data.drawing import CLASSES, Shape, coverage, render_image
+from lors_det.data.shapes import generate_shapes
 
 SIZE = 96
 SMALL = {"num_train": 12, "num_val": 5, "image_size": SIZE, "seed": 3}
@@ -70,7 +71,7 @@ def test_pycocotools_loads_the_set(small: Path) -> None:
             pixels = cv2.imread(str(small / split / image["file_name"]))
             assert pixels.shape == (image["height"], image["width"], 3) == (SIZE, SIZE, 3)
             found = coco.loadAnns(coco.getAnnIds(image["id"]))
-            assert 1 <= len(found) <= shapes.MAX_OBJECTS
+            assert 1 <= len(found) <= drawing.MAX_OBJECTS
             for annotation in found:
                 x, y, w, h = annotation["bbox"]
                 assert 0 <= x < x + w <= SIZE
@@ -106,8 +107,8 @@ def test_every_object_shows_enough_of_itself(drawn: list[tuple[np.ndarray, list[
         for shape in reversed(found):
             visible = shape.mask & ~above
             assert np.array_equal(visible, shape.visible)
-            assert visible.sum() >= shapes.MIN_VISIBLE_SHARE * shape.full_area_px
-            assert shape.mask.sum() >= shapes.MIN_INSIDE_SHARE * shape.full_area_px
+            assert visible.sum() >= drawing.MIN_VISIBLE_SHARE * shape.full_area_px
+            assert shape.mask.sum() >= drawing.MIN_INSIDE_SHARE * shape.full_area_px
             hidden += bool((shape.mask & above).any())
             above |= shape.mask
     assert hidden > 20  # overlap does occur
@@ -190,9 +191,7 @@ def test_nothing_stays_behind_when_generation_fails(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("num_train", 0), ("num_val", -1), ("image_size", 63), ("seed", -1)]
-)
+@pytest.mark.parametrize(("name", "value"), [("num_train", 0), ("num_val", -1), ("image_size", 63), ("seed", -1)])
 def test_arguments_out_of_range_are_named(tmp_path: Path, name: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{name} is {value}, it must be at least"):
         generate_shapes(tmp_path / "set", **{**SMALL, name: value})

@@ -85,9 +85,7 @@ def test_residuals_start_at_zero():
 
 @pytest.mark.parametrize(("factor_init", "fan_in"), [("stacked", 32 * 8), ("matrix", 8)])
 def test_factors_start_as_published(factor_init, fan_in):
-    left = AdaptiveResidual(
-        8, (32, 4), num_groups=4, rank=8, num_residuals=3, factor_init=factor_init
-    ).left
+    left = AdaptiveResidual(8, (32, 4), num_groups=4, rank=8, num_residuals=3, factor_init=factor_init).left
     bound = math.sqrt(6 / fan_in)
     assert left.abs().max() <= bound
     assert left.abs().max() > 0.99 * bound

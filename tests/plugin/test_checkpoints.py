@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def trained(data, tmp_path_factory) -> Path:
 
 
 def runner_of(cfg) -> Runner:
-    cfg.experiment_name = f"test_{np.random.randint(2**31)}"  # mmengine keeps runners by name
+    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
     return Runner.from_cfg(cfg)
 
 
@@ -42,7 +43,7 @@ def test_a_checkpoint_is_plain_data_and_resumes(data, trained):
     assert content["optimizer"]["state"]
     assert content["meta"]["dataset_meta"]["classes"][0] == "disc"
 
-    runner = runner_of(tiny_config(data, trained, **{"resume": True}))
+    runner = runner_of(tiny_config(data, trained, resume=True))
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
@@ -66,9 +67,9 @@ def test_evaluation_repeats(data, trained):
 
 def test_a_checkpoint_of_another_model_is_refused(data, trained, tmp_path):
     path = find_latest_checkpoint(str(trained))
-    with pytest.raises(InputError, match=r"another model .* missing: bbox_head\.decoder\.bases\.1.* unexpected"):
+    with pytest.raises(InputError, match=r"another model .* missing: .*bases\.0\.out\.bias.* unexpected"):
         runner_of(tiny_config(data, tmp_path, ADAMIXER, load_from=path)).test()
-    with pytest.raises(InputError, match="of another shape: bbox_head.queries.content"):
+    with pytest.raises(InputError, match=r"of another shape: bbox_head\.queries\.content"):
         runner_of(tiny_config(data, tmp_path, load_from=path, **{"model.bbox_head.num_queries": 5})).test()
 
 

@@ -50,7 +50,9 @@ def plain_losses(stage: StageOutput, targets: list[Target]) -> dict[str, float]:
 
         def pair_cost(q, n, score=score, predicted=predicted, true=true, labels=labels, whwh=whwh):
             p = score[q, labels[n]].item()
-            focal = 0.25 * (1 - p) ** 2 * -torch.tensor(p + 1e-12).log() - 0.75 * p**2 * -torch.tensor(1 - p + 1e-12).log()
+            focal = (
+                0.25 * (1 - p) ** 2 * -torch.tensor(p + 1e-12).log() - 0.75 * p**2 * -torch.tensor(1 - p + 1e-12).log()
+            )
             l1 = ((predicted[q] - true[n]) / whwh).abs().sum()
             return float(2 * focal + 5 * l1 - 2 * giou(predicted[q], true[n]))
 
@@ -140,7 +142,7 @@ def test_divergence_is_named():
     stages = [output() for _ in range(2)]
     with torch.no_grad():
         stages[1].logits[1, 0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match="stage 1 .* image 1 of the batch"):
+    with pytest.raises(FloatingPointError, match=r"stage 1 .* image 1 of the batch"):
         SetCriterion()(stages, [target(2), target(2)], SIZES)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from references.tiny import LORS, make_data, overrides
 
 from lors_det.errors import InputError
 from lors_det.plugin.config import load_config
 from lors_det.plugin.dataset import CocoDetection
-from references.tiny import LORS, make_data, overrides
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,9 @@ def test_parameter_gradients(model, golden):
     for published in weights:
         # convert a state dict in which only this tensor is not zero: its non-zero parts are its images
         marked = {name: value.new_full(value.shape, float(name == published)) for name, value in weights.items()}
-        images = [name.removeprefix("bbox_head.decoder.") for name, value in from_published(marked).items() if value.any()]
+        images = [
+            name.removeprefix("bbox_head.decoder.") for name, value in from_published(marked).items() if value.any()
+        ]
         norm = sum(gradients[name].square().sum() for name in images).sqrt()
         expected = golden[f"grad_norm/{published}"]
         assert (norm - expected).abs() <= GRADIENTS * expected + 1e-6, (published, norm, expected)

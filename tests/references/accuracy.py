@@ -25,9 +25,7 @@ def assert_as_accurate(
 
     names = ["output", *(f"gradient of input {number}" for number in range(len(inputs)))]
     exact = run(reference, torch.float64)
-    for name, fast_value, plain, true in zip(
-        names, run(fast, inputs[0].dtype), run(reference, inputs[0].dtype), exact
-    ):
+    for name, fast_value, plain, true in zip(names, run(fast, inputs[0].dtype), run(reference, inputs[0].dtype), exact):
         fast_error, plain_error = ((value.double() - true).abs().max() for value in (fast_value, plain))
         floor = torch.finfo(plain.dtype).eps * true.abs().max()
         assert fast_error <= slack * plain_error + floor, (name, fast_error, plain_error)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 
-from mmdet.registry import DATASETS
 from mmengine.fileio import load
 
-import lors_det.plugin  # noqa: F401, registers the dataset
 from lors_det.plugin import cli
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config import build_test_set, load_config
 from lors_det.plugin.pictures import detection_sheet
 
 
@@ -27,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     cfg = load_config(args.config)
     detection_sheet(
-        DATASETS.build(cfg.test_dataloader.dataset),
+        build_test_set(cfg),
         load(args.predictions),
         args.out,
         num_images=args.num_images,

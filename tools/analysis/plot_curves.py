@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 
-import lors_det.plugin  # noqa: F401, before mmdet is imported
 from lors_det.plugin import cli
 from lors_det.plugin.pictures import training_curves
 

@@ -1,0 +1,73 @@
+"""Two processes with half of the batch each are one process with all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
+from mmengine.structures import InstanceData
+from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+
+NUM_STEPS, BATCH = 3, 4
+
+
+def batch(step: int) -> dict[str, Any]:
+    """Images of 64 x 64 with 0 to 3 boxes; the halves have different numbers of boxes."""
+    generator = torch.Generator().manual_seed(step)
+    images, samples = [], []
+    for image in range(BATCH):
+        images.append(torch.randint(0, 256, (3, 64, 64), generator=generator, dtype=torch.uint8))
+        count = image
+        corner = torch.rand(count, 2, generator=generator) * 30
+        truth = InstanceData(
+            bboxes=torch.cat([corner, corner + 20], 1), labels=torch.randint(0, 6, (count,), generator=generator)
+        )
+        info = dict(img_shape=(64, 64), ori_shape=(64, 64), scale_factor=(1.0, 1.0))
+        samples.append(DetDataSample(metainfo=info, gt_instances=truth))
+    return dict(inputs=images, data_samples=samples)
+
+
+def train(rank: int, world: int, folder: Path, config: Path) -> None:
+    """Train on this process's part; write the logged losses and the weights."""
+    torch.set_num_threads(1)
+    if world > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_config(folder / "shapes", folder, config).model)
+    if world > 1:
+        model = MMDistributedDataParallel(model)  # find_unused_parameters is off
+    # plain SGD: Adam would divide rounding errors of gradients near zero by themselves
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3), clip_grad=dict(max_norm=1.0))
+    share, losses = BATCH // world, []
+    for step in range(NUM_STEPS):
+        data = {name: values[rank * share : (rank + 1) * share] for name, values in batch(step).items()}
+        logged = model.train_step(data, wrapper)
+        losses.append({name: value.detach() for name, value in logged.items() if "loss" in name})
+    state = (model.module if world > 1 else model).state_dict()
+    torch.save({"losses": losses, "state": state}, folder / f"{world}-{rank}.pth")
+    if world > 1:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("config", [LORS, ADAMIXER], ids=["lors", "adamixer"])
+def test_two_processes_equal_one(tmp_path, config):
+    make_data(tmp_path / "shapes")
+    mp.spawn(train, args=(2, tmp_path, config), nprocs=2)
+    mp.spawn(train, args=(1, tmp_path, config), nprocs=1)
+    one, first, second = (torch.load(tmp_path / f"{name}.pth") for name in ("1-0", "2-0", "2-1"))
+    for alone, left, right in zip(one["losses"], first["losses"], second["losses"]):
+        assert alone.keys() == left.keys()
+        for name, value in alone.items():
+            # the processes divide by the mean number of matches, so the mean of their losses is the whole loss
+            torch.testing.assert_close((left[name] + right[name]) / 2, value, rtol=1e-5, atol=1e-7, msg=name)
+    for name, value in one["state"].items():
+        assert torch.equal(first["state"][name], second["state"][name]), name
+        torch.testing.assert_close(first["state"][name], value, rtol=1e-5, atol=1e-6, msg=name)

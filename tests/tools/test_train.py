@@ -1,0 +1,184 @@
+"""The command-line tools, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from references.tiny import ADAMIXER, make_data, write_config
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def command(root: Path, tool: str, *args: object) -> list[str]:
+    return [sys.executable, str(root / "tools" / tool), *map(str, args)]
+
+
+def call(root: Path, tool: str, *args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(root, tool, *args), capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
+
+
+def metrics(work_dir: Path) -> dict[str, float]:
+    """What the latest evaluation wrote."""
+    return json.loads(max(work_dir.glob("*/*.json"), key=lambda path: path.stat().st_mtime).read_text())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def config(data, tmp_path_factory) -> Path:
+    return write_config(tmp_path_factory.mktemp("config") / "tiny.py", data)
+
+
+@pytest.fixture(scope="module")
+def interrupted(root, config, tmp_path_factory) -> Path:
+    """The work dir of a run that Ctrl-C ended after its first checkpoint, and that was then resumed to its end."""
+    work_dir = tmp_path_factory.mktemp("run")
+    process = subprocess.Popen(
+        command(root, "train.py", config, "--work-dir", work_dir),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "Epoch(train) [2]" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    seen += process.stdout.readlines()
+    log = "".join(seen)
+    assert process.wait(60) == 130, log
+    assert "go on from the last checkpoint" in log
+    assert "Traceback" not in log
+    assert (work_dir / "epoch_1.pth").is_file()
+    assert not (work_dir / "epoch_2.pth").exists()
+    time.sleep(1)  # mmengine names a run's log folder by the second
+    resumed = call(root, "train.py", config, "--work-dir", work_dir, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed epoch: 1" in resumed.stdout + resumed.stderr
+    epochs = re.findall(r"Epoch\(train\)\s+\[(\d+)\]", resumed.stdout + resumed.stderr)
+    assert set(epochs) == {"2", "3"}
+    return work_dir
+
+
+def test_training_goes_on_after_ctrl_c(interrupted):
+    last = torch.load(interrupted / "epoch_3.pth", weights_only=True)
+    assert last["meta"]["epoch"] == 3
+    steps = {int(state["step"]) for state in last["optimizer"]["state"].values()}
+    assert steps == {6}  # three epochs of two steps: none lost, none done twice
+
+
+def test_evaluation_repeats_the_figure_of_training(root, config, interrupted, tmp_path):
+    log = max(interrupted.glob("*/vis_data/scalars.json")).read_text()
+    trained = [json.loads(line) for line in log.splitlines() if "coco/bbox_mAP" in line][-1]
+    out = tmp_path / "predictions.pkl"
+    done = call(root, "test.py", config, interrupted / "epoch_3.pth", "--work-dir", tmp_path, "--out", out)
+    assert done.returncode == 0, done.stderr
+    found = metrics(tmp_path)
+    assert {name: trained[name] for name in found if "bbox" in name} == {
+        name: value for name, value in found.items() if "bbox" in name
+    }
+
+    for tool, args in (("draw_sheet.py", (config, out)), ("plot_curves.py", (interrupted,))):
+        picture = tmp_path / f"{tool}.png"
+        drawn = call(root, f"analysis/{tool}", *args, picture)
+        assert drawn.returncode == 0, drawn.stderr
+        image = cv2.imread(str(picture))
+        assert min(image.shape[:2]) > 400
+        assert image.std() > 10
+
+
+def test_test_time_augmentation(root, config, interrupted, tmp_path):
+    done = call(root, "test.py", config, interrupted / "epoch_3.pth", "--work-dir", tmp_path, "--tta")
+    assert done.returncode == 0, done.stderr
+    assert "coco/bbox_mAP" in metrics(tmp_path)
+
+
+def test_mixed_precision_trains(root, config, tmp_path):
+    done = call(
+        root,
+        "train.py",
+        config,
+        "--work-dir",
+        tmp_path,
+        "--amp",
+        "--cfg-options",
+        "train_cfg.max_epochs=1",
+        "default_hooks.checkpoint.interval=-1",
+    )
+    assert done.returncode == 0, done.stderr
+    losses = [
+        json.loads(line)["loss"] for line in next(tmp_path.glob("*/vis_data/scalars.json")).open() if "loss" in line
+    ]
+    assert all(0 < loss < 1000 for loss in losses)
+
+
+def test_learning_rate_scales_with_the_batch(root, config, tmp_path):
+    done = call(
+        root,
+        "train.py",
+        config,
+        "--work-dir",
+        tmp_path,
+        "--auto-scale-lr",
+        "--cfg-options",
+        "train_cfg.max_epochs=1",
+        "auto_scale_lr.base_batch_size=16",
+        "default_hooks.checkpoint.interval=-1",
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"LR has been automatically scaled", done.stdout + done.stderr)
+
+
+def failed(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a user's mistake ends with."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_mistakes_end_with_one_line(root, data, config, interrupted, tmp_path):
+    checkpoint = interrupted / "epoch_3.pth"
+    assert "none.py does not exist" in failed(call(root, "train.py", tmp_path / "none.py"))
+    missing = call(root, "test.py", config, tmp_path / "none.pth", "--work-dir", tmp_path)
+    assert "none.pth does not exist" in failed(missing)
+    other = write_config(tmp_path / "other.py", data, ADAMIXER)
+    assert "another model" in failed(call(root, "test.py", other, checkpoint, "--work-dir", tmp_path))
+    suffix = call(root, "test.py", config, checkpoint, "--work-dir", tmp_path, "--out", tmp_path / "a.json")
+    assert "must end in .pkl" in failed(suffix)
+    wrong = call(
+        root,
+        "train.py",
+        config,
+        "--work-dir",
+        tmp_path,
+        "--cfg-options",
+        "model.bbox_head.decoder.adaptive_groups=[1,2]",
+    )
+    assert wrong.returncode != 0
+    assert "has 2 values for 4 stages" in wrong.stderr
+
+
+def test_an_undecodable_image_is_named_from_a_worker(root, tmp_path):
+    data = make_data(tmp_path / "shapes")
+    broken = sorted((data / "train").glob("*"))[5]
+    broken.write_bytes(b"not an image")
+    config = write_config(tmp_path / "broken.py", data, **{"train_dataloader.num_workers": 1})
+    done = call(root, "train.py", config, "--work-dir", tmp_path / "run")
+    line = failed(done)
+    assert line.startswith("error: image ")
+    assert f"{broken.name} cannot be decoded" in line
