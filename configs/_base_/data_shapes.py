@@ -18,7 +18,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type="LoadImage"),
             dict(type="LoadAnnotations", with_bbox=True),
-            dict(type="Resize", scale=(160, 160), keep_ratio=True),
+            dict(type="Resize", scale=(128, 128), keep_ratio=True),
             dict(type="RandomFlip", prob=[0.25, 0.25], direction=["horizontal", "vertical"]),
             dict(type="PackDetInputs"),
         ],
@@ -37,7 +37,7 @@ val_dataloader = dict(
         test_mode=True,
         pipeline=[
             dict(type="LoadImage"),
-            dict(type="Resize", scale=(160, 160), keep_ratio=True),
+            dict(type="Resize", scale=(128, 128), keep_ratio=True),
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="PackDetInputs", meta_keys=_meta_keys),
         ],

@@ -20,7 +20,7 @@ MAX_OBJECTS = 7
 MIN_VISIBLE_SHARE = 0.6  # of the whole shape, its parts outside the image included
 MIN_INSIDE_SHARE = 0.75
 TYPICAL_COLOUR_SHARE = 0.9  # of objects that wear their class's colour; the others wear any
-SIZE_RANGE = (0.14, 0.55)  # of the image's side: 22..88 px at 160 px
+SIZE_RANGE = (0.14, 0.55)  # of the image's side: 18..70 px at 128 px
 
 _Window = tuple[slice, slice]
 _TRIES = 24

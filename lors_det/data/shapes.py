@@ -51,7 +51,7 @@ def _holds(root: Path, info: dict[str, Any]) -> bool:
 
 
 def generate_shapes(
-    root: Path, *, num_train: int = 2000, num_val: int = 250, image_size: int = 160, seed: int = 0
+    root: Path, *, num_train: int = 2000, num_val: int = 250, image_size: int = 128, seed: int = 0
 ) -> None:
     """Writes root/annotations/{train,val}.json and root/{train,val}/000000.jpg, ...; `image_size` in pixels.
 

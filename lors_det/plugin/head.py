@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lors_det.adamixer import Decoder, InitialQueries, StageOutput
 from lors_det.adamixer.geometry import at_least_float32
+from lors_det.errors import InputError
 from lors_det.plugin.criterion import Target
 
 
@@ -31,6 +32,9 @@ class AdaMixerHead(BaseModule):
         criterion: config of the criterion; the published losses by default.
         train_cfg: not used; mmdet's detectors pass it.
         test_cfg: ``max_per_img``, detections of an image; Q by default.
+
+    Raises:
+        InputError: if a value is missing, unknown or contradicts another; it names the config key.
     """
 
     def __init__(
@@ -45,16 +49,19 @@ class AdaMixerHead(BaseModule):
     ) -> None:
         super().__init__()
         if num_classes is None:
-            raise ValueError(
-                "AdaMixerHead: num_classes is not set; start from tools/train.py, which reads the classes from the "
-                "annotation file, or set model.bbox_head.num_classes"
+            raise InputError(
+                "config key model.bbox_head.num_classes is not set; set it, or start from tools/train.py, which "
+                "reads the classes from the annotation file"
             )
         test_cfg = dict(test_cfg or {})
         self.max_per_img = test_cfg.pop("max_per_img", None) or num_queries
         if test_cfg:
-            raise ValueError(f"AdaMixerHead: test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img")
+            raise InputError(f"config key model.test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img")
         self.num_classes = num_classes
-        self.decoder = Decoder(num_classes, **decoder)
+        try:
+            self.decoder = Decoder(num_classes, **decoder)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"config key model.bbox_head.decoder: {error}") from error
         self.queries = InitialQueries(num_queries, decoder.get("dim", 256))
         self.criterion = MODELS.build(criterion or dict(type="SetCriterion"))
 

@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from references.small import SHAPE, randomise
 from torch import Tensor, nn
 
+from lors_det.errors import InputError
 from lors_det.plugin.head import AdaMixerHead
 from lors_det.plugin.neck import SharedNormNeck
 
@@ -88,16 +89,16 @@ def test_arguments_are_not_changed():
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
+    ("changes", "message"),
     [
-        ({"num_classes": None}, ValueError, "num_classes is not set"),
-        ({"test_cfg": dict(max_per_image=3)}, ValueError, r"unknown keys \['max_per_image'\]"),
-        ({"decoder": dict(DECODER, ranks=3)}, TypeError, "ranks"),
-        ({"decoder": dict(DECODER, adaptive_groups=(1, 1))}, ValueError, "has 2 values for 3 stages"),
+        ({"num_classes": None}, "num_classes is not set"),
+        ({"test_cfg": dict(max_per_image=3)}, r"unknown keys \['max_per_image'\]"),
+        ({"decoder": dict(DECODER, ranks=3)}, "bbox_head.decoder: .*'ranks'"),
+        ({"decoder": dict(DECODER, adaptive_groups=(1, 1))}, "bbox_head.decoder: .* has 2 values for 3 stages"),
     ],
 )
-def test_wrong_configs_are_named(changes, error, message):
-    with pytest.raises(error, match=message):
+def test_wrong_configs_are_named(changes, message):
+    with pytest.raises(InputError, match=message):
         head(**changes)
 
 
