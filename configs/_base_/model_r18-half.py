@@ -23,6 +23,6 @@ model = dict(
         style="pytorch",
         zero_init_residual=False,
     ),
-    neck=dict(type="SharedNormNeck", in_channels=[32, 64, 128, 256], out_channels=128, num_norm_groups=16),
+    neck=dict(type="SharedNormNeck", in_channels=[32, 64, 128, 256], out_channels=96, num_norm_groups=16),
     bbox_head=dict(type="AdaMixerHead", num_classes=None),
 )

@@ -2,7 +2,7 @@
 
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=4e-4, weight_decay=1e-2, fused=True),
+    optimizer=dict(type="AdamW", lr=5e-4, weight_decay=1e-2, fused=True),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=8)
