@@ -13,16 +13,15 @@ import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
-from mmdet.structures import DetDataSample
-from mmdet.visualization import DetLocalVisualizer
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from mmengine.dataset import BaseDataset
-from mmengine.structures import InstanceData
+from mmengine.visualization import Visualizer
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lors_det.errors import InputError
 
-CELL_WIDTH_PX = 420
+CELL_WIDTH_PX = 340
 """Width of one image on the sheet; small images are enlarged to it so that labels can be read."""
 
 
@@ -52,10 +51,13 @@ def detection_sheet(
         raise InputError(
             f"{len(predictions)} predictions came with a set of {len(dataset)} images; they must be of one set"
         )
-    visualizer = DetLocalVisualizer(bbox_color=None, line_width=2, alpha=1.0)
-    visualizer.dataset_meta = dataset.metainfo
+    visualizer = Visualizer()
+    classes = dataset.metainfo["classes"]
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
-    pairs = [_pair(visualizer, dataset.get_data_info(int(i)), predictions[i], score_threshold) for i in chosen]
+    pairs = [
+        _pair(visualizer, dataset.get_data_info(int(i)), predictions[i], classes=classes, threshold=score_threshold)
+        for i in chosen
+    ]
     height = max(pair.shape[0] for pair in pairs)
     pairs = [
         cv2.copyMakeBorder(p, 6, 6 + height - len(p), 6, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in pairs
@@ -67,7 +69,12 @@ def detection_sheet(
 
 
 def _pair(
-    visualizer: DetLocalVisualizer, info: dict[str, Any], prediction: dict[str, Any], threshold: float
+    visualizer: Visualizer,
+    info: dict[str, Any],
+    prediction: dict[str, Any],
+    *,
+    classes: Sequence[str],
+    threshold: float,
 ) -> NDArray[np.uint8]:
     """Ground truth and detections of an image side by side, RGB."""
     if Path(prediction["img_path"]).name != Path(info["img_path"]).name:
@@ -77,18 +84,38 @@ def _pair(
         raise InputError(f"image {info['img_path']} cannot be read")
     scale = CELL_WIDTH_PX / image.shape[1]
     image = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+
     truth = [instance for instance in info["instances"] if not instance["ignore_flag"]]
+    labels = [instance["bbox_label"] for instance in truth]
     boxes = torch.tensor([instance["bbox"] for instance in truth]).reshape(-1, 4)
-    detected = prediction["pred_instances"]
-    sample = DetDataSample(
-        gt_instances=InstanceData(
-            bboxes=boxes * scale, labels=torch.tensor([instance["bbox_label"] for instance in truth], dtype=torch.long)
-        ),
-        pred_instances=InstanceData(
-            bboxes=detected["bboxes"] * scale, scores=detected["scores"], labels=detected["labels"]
-        ),
-    )
-    visualizer.add_datasample("", image, sample, pred_score_thr=threshold)
+    left = _draw(visualizer, image, boxes * scale, labels, [classes[label] for label in labels])
+
+    found = prediction["pred_instances"]
+    kept = found["scores"] > threshold
+    labels, scores = found["labels"][kept].tolist(), found["scores"][kept].tolist()
+    texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores)]
+    right = _draw(visualizer, image, found["bboxes"][kept] * scale, labels, texts)
+    return np.hstack([left, np.full((len(left), 4, 3), 255, np.uint8), right])
+
+
+def _draw(
+    visualizer: Visualizer, image: NDArray[np.uint8], boxes: Tensor, labels: Sequence[int], texts: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Boxes (n, 4) with their texts; mmdet's own visualizer shrinks texts with the box until none can read them."""
+    visualizer.set_image(image)
+    if len(boxes):
+        height, width = image.shape[:2]
+        # a box beyond the image would make the figure grow
+        boxes = torch.minimum(boxes.clamp(min=1), boxes.new_tensor([width, height] * 2) - 1)
+        colours = [tuple(int(255 * part) for part in colormaps["tab10"](label % 10)[:3]) for label in labels]
+        visualizer.draw_bboxes(boxes, edge_colors=colours, line_widths=2)
+        visualizer.draw_texts(
+            list(texts),
+            boxes[:, :2] + boxes.new_tensor([2.0, 1.0]),
+            font_sizes=[8] * len(texts),
+            colors=["white"] * len(texts),
+            bboxes=[dict(facecolor=[c / 255 for c in colour], edgecolor="none", pad=0.8) for colour in colours],
+        )
     return visualizer.get_image()
 
 
@@ -97,8 +124,8 @@ def _header(width: int, num_columns: int, threshold: float) -> NDArray[np.uint8]
     cell = width // num_columns
     for column in range(num_columns):
         for half, text in enumerate(("ground truth", f"detections, score > {threshold:g}")):
-            place = (column * cell + half * cell // 2 + 12, 30)
-            cv2.putText(header, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.7, (40, 40, 40), 1, cv2.LINE_AA)
+            place = (column * cell + half * cell // 2 + 8, 30)
+            cv2.putText(header, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (40, 40, 40), 1, cv2.LINE_AA)
     return header
 
 
@@ -124,6 +151,7 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     left.set(
         xlabel="iteration", ylabel="loss (class + L1 + GIoU)", title="Training loss of each decoder stage", yscale="log"
     )
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     left.yaxis.set_major_formatter(ScalarFormatter())
     left.yaxis.set_minor_formatter(NullFormatter())
     left.legend(frameon=False)
