@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -66,7 +65,6 @@ def interrupted(root, config, tmp_path_factory) -> Path:
     assert "Traceback" not in log
     assert (work_dir / "epoch_1.pth").is_file()
     assert not (work_dir / "epoch_2.pth").exists()
-    time.sleep(1)  # mmengine names a run's log folder by the second
     resumed = call(root, "train.py", config, "--work-dir", work_dir, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed epoch: 1" in resumed.stdout + resumed.stderr
@@ -141,7 +139,7 @@ def test_learning_rate_scales_with_the_batch(root, config, tmp_path):
         "default_hooks.checkpoint.interval=-1",
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"LR has been automatically scaled", done.stdout + done.stderr)
+    assert "Scaling the original LR by 0.5" in done.stdout + done.stderr
 
 
 def failed(done: subprocess.CompletedProcess[str]) -> str:
