@@ -1,6 +1,6 @@
-"""Published checkpoints of AdaMixer and LORS-AdaMixer (mmdet 2.x) to this project's names, and back.
+"""Published checkpoints of AdaMixer and LORS-AdaMixer (mmdet 2.x) to this project's names.
 
-Both directions only rename, reshape and reorder rows, so every number survives bit for bit. The kinds of
+Tensors are only renamed, reshaped and split by rows, so every number survives bit for bit. The kinds of
 difference are three:
 
 - renames, listed in ``_RENAMES``, with ``{i}`` for the stage and ``{l}`` for the pyramid level;

@@ -162,7 +162,8 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
         if found:
             right.plot(*zip(*found), marker="o", markersize=4, label=f"{label}  {found[-1][1]:.3f}")
     right.set(xlabel="iteration", ylabel="COCO AP", title="Validation", ylim=(0, 1), xlim=left.get_xlim())
-    right.legend(frameon=False, title="at the end", loc="upper left")
+    if val:
+        right.legend(frameon=False, title="at the end", loc="upper left")
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -172,17 +173,22 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
 def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
     """What a run logged, in order: (training entries, validation entries).
 
-    Of iterations that were logged twice, because the run went on from an earlier checkpoint, the later counts.
+    Each start of a run has a log of its own. A later one replaces what an earlier one logged from the same
+    iteration on, as a run does that goes on from a checkpoint, or that starts anew.
     """
-    files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
-    entries = [json.loads(line) for file in files for line in file.read_text().splitlines() if line.strip()]
-    train = {entry["iter"]: entry for entry in entries if "loss" in entry}
-    val = {
-        entry["step"]: entry for entry in entries if "coco/bbox_mAP" in entry and not math.isnan(entry["coco/bbox_mAP"])
-    }
+    train: list[dict[str, float]] = []
+    val: list[dict[str, float]] = []
+    for file in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
+        entries = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+        new_train = [entry for entry in entries if "loss" in entry]
+        if not new_train:
+            continue  # an evaluation
+        new_val = [entry for entry in entries if not math.isnan(entry.get("coco/bbox_mAP", math.nan))]
+        train = [entry for entry in train if entry["iter"] < new_train[0]["iter"]] + new_train
+        val = [entry for entry in val if entry["step"] < new_train[0]["epoch"]] + new_val
     if not train:
         raise InputError(f"{work_dir} holds no log of a training (*/vis_data/scalars.json); check the work dir")
-    return [train[key] for key in sorted(train)], [val[key] for key in sorted(val)]
+    return train, val
 
 
 def _write(image: NDArray[np.uint8], path: str | Path) -> None:
