@@ -2,7 +2,7 @@
 
 _data_root = "data/bccd/"
 _images = dict(img="BCCD/JPEGImages/")
-_size = (320, 240)
+_size = (384, 288)
 _meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
 
 train_dataloader = dict(
