@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))  # for `from references import ...`
@@ -14,8 +15,10 @@ torch.set_num_threads(1)  # tensors are tiny: threads would wait for each other
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _same_start() -> None:
+    """Every test starts from the same seed, and with the names of mmdet's registries."""
     torch.manual_seed(0)
+    init_default_scope("mmdet")
 
 
 @pytest.fixture(scope="session")

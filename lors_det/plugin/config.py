@@ -64,13 +64,19 @@ def fill_classes(cfg: Config) -> None:
 
 
 def _datasets(cfg: Config) -> Iterator[ConfigDict]:
-    """The datasets of the train, val and test dataloaders, inside wrappers such as RepeatDataset too."""
+    """The datasets of the train, val and test dataloaders."""
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        dataset = (cfg.get(name) or {}).get("dataset")
-        while dataset is not None and "dataset" in dataset:
-            dataset = dataset.dataset
-        if dataset is not None:
-            yield dataset
+        if cfg.get(name):
+            yield from _unwrapped(cfg[name].dataset)
+
+
+def _unwrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """The datasets inside wrappers such as RepeatDataset and ConcatDataset."""
+    inner = dataset.get("datasets") or ([dataset.dataset] if "dataset" in dataset else [])
+    for each in inner:
+        yield from _unwrapped(each)
+    if not inner:
+        yield dataset
 
 
 def _annotation_file(dataset: ConfigDict) -> Path:

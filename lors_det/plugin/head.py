@@ -92,7 +92,8 @@ class AdaMixerHead(BaseModule):
         query = (index // self.num_classes)[..., None].expand(-1, -1, 4)
         boxes = last.boxes_xyxy.gather(1, query)
         if rescale:
-            factors = [sample.scale_factor * 2 for sample in batch_data_samples]
+            # a pipeline without a resize sets no factor
+            factors = [tuple(sample.metainfo.get("scale_factor", (1.0, 1.0))) * 2 for sample in batch_data_samples]
             boxes = boxes / boxes.new_tensor(factors)[:, None]
         return [
             InstanceData(bboxes=box, scores=score, labels=label)

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 
 import lors_det.plugin  # noqa: F401
 
@@ -48,7 +47,6 @@ def test_nms_keeps_the_best_of_overlapping_boxes():
 def test_everything_is_registered_in_mmdet():
     from mmdet.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
 
-    init_default_scope("mmdet")
     names = {
         MODELS: ("AdaMixerHead", "SharedNormNeck", "SetCriterion"),
         DATASETS: ("CocoDetection",),

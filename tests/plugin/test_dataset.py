@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmdet.registry import DATASETS
 from references.tiny import LORS, make_data, overrides
 
 from lors_det.errors import InputError
@@ -131,3 +132,19 @@ def test_a_config_without_data_names_the_files(tmp_path):
         load_config(LORS, overrides(tmp_path / "nowhere"))
     with pytest.raises(InputError, match=r"none\.py does not exist"):
         load_config(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda inner: dict(type="RepeatDataset", times=2, dataset=inner),
+        lambda inner: dict(type="ConcatDataset", datasets=[inner, inner]),
+    ],
+)
+def test_wrapped_datasets_get_the_classes(data, wrap):
+    inner = load_config(LORS, overrides(data)).train_dataloader.dataset
+    del inner["metainfo"]
+    wrapped = {**wrap(inner), "_delete_": True}
+    cfg = load_config(LORS, {**overrides(data), "train_dataloader": dict(dataset=wrapped)})
+    assert cfg.model.bbox_head.num_classes == 6
+    assert DATASETS.build(cfg.train_dataloader.dataset).metainfo["classes"][5] == "ring"

@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from references.small import SHAPE, randomise
 from torch import Tensor, nn
@@ -116,7 +115,6 @@ def test_mmengine_leaves_the_initialisation_alone(root):
     """Runner calls ``init_weights`` on the whole detector."""
     from lors_det.plugin.config import load_config
 
-    init_default_scope("mmdet")
     cfg = load_config(next(root.glob("configs/shapes/lors-adamixer_*.py")), {"model.bbox_head.num_classes": 6})
     model = MODELS.build(cfg.model)
     ours = {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("backbone.")}
