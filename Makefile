@@ -44,4 +44,4 @@ $(VENV)/.ready: requirements.txt setup.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) work_dirs data/shapes .pytest_cache .ruff_cache
+	rm -rf $(VENV) work_dirs/demo data/shapes .pytest_cache .ruff_cache

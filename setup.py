@@ -17,11 +17,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["lors_det", "lors_det.*"]),
+    # OpenCV is mmcv's choice: it comes as several distributions, of which one may be installed.
     # mmengine, mmcv and mmdet are left out on purpose: full mmcv, mmcv-lite and the OneDL forks carry different
     # distribution names for the same modules, and any of them will do. The extra "mm" installs the tested ones.
     install_requires=[
-        "torch>=2.1",
-        "torchvision>=0.16",
+        "torch>=2.4",
+        "torchvision>=0.19",
         "numpy>=1.24",
         "scipy>=1.10",
         "matplotlib>=3.7",

@@ -17,7 +17,8 @@ DEPTHS = {"r18-half": (18, 32), "r50": (50, 64), "r101": (101, 64)}
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
-def test_a_leaf_is_what_its_name_says(path):
+def test_a_leaf_is_what_its_name_says(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where no data is, a model may have any number of classes
     algorithm, backbone, queries, schedule, dataset = path.stem.split("_")
     cfg = load_config(path, {"model.bbox_head.num_classes": 80})
     assert algorithm in ("lors-adamixer", "adamixer")
@@ -63,7 +64,8 @@ def test_published_parameter_totals(name, decoder, model, parts):
     assert model + 400 in (59_866_872, 134_790_904)
 
 
-def test_residuals_grow_with_depth():
+def test_residuals_grow_with_depth(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     for path in CONFIGS.glob("*/lors-adamixer_*.py"):
         groups = load_config(path, {"model.bbox_head.num_classes": 3}).model.bbox_head.decoder.adaptive_groups
         assert list(groups) == sorted(groups)

@@ -6,6 +6,7 @@ python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictu
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from mmengine.runner import Runner
 
@@ -30,9 +31,10 @@ def main() -> None:
     args = parse_args()
     if args.out and not args.out.endswith((".pkl", ".pickle")):
         raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
-    cli.export_local_rank(args.local_rank)
+    if args.out and not Path(args.out).absolute().parent.is_dir():
+        raise InputError(f"--out {args.out}: its folder does not exist")
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    cfg.launcher = args.launcher
+    cli.launch(cfg, args.launcher, args.local_rank)
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:
@@ -41,7 +43,8 @@ def main() -> None:
     if args.tta:
         augment_test_time(cfg)
     if args.out:
-        cfg.test_evaluator = [cfg.test_evaluator, dict(type="DumpDetResults", out_file_path=args.out)]
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        cfg.test_evaluator = [*evaluators, dict(type="DumpDetResults", out_file_path=args.out)]
     Runner.from_cfg(cfg).test()
 
 

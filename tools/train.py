@@ -10,8 +10,9 @@ import argparse
 import sys
 
 import torch
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
+from lors_det.errors import InputError
 from lors_det.plugin import cli
 from lors_det.plugin.config import load_config
 
@@ -29,21 +30,26 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    cli.export_local_rank(args.local_rank)
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    cfg.launcher = args.launcher
+    cli.launch(cfg, args.launcher, args.local_rank)
     if args.amp:
-        bf16 = not torch.cuda.is_available() or torch.cuda.is_bf16_supported()
-        cfg.optim_wrapper.update(type="AmpOptimWrapper", dtype="bfloat16" if bf16 else "float16")
+        if not torch.cuda.is_available():
+            raise InputError("--amp needs a GPU, and torch sees none; train without it")
+        dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        cfg.optim_wrapper.update(type="AmpOptimWrapper", dtype=dtype)
     if args.auto_scale_lr:
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        cfg.resume = True
+        cfg.resume = args.resume != "auto" or find_latest_checkpoint(cfg.work_dir) is not None
         cfg.load_from = None if args.resume == "auto" else args.resume
+        if not cfg.resume:
+            print(f"--resume: {cfg.work_dir} holds no checkpoint, so this starts from the beginning", file=sys.stderr)
     try:
         Runner.from_cfg(cfg).train()
     except KeyboardInterrupt:
-        print(f"\ninterrupted; go on from the last checkpoint of {cfg.work_dir} with --resume", file=sys.stderr)
+        last = find_latest_checkpoint(cfg.work_dir)
+        remedy = f"go on from the last checkpoint, {last}, with --resume" if last else "no checkpoint was written yet"
+        print(f"\ninterrupted; {remedy}", file=sys.stderr)
         sys.exit(cli.INTERRUPTED)
 
 

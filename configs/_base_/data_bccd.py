@@ -17,7 +17,7 @@ train_dataloader = dict(
         data_prefix=_images,
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=[
-            dict(type="LoadImage"),
+            dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="Resize", scale=_size, keep_ratio=True),
             # cells have no up or down
@@ -38,7 +38,7 @@ val_dataloader = dict(
         data_prefix=_images,
         test_mode=True,
         pipeline=[
-            dict(type="LoadImage"),
+            dict(type="LoadImageFromFile"),
             dict(type="Resize", scale=_size, keep_ratio=True),
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="PackDetInputs", meta_keys=_meta_keys),

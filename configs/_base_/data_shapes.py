@@ -16,7 +16,7 @@ train_dataloader = dict(
         data_prefix=dict(img="train/"),
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=[
-            dict(type="LoadImage"),
+            dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="Resize", scale=(128, 128), keep_ratio=True),
             dict(type="RandomFlip", prob=[0.25, 0.25], direction=["horizontal", "vertical"]),
@@ -36,7 +36,7 @@ val_dataloader = dict(
         data_prefix=dict(img="val/"),
         test_mode=True,
         pipeline=[
-            dict(type="LoadImage"),
+            dict(type="LoadImageFromFile"),
             dict(type="Resize", scale=(128, 128), keep_ratio=True),
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="PackDetInputs", meta_keys=_meta_keys),

@@ -65,6 +65,21 @@ class Decoder(nn.Module):
         factor_init: FactorInit = "stacked",
     ) -> None:
         super().__init__()
+        sizes = dict(
+            num_classes=num_classes,
+            num_groups=num_groups,
+            num_points=num_points,
+            num_out_points=num_out_points,
+            dim=dim,
+            num_heads=num_heads,
+            ffn_dim=ffn_dim,
+        )
+        for name, value in sizes.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r}; it must be a positive integer")
+        if dim % 8:
+            raise ValueError(f"dim={dim}; it must be a multiple of 8, for the position embedding")
+        self.dim = dim
         self.share = _checked_share(share)
         self.strides = tuple(strides)
         num_stages = len(self.share)
@@ -131,6 +146,9 @@ class Decoder(nn.Module):
         Returns:
             The output of each stage, S of them.
         """
+        channels = levels[0].shape[1]
+        if channels != self.dim:
+            raise ValueError(f"features of {channels} channels came to a decoder of dim={self.dim}; make them equal")
         bank = FeatureBank.from_levels(levels, self.strides)
         outputs = []
         for stage, base in zip(self.stages, self.share):
@@ -146,7 +164,7 @@ class Decoder(nn.Module):
 
 def _checked_share(share: Sequence[int]) -> tuple[int, ...]:
     share = tuple(share)
-    if not share or set(share) != set(range(max(share) + 1)):
+    if not all(isinstance(base, int) for base in share) or not share or set(share) != set(range(max(share) + 1)):
         raise ValueError(
             f"share={share}; it gives the base of each stage and must use every base from 0 on, "
             "for example (0, 0, 0, 0) to share one base among four stages"

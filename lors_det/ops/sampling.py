@@ -92,10 +92,9 @@ def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
             for dx, share_x in ((0, 1 - right_share), (1, right_share)):
                 corner_x, corner_y = left + dx, top + dy
                 inside = (corner_x >= 0) & (corner_x < width) & (corner_y >= 0) & (corner_y < height)
-                # clamped before the cast: a point far outside would overflow the integer
-                corner_x = corner_x.clamp(0, width - 1).long()
-                corner_y = corner_y.clamp(0, height - 1).long()
-                indices.append(start + corner_y * width + corner_x)
+                # before the cast: a point far outside, or not a number, would overflow the integer
+                pixel = torch.where(inside, corner_y * width + corner_x, 0).long()
+                indices.append(start + pixel)
                 weights.append(scale[..., level] * share_x * share_y * inside)
         start += height * width
     index = torch.stack(indices, dim=-1)  # (B, Q, G, P, 4 L), row of the bank

@@ -5,6 +5,6 @@ from lors_det.plugin import compat
 compat.apply()
 
 # after compat, which lets mmdet import without mmcv's compiled operations
-from lors_det.plugin import checkpoints, criterion, dataset, head, neck, transforms  # noqa: E402
+from lors_det.plugin import checkpoints, criterion, dataset, head, neck  # noqa: E402
 
-__all__ = ["checkpoints", "compat", "criterion", "dataset", "head", "neck", "transforms"]
+__all__ = ["checkpoints", "compat", "criterion", "dataset", "head", "neck"]

@@ -84,6 +84,11 @@ class CheckpointGuardHook(Hook):
         model = runner.model
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
             model = model.module
+        if runner._resume and not ("meta" in checkpoint and "optimizer" in checkpoint):
+            raise InputError(
+                "the checkpoint holds weights alone, without the training's state, and cannot be resumed; "
+                "start a new training from it: --cfg-options load_from=CHECKPOINT"
+            )
         weights = checkpoint.get("state_dict", checkpoint)
         expected = model.state_dict()
         missing = [name for name in expected if name not in weights]

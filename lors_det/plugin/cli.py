@@ -7,7 +7,8 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from mmengine.config import DictAction
+import torch
+from mmengine.config import Config, DictAction
 
 from lors_det.errors import InputError
 
@@ -30,16 +31,23 @@ def common_arguments(parser: ArgumentParser) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a tool's main function; an :class:`InputError` becomes one line on stderr and exit status 2."""
+    """Call a tool's main function; what a user can mend becomes one line on stderr and exit status 2."""
     try:
         main()
-    except InputError as error:
+    except (InputError, OSError) as error:
         # from a data worker, the message is a whole traceback that ends with the error's own line
         message = str(error).strip().rsplit("InputError: ", 1)[-1]
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
 
 
-def export_local_rank(local_rank: int) -> None:
-    """Tell mmengine the process's rank on this machine, which torchrun sets and older launchers pass."""
-    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+def launch(cfg: Config, launcher: str, local_rank: int) -> None:
+    """Prepare a config for the launcher that started this process.
+
+    mmengine's own start needs a GPU; on a machine without one, the processes meet here, over gloo.
+    """
+    cfg.launcher = launcher
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))  # torchrun sets it, older launchers pass the flag
+    if launcher == "pytorch" and not torch.cuda.is_available():
+        torch.distributed.init_process_group("gloo")
+        cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None)

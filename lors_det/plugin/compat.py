@@ -79,11 +79,17 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except UnpicklingError as error:
         raise InputError(
             f"checkpoint {path} holds more than plain data, or is damaged, and is not loaded, because unpickling "
-            f"it could run code: {str(error).splitlines()[0]}"
+            f"it could run code: {str(error).splitlines()[0]} Of a file that you trust, keep the weights alone: "
+            'torch.save({"state_dict": torch.load(path, weights_only=False)["state_dict"]}, new_path)'
         ) from error
-    except (RuntimeError, EOFError) as error:
-        raise InputError(f"checkpoint {path} cannot be read; it may be truncated: {error}") from error
+    except Exception as error:  # of a damaged file, torch raises whatever its bytes happen to mean
+        raise InputError(
+            f"checkpoint {path} cannot be read ({type(error).__name__}: {error}); it may be truncated or no checkpoint"
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise InputError(f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dictionary of weights")
+    return checkpoint

@@ -123,15 +123,17 @@ class SetCriterion(nn.Module):
             FloatingPointError: if a cost is not finite; it names the stage and the image of the batch.
         """
         counts = [len(target.labels) for target in targets]
+        # the last column is zero where a query's predictions are finite, also those of classes that no target has
+        finite = (logits.sum(-1) + boxes.sum(-1)) * 0
         # one copy to the host for the whole step
-        cost = self.cost(logits, boxes, targets, whwh).cpu().numpy()
+        cost = torch.cat([self.cost(logits, boxes, targets, whwh), finite[..., None]], dim=-1).cpu().numpy()
         num_stages, num_images, num_queries, _ = cost.shape
         first_target = np.concatenate([[0], np.cumsum(counts)])
         triples = [np.zeros((3, 0), dtype=np.int64)]
         for stage in range(num_stages):
             for image, count in enumerate(counts):
                 matrix = cost[stage, image, :, :count]
-                if not np.isfinite(matrix).all():
+                if not (np.isfinite(matrix).all() and np.isfinite(cost[stage, image, :, -1]).all()):
                     raise FloatingPointError(
                         f"stage {stage} predicts logits or boxes that are not finite for image {image} of the batch: "
                         "the model has diverged; lower the learning rate or clip gradients harder"

@@ -62,7 +62,9 @@ class AdaMixerHead(BaseModule):
             self.decoder = Decoder(num_classes, **decoder)
         except (TypeError, ValueError) as error:
             raise InputError(f"config key model.bbox_head.decoder: {error}") from error
-        self.queries = InitialQueries(num_queries, decoder.get("dim", 256))
+        if num_queries < 1:
+            raise InputError(f"config key model.bbox_head.num_queries is {num_queries}; it must be at least 1")
+        self.queries = InitialQueries(num_queries, self.decoder.dim)
         self.criterion = MODELS.build(criterion or dict(type="SetCriterion"))
 
     def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:
@@ -92,8 +94,7 @@ class AdaMixerHead(BaseModule):
         query = (index // self.num_classes)[..., None].expand(-1, -1, 4)
         boxes = last.boxes_xyxy.gather(1, query)
         if rescale:
-            # a pipeline without a resize sets no factor
-            factors = [tuple(sample.metainfo.get("scale_factor", (1.0, 1.0))) * 2 for sample in batch_data_samples]
+            factors = [_scale_factor(sample.metainfo) * 2 for sample in batch_data_samples]
             boxes = boxes / boxes.new_tensor(factors)[:, None]
         return [
             InstanceData(bboxes=box, scores=score, labels=label)
@@ -109,3 +110,11 @@ class AdaMixerHead(BaseModule):
         else:
             sizes = [sample.img_shape[1::-1] for sample in batch_data_samples]
         return torch.tensor(sizes, dtype=torch.float32, device=levels[0].device)
+
+
+def _scale_factor(info: dict[str, Any]) -> tuple[float, float]:
+    """(width, height) of the network's image over those of the file; a pipeline without a resize sets no factor."""
+    if "scale_factor" in info:
+        return tuple(info["scale_factor"])
+    (height, width), (file_height, file_width) = info["img_shape"][:2], info.get("ori_shape", info["img_shape"])[:2]
+    return width / file_width, height / file_height

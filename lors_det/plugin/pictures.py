@@ -179,7 +179,8 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
     train: list[dict[str, float]] = []
     val: list[dict[str, float]] = []
     for file in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
-        entries = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+        # a run that was killed may have left a last line without its end
+        entries = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
         new_train = [entry for entry in entries if "loss" in entry]
         if not new_train:
             continue  # an evaluation

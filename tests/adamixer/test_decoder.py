@@ -160,6 +160,9 @@ def test_a_batch_equals_its_images():
         ({"static_rank": -1}, "static_rank=-1"),
         ({"share": (0, 0, 2)}, r"share=\(0, 0, 2\)"),
         ({"share": ()}, r"share=\(\)"),
+        ({"share": (0, 0, "a")}, "share="),
+        ({"dim": 12}, "dim=12; it must be a multiple of 8"),
+        ({"num_groups": 0}, "num_groups=0; it must be a positive integer"),
         ({"num_groups": 3}, "num_groups=3 does not divide dim=16"),
         ({"num_heads": 3}, "num_heads=3 does not divide dim=16"),
         ({"out_init": "other"}, "out_init='other'"),
@@ -168,3 +171,9 @@ def test_a_batch_equals_its_images():
 def test_a_wrong_structure_is_named(changes, message):
     with pytest.raises(ValueError, match=message):
         Decoder(NUM_CLASSES, **{"share": (0, 0, 0), **SHAPE, **RESIDUALS, **changes})
+
+
+def test_features_of_another_width_are_named():
+    levels, state = inputs(dim=24)
+    with pytest.raises(ValueError, match="24 channels came to a decoder of dim=16"):
+        lors_decoder().double()(levels, state)

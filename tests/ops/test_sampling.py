@@ -49,12 +49,12 @@ def test_gradients_are_exact():
 
 
 def test_pixel_centres_and_outside():
-    level = torch.arange(12.0).view(1, 1, 3, 4)
+    level = torch.arange(1.0, 13.0).view(1, 1, 3, 4)
     bank = FeatureBank.from_levels([level], (4,))
     where = torch.tensor([[4 * 2.5, 4 * 1.5], [4 * 3.0, 4 * 1.5], [-100.0, 5.0], [5.0, 1e9], [0.0, 4 * 0.5]])
     where = torch.cat([where, torch.zeros(5, 1)], dim=1).view(1, 5, 1, 1, 3)
     # a pixel's own value, the mean of two neighbours, zeros outside, half of the border pixel on the border
-    expected = torch.tensor([6.0, 6.5, 0.0, 0.0, 0.0])
+    expected = torch.tensor([7.0, 7.5, 0.0, 0.0, 0.5])
     torch.testing.assert_close(sample_3d(bank, where).flatten(), expected)
 
 
@@ -83,3 +83,14 @@ def test_bad_input_is_named():
         FeatureBank.from_levels(levels, STRIDES)
     with pytest.raises(ValueError, match="6 feature channels cannot be split into 4 groups"):
         sample_3d(FeatureBank.from_levels(levels, STRIDES[:2]), torch.zeros(1, 1, 4, 1, 3))
+
+
+@pytest.mark.parametrize("num_groups", [1, 2, 3])
+def test_points_that_are_no_numbers_stay_visible(num_groups):
+    """They must neither crash nor vanish: the criterion names the stage that diverged."""
+    bank = FeatureBank.from_levels(pyramid(1, 6, 32, 32, 2, torch.float32), STRIDES[:2])
+    where = points(1, 2, num_groups, 3, 32.0)
+    where[0, 1, 0, 2] = float("nan")
+    sampled = sample_3d(bank, where)
+    assert sampled[0, 1, 0, 2].isnan().all()
+    assert sampled[0, 0].isfinite().all()

@@ -125,25 +125,30 @@ def test_perfect_boxes_cost_nothing():
 
 
 def test_one_copy_to_the_host_for_all_stages_and_images(monkeypatch):
-    criterion, copies = SetCriterion(), []
-    cost = criterion.cost
+    copies = []
+    for name in ("cpu", "item", "tolist", "numpy", "__bool__", "__float__", "__int__"):
+        method = getattr(Tensor, name)
 
-    class Counted(torch.Tensor):
-        def cpu(self, *args, **kwargs):
-            copies.append(tuple(self.shape))
-            return super().cpu(*args, **kwargs).as_subclass(torch.Tensor)
+        def counted(self, *args, method=method, name=name, **kwargs):
+            if name != "numpy":  # it follows the copy, and copies nothing itself
+                copies.append((name, tuple(self.shape)))
+            return method(self, *args, **kwargs)
 
-    monkeypatch.setattr(criterion, "cost", lambda *args: cost(*args).as_subclass(Counted))
-    criterion([output() for _ in range(4)], [target(3), target(2)], SIZES)
-    assert copies == [(4, 2, 6, 3)]
+        monkeypatch.setattr(Tensor, name, counted)
+    SetCriterion()([output() for _ in range(4)], [target(3), target(2)], SIZES)
+    assert copies == [("cpu", (4, 2, 6, 3 + 1))]
 
 
-def test_divergence_is_named():
+@pytest.mark.parametrize("counts", [(2, 2), (2, 0), (0, 0)])
+@pytest.mark.parametrize("part", ["logits", "boxes_xyxy"])
+def test_divergence_is_named(counts, part):
+    """Also where no target asks for the class, or there is no target at all."""
     stages = [output() for _ in range(2)]
     with torch.no_grad():
-        stages[1].logits[1, 0, 0] = float("nan")
+        getattr(stages[1], part)[1, 0, 2] = float("nan")
+    targets = [Target(boxes(count), torch.zeros(count, dtype=torch.long)) for count in counts]
     with pytest.raises(FloatingPointError, match=r"stage 1 .* image 1 of the batch"):
-        SetCriterion()(stages, [target(2), target(2)], SIZES)
+        SetCriterion()(stages, targets, SIZES)
 
 
 def test_half_precision_is_computed_in_float32():

@@ -22,7 +22,11 @@ def data(tmp_path_factory) -> Path:
 
 
 def open_set(ann_file: Path, **changes) -> CocoDetection:
-    pipeline = [dict(type="LoadImage"), dict(type="LoadAnnotations", with_bbox=True), dict(type="PackDetInputs")]
+    pipeline = [
+        dict(type="LoadImageFromFile"),
+        dict(type="LoadAnnotations", with_bbox=True),
+        dict(type="PackDetInputs"),
+    ]
     return CocoDetection(
         ann_file=str(ann_file), data_prefix=dict(img=f"{ann_file.parent.parent}/val/"), pipeline=pipeline, **changes
     )
@@ -92,6 +96,16 @@ def test_other_classes_are_refused(data, classes, message):
         (lambda c: c["annotations"][2].update(category_id=99), "annotation 3 has category_id 99"),
         (lambda c: c["annotations"][2].update(image_id=-1), "annotation 3 has image_id -1"),
         (lambda c: c["categories"][1].update(name="disc"), "categories of the same name: disc"),
+        (lambda c: c.update(categories=[]), "lists no categories"),
+        (lambda c: c["images"].__setitem__(2, 7), r"images\[2\] lacks id"),
+        (lambda c: c["images"][2].update(id=[1]), r"images\[2\]\.id is neither"),
+        (lambda c: c["images"][2].update(id=c["images"][3]["id"]), '"images" has the id 3 more than once'),
+        (lambda c: c["categories"][2].update(id=1), '"categories" has the id 1 more than once'),
+        (lambda c: c["annotations"][2].update(id=1), '"annotations" has the id 1 more than once'),
+        (lambda c: c["annotations"][2].pop("area"), r"annotations\[2\] lacks area"),
+        (lambda c: c["annotations"][2].update(bbox=[1, 2, 3]), r"annotation 3 has bbox \[1, 2, 3\]"),
+        (lambda c: c["annotations"][2].update(bbox=[1, 2, float("nan"), 4]), "annotation 3 has bbox .*nan"),
+        (lambda c: c["images"][1].update(width=0), "image 1 is 0 x 64 pixels"),
     ],
 )
 def test_malformed_annotations_are_named(data, tmp_path, change, message):
@@ -148,3 +162,46 @@ def test_wrapped_datasets_get_the_classes(data, wrap):
     cfg = load_config(LORS, {**overrides(data), "train_dataloader": dict(dataset=wrapped)})
     assert cfg.model.bbox_head.num_classes == 6
     assert DATASETS.build(cfg.train_dataloader.dataset).metainfo["classes"][5] == "ring"
+
+
+def test_a_set_without_annotations(data, tmp_path):
+    """A published test set has none; training on it is an error."""
+    path = rewrite(data, tmp_path, lambda content: content.pop("annotations"))
+    assert len(open_set(path, test_mode=True)) == 8
+    with pytest.raises(InputError, match='no list "annotations"'):
+        open_set(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "annotations": []}))
+    with pytest.raises(InputError, match="leaves nothing to train on: it lists 8 images"):
+        open_set(path, filter_cfg=dict(filter_empty_gt=True))
+
+
+def test_classes_are_compared_between_files_and_with_the_model(data, tmp_path):
+    with pytest.raises(InputError, match="num_classes is 5, but the data has 6 classes: disc"):
+        load_config(LORS, {**overrides(data), "model.bbox_head.num_classes": 5})
+    turned = rewrite(data, tmp_path, lambda content: content["categories"].reverse())
+    cfg = load_config(
+        LORS,
+        {
+            **overrides(data),
+            "model.bbox_head.num_classes": 6,
+            "val_dataloader.dataset.ann_file": str(turned),
+            "val_evaluator.ann_file": str(turned),
+        },
+    )
+    with pytest.raises(InputError, match="in another order"):
+        DATASETS.build(cfg.train_dataloader.dataset)
+
+
+def test_an_evaluator_of_another_file_is_refused(data):
+    other = {"val_evaluator.ann_file": str(data / "annotations/train.json")}
+    with pytest.raises(
+        InputError, match=r"val_evaluator\.ann_file is .*train\.json, but val_dataloader evaluates .*val\.json"
+    ):
+        load_config(LORS, {**overrides(data), **other})
+
+
+def test_a_broken_config_is_named(tmp_path):
+    for text in ("model = dict(", '_base_ = "none.py"', "model = undefined"):
+        (tmp_path / "broken.py").write_text(text)
+        with pytest.raises(InputError, match=r"broken\.py cannot be read"):
+            load_config(tmp_path / "broken.py")

@@ -68,6 +68,17 @@ def test_first_boxes_are_the_image_before_padding():
     torch.testing.assert_close(whole[0, 0], torch.tensor([0, 0, 64.0, 64.0]), atol=1e-3, rtol=0)
 
 
+def test_without_a_scale_factor_it_follows_from_the_sizes():
+    model, features = randomise(head()).eval(), levels(1)
+    resized, unscaled = sample(60, 50), sample(60, 50)
+    for one in (resized, unscaled):
+        del one.scale_factor
+    resized.set_metainfo(dict(ori_shape=(120, 25)))
+    with torch.no_grad():
+        scaled, plain = (model.predict(features, [one])[0] for one in (resized, unscaled))
+    torch.testing.assert_close(scaled.bboxes, plain.bboxes / torch.tensor([2.0, 0.5, 2.0, 0.5]))
+
+
 def test_max_per_img_may_differ_from_the_queries():
     assert head().max_per_img == 5
     model = head(test_cfg=dict(max_per_img=100)).eval()
@@ -78,6 +89,20 @@ def test_losses_are_named_by_stage():
     losses = head().loss(levels(), [sample(), sample(count=0)])
     assert list(losses) == [f"s{i}.loss_{kind}" for i in range(3) for kind in ("cls", "bbox", "iou")]
     assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_gives_finite_losses_and_gradients(dtype):
+    model, samples = randomise(head()), [sample(), sample(count=0)]
+    features = [level.to(dtype) for level in levels()]
+    with torch.autocast("cpu", dtype):
+        losses = model.loss(features, samples)
+    exact = model.loss([level.float() for level in features], samples)
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    total, expected = sum(losses.values()), sum(exact.values())
+    assert (total - expected).abs() < 0.02 * expected
+    total.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
 def test_arguments_are_not_changed():
@@ -91,6 +116,8 @@ def test_arguments_are_not_changed():
     ("changes", "message"),
     [
         ({"num_classes": None}, "num_classes is not set"),
+        ({"num_queries": 0}, "num_queries is 0"),
+        ({"decoder": dict(DECODER, num_points=0)}, "num_points=0; it must be a positive integer"),
         ({"test_cfg": dict(max_per_image=3)}, r"unknown keys \['max_per_image'\]"),
         ({"decoder": dict(DECODER, ranks=3)}, "bbox_head.decoder: .*'ranks'"),
         ({"decoder": dict(DECODER, adaptive_groups=(1, 1))}, "bbox_head.decoder: .* has 2 values for 3 stages"),
@@ -111,10 +138,11 @@ def test_the_neck_shares_one_norm():
         neck(features[:1])
 
 
-def test_mmengine_leaves_the_initialisation_alone(root):
+def test_mmengine_leaves_the_initialisation_alone(root, monkeypatch, tmp_path):
     """Runner calls ``init_weights`` on the whole detector."""
     from lors_det.plugin.config import load_config
 
+    monkeypatch.chdir(tmp_path)  # away from the data, so that 6 classes need no file
     cfg = load_config(next(root.glob("configs/shapes/lors-adamixer_*.py")), {"model.bbox_head.num_classes": 6})
     model = MODELS.build(cfg.model)
     ours = {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("backbone.")}

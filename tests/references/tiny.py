@@ -45,7 +45,8 @@ def tiny_config(data: Path, work_dir: Path, config: Path = LORS, **changes: obje
 
 def write_config(path: Path, data: Path, config: Path = LORS, **changes: object) -> Path:
     """The same as a file for the tools: a child of the shapes config."""
+    values = {name: value for name, value in overrides(data).items() if name.split(".")[0] not in changes}
     cfg = Config(dict())
-    cfg.merge_from_dict({**overrides(data), **changes})
+    cfg.merge_from_dict({**values, **changes})
     path.write_text(f'_base_ = ["{config}"]\n{cfg.pretty_text}')
     return path
