@@ -12,3 +12,6 @@ lors = dict(
     static_rank=8,
     out_init="linear",
 )
+
+# AdaMixer in the shape of LORS: the baseline that tells LORS apart from its groups and points
+adamixer_g2_p64 = dict(share=(0, 1, 2, 3, 4, 5), num_groups=2, num_points=64, num_out_points=128)

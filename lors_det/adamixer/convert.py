@@ -1,9 +1,9 @@
-"""Published checkpoints of AdaMixer and LORS-AdaMixer (mmdet 2.x) to this project's names.
+"""Published checkpoints of AdaMixer and LORS-AdaMixer (mmdet 2.x) to this project's names, and back.
 
-Tensors are only renamed, reshaped and split by rows, so every number survives bit for bit. The kinds of
+Both directions only rename, reshape and reorder rows, so every number survives bit for bit. The kinds of
 difference are three:
 
-- renames, listed in ``_RENAMES``, with ``{i}`` for the stage and ``{l}`` for the pyramid level;
+- renames, listed in the tables below, with ``{}`` for the stage or the pyramid level;
 - one published generator makes M and S: its rows are, group by group, M_g then S_g (for the private cores, all
   M then all S); here each kernel has a generator of its own;
 - published factors stack groups and residuals as (G K, ...); here they are (G, K, ...).
@@ -13,46 +13,78 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-_UNUSED = "rpn_head.init_proposal_bboxes.weight"
-"""A table that published checkpoints carry and no model reads."""
+Model = Literal["adamixer", "lors"]
 
-_RENAMES = {
+_UNUSED = "rpn_head.init_proposal_bboxes.weight"
+"""A (Q, 4) table that published checkpoints carry and no model reads."""
+
+_DECODER = "bbox_head.decoder."
+_STAGE = "roi_head.bbox_head.{}."
+_LORS = "roi_head.adaptive_mixing."
+_MIXING = _STAGE + "sampling_n_mixing.adaptive_mixing."
+
+_COMMON = {  # published name: ours
     "rpn_head.init_content_features.weight": "bbox_head.queries.content",
-    "neck.lateral_convs.{l}.conv": "neck.laterals.{l}",
+    "neck.lateral_convs.{}.conv": "neck.laterals.{}",
     "neck.gn_out": "neck.norm",
-    "roi_head.bbox_head.{i}.iof_tau": "stages.{i}.attention.tau",
-    "roi_head.bbox_head.{i}.attention.attn.in_proj_weight": "stages.{i}.attention.qkv.weight",
-    "roi_head.bbox_head.{i}.attention.attn.in_proj_bias": "stages.{i}.attention.qkv.bias",
-    "roi_head.bbox_head.{i}.attention.attn.out_proj": "stages.{i}.attention.out",
-    "roi_head.bbox_head.{i}.attention_norm": "stages.{i}.attention.norm",
-    "roi_head.bbox_head.{i}.ffn.layers.0.0": "stages.{i}.ffn.layers.0",
-    "roi_head.bbox_head.{i}.ffn.layers.1": "stages.{i}.ffn.layers.2",
-    "roi_head.bbox_head.{i}.ffn_norm": "stages.{i}.ffn.norm",
-    "roi_head.bbox_head.{i}.cls_fcs.0": "stages.{i}.classify.0",
-    "roi_head.bbox_head.{i}.cls_fcs.1": "stages.{i}.classify.1",
-    "roi_head.bbox_head.{i}.fc_cls": "stages.{i}.classify.3",
-    "roi_head.bbox_head.{i}.reg_fcs.0": "stages.{i}.regress.0",
-    "roi_head.bbox_head.{i}.reg_fcs.1": "stages.{i}.regress.1",
-    "roi_head.bbox_head.{i}.fc_reg": "stages.{i}.regress.3",
-    # AdaMixer: every stage owns its mixing
-    "roi_head.bbox_head.{i}.sampling_n_mixing.sampling_offset_generator.0": "stages.{i}.sampling.offsets",
-    "roi_head.bbox_head.{i}.sampling_n_mixing.norm": "stages.{i}.mixing.norm",
-    "roi_head.bbox_head.{i}.sampling_n_mixing.adaptive_mixing.out_proj": "bases.{i}.out",
-    # LORS: one module holds the shared weights and every stage's residuals
-    "roi_head.bbox_head.{i}.sampling.sampling_offset_generator.0": "stages.{i}.sampling.offsets",
-    "roi_head.adaptive_mixing.base_out_proj": "bases.0.out",
-    "roi_head.adaptive_mixing.out_weight_add_A.{i}": "stages.{i}.mixing.out.down",
-    "roi_head.adaptive_mixing.out_weight_add_B.{i}": "stages.{i}.mixing.out.up",
-    "roi_head.adaptive_mixing.out_weight_bias.{i}": "stages.{i}.mixing.out.bias",
-    "roi_head.adaptive_mixing.out_norm.{i}": "stages.{i}.mixing.norm",
+    _STAGE + "iof_tau": _DECODER + "stages.{}.attention.tau",
+    _STAGE + "attention.attn.in_proj_weight": _DECODER + "stages.{}.attention.qkv.weight",
+    _STAGE + "attention.attn.in_proj_bias": _DECODER + "stages.{}.attention.qkv.bias",
+    _STAGE + "attention.attn.out_proj": _DECODER + "stages.{}.attention.out",
+    _STAGE + "attention_norm": _DECODER + "stages.{}.attention.norm",
+    _STAGE + "ffn.layers.0.0": _DECODER + "stages.{}.ffn.layers.0",
+    _STAGE + "ffn.layers.1": _DECODER + "stages.{}.ffn.layers.2",
+    _STAGE + "ffn_norm": _DECODER + "stages.{}.ffn.norm",
+    _STAGE + "cls_fcs.0": _DECODER + "stages.{}.classify.0",
+    _STAGE + "cls_fcs.1": _DECODER + "stages.{}.classify.1",
+    _STAGE + "fc_cls": _DECODER + "stages.{}.classify.3",
+    _STAGE + "reg_fcs.0": _DECODER + "stages.{}.regress.0",
+    _STAGE + "reg_fcs.1": _DECODER + "stages.{}.regress.1",
+    _STAGE + "fc_reg": _DECODER + "stages.{}.regress.3",
+}
+_OWN = {
+    "adamixer": {  # every stage owns its mixing
+        _STAGE + "sampling_n_mixing.sampling_offset_generator.0": _DECODER + "stages.{}.sampling.offsets",
+        _STAGE + "sampling_n_mixing.norm": _DECODER + "stages.{}.mixing.norm",
+        _MIXING + "out_proj": _DECODER + "bases.{}.out",
+    },
+    "lors": {  # one module holds the shared weights and every stage's residuals
+        _STAGE + "sampling.sampling_offset_generator.0": _DECODER + "stages.{}.sampling.offsets",
+        _LORS + "base_out_proj": _DECODER + "bases.0.out",
+        _LORS + "out_weight_add_A.{}": _DECODER + "stages.{}.mixing.out.down",
+        _LORS + "out_weight_add_B.{}": _DECODER + "stages.{}.mixing.out.up",
+        _LORS + "out_weight_bias.{}": _DECODER + "stages.{}.mixing.out.bias",
+        _LORS + "out_norm.{}": _DECODER + "stages.{}.mixing.norm",
+    },
+}
+_GENERATOR = {"adamixer": _MIXING + "parameter_generator.0", "lors": _LORS + "common_parameter_generator"}
+_CORE = _LORS + "private_parameter_generator.{}"
+_FACTORS = {
+    _LORS + "ml_parameters.{}": _DECODER + "stages.{}.mixing.channel.left",
+    _LORS + "mr_parameters.{}": _DECODER + "stages.{}.mixing.channel.right",
+    _LORS + "sl_parameters.{}": _DECODER + "stages.{}.mixing.spatial.left",
+    _LORS + "sr_parameters.{}": _DECODER + "stages.{}.mixing.spatial.right",
 }
 
-_FACTORS = {"ml": "channel.left", "mr": "channel.right", "sl": "spatial.left", "sr": "spatial.right"}
-_DECODER = "bbox_head.decoder."
+
+def published_model(published: Mapping[str, Tensor]) -> Model:
+    """Which published detector a state dict is of, recognised by its keys.
+
+    Raises:
+        ValueError: if it is of neither.
+    """
+    for model, generator in _GENERATOR.items():
+        if generator.format(0) + ".bias" in published:
+            return model
+    raise ValueError(
+        "this is not a published AdaMixer or LORS-AdaMixer checkpoint: it lacks "
+        + " as well as ".join(f"{generator.format(0)}.bias" for generator in _GENERATOR.values())
+    )
 
 
 def from_published(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -65,91 +97,123 @@ def from_published(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         Names as in ``SingleStageDetector``: ``backbone.*``, ``neck.*``, ``bbox_head.*``.
 
     Raises:
-        ValueError: if a key is not one of a published AdaMixer or LORS-AdaMixer; it names the first ones.
+        ValueError: if a key is missing or not one of a published AdaMixer or LORS-AdaMixer; it names the first ones.
     """
-    num_groups = _published_num_groups(published)
+    model = published_model(published)
+    renames = {**_COMMON, **_OWN[model]}
+    channel_rows, num_groups = _published_shape(published, model)
     converted, unknown = {}, []
     for name, tensor in published.items():
         if name == _UNUSED:
             continue
         if name.startswith("backbone."):
             converted[name] = tensor
-        elif renamed := _rename(name):
-            converted[renamed] = tensor
-        elif found := re.fullmatch(r"roi_head\.adaptive_mixing\.(ml|mr|sl|sr)_parameters\.(\d+)", name):
-            kind, stage = found.groups()
-            converted[f"{_DECODER}stages.{stage}.mixing.{_FACTORS[kind]}"] = tensor.unflatten(0, (num_groups, -1))
-        elif found := re.fullmatch(
-            r"roi_head\.adaptive_mixing\.private_parameter_generator\.(\d+)\.(weight|bias)", name
-        ):
-            stage, leaf = found.groups()
+        elif found := _match(name, _GENERATOR[model]):
+            base, leaf = found
+            by_group = tensor.unflatten(0, (num_groups, -1))
+            channel, spatial = by_group.tensor_split([channel_rows], dim=1)
+            converted[f"{_DECODER}bases.{base or 0}.channel{leaf}"] = channel.flatten(0, 1)
+            converted[f"{_DECODER}bases.{base or 0}.spatial{leaf}"] = spatial.flatten(0, 1)
+        elif model == "lors" and (found := _match(name, _CORE)):
+            stage, leaf = found
             channel, spatial = tensor.chunk(2)
-            converted[f"{_DECODER}stages.{stage}.mixing.channel.core.{leaf}"] = channel
-            converted[f"{_DECODER}stages.{stage}.mixing.spatial.core.{leaf}"] = spatial
-        elif found := re.fullmatch(
-            r"roi_head\.(?:adaptive_mixing\.common_parameter_generator|"
-            r"bbox_head\.(\d+)\.sampling_n_mixing\.adaptive_mixing\.parameter_generator\.0)\.(weight|bias)",
-            name,
-        ):
-            base, leaf = found.group(1) or "0", found.group(2)
-            channel, spatial = _split_by_group(tensor, num_groups, _query_dim(published))
-            converted[f"{_DECODER}bases.{base}.channel.{leaf}"] = channel
-            converted[f"{_DECODER}bases.{base}.spatial.{leaf}"] = spatial
+            converted[f"{_DECODER}stages.{stage}.mixing.channel.core{leaf}"] = channel
+            converted[f"{_DECODER}stages.{stage}.mixing.spatial.core{leaf}"] = spatial
+        elif model == "lors" and (renamed := _rename(name, _FACTORS)):
+            converted[renamed] = tensor.unflatten(0, (num_groups, -1))
+        elif renamed := _rename(name, renames):
+            converted[renamed] = tensor
         else:
             unknown.append(name)
-    if unknown:
-        raise ValueError(
-            f"{len(unknown)} keys are not those of a published AdaMixer or LORS-AdaMixer checkpoint: "
-            + ", ".join(unknown[:5])
-            + (", ..." if len(unknown) > 5 else "")
-        )
+    _refuse(unknown, "a published AdaMixer or LORS-AdaMixer checkpoint")
     return converted
 
 
-def _rename(name: str) -> str | None:
-    for published, ours in _RENAMES.items():
-        pattern = re.escape(published).replace(r"\{i\}", r"(\d+)").replace(r"\{l\}", r"(\d+)")
-        found = re.fullmatch(rf"{pattern}(\.weight|\.bias)?", name)
-        if found:
-            *number, leaf = found.groups()
-            renamed = re.sub(r"\{[il]\}", number[0] if number else "", ours) + (leaf or "")
-            return renamed if renamed.startswith(("neck.", "bbox_head.")) else _DECODER + renamed
+def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The published state dict of one of this project's: the inverse of :func:`from_published`.
+
+    The table that no model reads comes back as zeros.
+
+    Raises:
+        ValueError: if a key has no published counterpart, as in models that share otherwise; it names the first ones.
+    """
+    model: Model = "lors" if f"{_DECODER}stages.0.mixing.out.down" in state else "adamixer"
+    renames = {ours: name for name, ours in {**_COMMON, **_OWN[model]}.items()}
+    factors = {ours: name for name, ours in _FACTORS.items()} if model == "lors" else {}
+    num_groups = _num_groups(state)
+    converted, unknown = {}, []
+    for name, tensor in state.items():
+        if name.startswith("backbone."):
+            converted[name] = tensor
+        elif found := _match(name, _DECODER + "bases.{}.channel"):
+            base, leaf = found
+            spatial = state[f"{_DECODER}bases.{base}.spatial{leaf}"]
+            parts = [part.unflatten(0, (num_groups, -1)) for part in (tensor, spatial)]
+            converted[_GENERATOR[model].format(base) + leaf] = torch.cat(parts, dim=1).flatten(0, 1)
+        elif model == "lors" and (found := _match(name, _DECODER + "stages.{}.mixing.channel.core")):
+            stage, leaf = found
+            spatial = state[f"{_DECODER}stages.{stage}.mixing.spatial.core{leaf}"]
+            converted[_CORE.format(stage) + leaf] = torch.cat([tensor, spatial])
+        elif renamed := _rename(name, factors):
+            converted[renamed] = tensor.flatten(0, 1)
+        elif renamed := _rename(name, renames):
+            converted[renamed] = tensor
+        elif not re.search(r"(bases\.\d+|mixing)\.spatial\.", name):  # written with its channel counterpart
+            unknown.append(name)
+    _refuse(unknown, "a model with a published counterpart")
+    content = "rpn_head.init_content_features.weight"
+    if content in converted:
+        converted[_UNUSED] = converted[content].new_zeros(len(converted[content]), 4)
+    return converted
+
+
+def _match(name: str, pattern: str) -> tuple[str, str] | None:
+    """(number, ".weight" | ".bias" | "") where the name is the pattern with a number for ``{}``, else None."""
+    regex = re.escape(pattern).replace(r"\{\}", r"(\d+)")
+    found = re.fullmatch(rf"{regex}(\.weight|\.bias)?", name)
+    if found is None:
+        return None
+    *number, leaf = found.groups()
+    return (number[0] if number else ""), leaf or ""
+
+
+def _rename(name: str, renames: Mapping[str, str]) -> str | None:
+    for old, new in renames.items():
+        if found := _match(name, old):
+            number, leaf = found
+            return new.format(number) + leaf
     return None
 
 
-def _query_dim(published: Mapping[str, Tensor]) -> int:
-    return published["roi_head.bbox_head.0.attention_norm.weight"].shape[0]
-
-
-def _published_num_groups(published: Mapping[str, Tensor]) -> int:
-    """G from shapes alone: the generator has D^2 / G + (G P) O rows, with G P and O known."""
-    stage = "roi_head.bbox_head.0."
-    candidates = (  # generator, output projection, offsets
-        (
-            "roi_head.adaptive_mixing.common_parameter_generator.bias",
-            "roi_head.adaptive_mixing.base_out_proj.weight",
-            stage + "sampling.sampling_offset_generator.0.bias",
-        ),
-        (
-            stage + "sampling_n_mixing.adaptive_mixing.parameter_generator.0.bias",
-            stage + "sampling_n_mixing.adaptive_mixing.out_proj.weight",
-            stage + "sampling_n_mixing.sampling_offset_generator.0.bias",
-        ),
+def _published_shape(published: Mapping[str, Tensor], model: Model) -> tuple[int, int]:
+    """(C C, G) from shapes alone: the generator has D^2 / G + (G P) O rows, and G P and O are known."""
+    offsets, _, out = (name.format(0) for name in list(_OWN[model])[:3])
+    if model == "lors":
+        out = _LORS + "base_out_proj"
+    names = (
+        _GENERATOR[model].format(0) + ".bias",
+        out + ".weight",
+        offsets + ".bias",
+        _STAGE.format(0) + "attention_norm.weight",
     )
-    for names in candidates:
-        if all(name in published for name in (*names, stage + "attention_norm.weight")):
-            rows, out_dims, offsets = (published[name].shape[-1] for name in names)
-            dim = _query_dim(published)
-            return dim * dim // (rows - offsets // 3 * (out_dims // dim))
-    raise ValueError(
-        "this is not a published AdaMixer or LORS-AdaMixer checkpoint: it lacks "
-        f"{candidates[0][0]} as well as {candidates[1][0]}"
-    )
+    missing = [name for name in names if name not in published]
+    if missing:
+        raise ValueError(f"the checkpoint lacks {', '.join(missing)}; is it truncated?")
+    rows, out_dims, offset_dims, dim = (published[name].shape[-1] for name in names)
+    num_groups = dim * dim // (rows - offset_dims // 3 * (out_dims // dim))
+    return (dim // num_groups) ** 2, num_groups
 
 
-def _split_by_group(tensor: Tensor, num_groups: int, dim: int) -> tuple[Tensor, Tensor]:
-    """Rows (G (C C + O P), ...) of a joint generator as (G C C, ...) and (G O P, ...)."""
-    group_dim = dim // num_groups
-    by_group = tensor.unflatten(0, (num_groups, -1))
-    channel, spatial = by_group.tensor_split([group_dim * group_dim], dim=1)
-    return torch.cat(list(channel)), torch.cat(list(spatial))
+def _num_groups(state: Mapping[str, Tensor]) -> int:
+    """G: the channel generator has D^2 / G rows."""
+    name = f"{_DECODER}bases.0.channel.weight"
+    if name not in state:
+        raise ValueError(f"this is not a checkpoint of this project: it lacks {name}")
+    rows, dim = state[name].shape
+    return dim * dim // rows
+
+
+def _refuse(unknown: list[str], what: str) -> None:
+    if unknown:
+        first = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        raise ValueError(f"{len(unknown)} keys are not those of {what}: {first}")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from references.golden import load
 
-from lors_det.adamixer.convert import from_published
+from lors_det.adamixer.convert import from_published, published_model, to_published
 
 
 def published(model: str) -> dict[str, torch.Tensor]:
@@ -20,6 +20,33 @@ def test_every_number_survives(model):
     assert sum(value.numel() for value in converted.values()) == sum(value.numel() for value in weights.values())
     left, right = (torch.cat([v.flatten() for v in state.values()]).sort().values for state in (weights, converted))
     assert torch.equal(left, right)
+
+
+@pytest.mark.parametrize("model", ["lors", "adamixer"])
+def test_there_and_back_is_bit_identical(model):
+    weights = published(model)
+    assert published_model(weights) == model
+    back = to_published(from_published(weights))
+    assert back.keys() == weights.keys()
+    assert all(torch.equal(back[name], value) for name, value in weights.items())
+    ours = from_published(weights)
+    again = from_published(to_published(ours))
+    assert again.keys() == ours.keys()
+    assert all(torch.equal(again[name], value) for name, value in ours.items())
+
+
+def test_models_without_a_published_counterpart_are_refused():
+    with pytest.raises(ValueError, match=r"1 keys are not .* published counterpart: bbox_head\.new"):
+        to_published({**from_published(published("lors")), "bbox_head.new": torch.rand(1)})
+    with pytest.raises(ValueError, match="not a checkpoint of this project"):
+        to_published(published("lors"))
+
+
+def test_a_truncated_checkpoint_is_refused():
+    weights = published("lors")
+    del weights["roi_head.adaptive_mixing.base_out_proj.weight"]
+    with pytest.raises(ValueError, match=r"lacks roi_head.adaptive_mixing.base_out_proj.weight"):
+        from_published(weights)
 
 
 def test_the_rest_of_a_whole_model_is_renamed():
@@ -36,6 +63,9 @@ def test_the_rest_of_a_whole_model_is_renamed():
     assert torch.equal(converted["neck.norm.bias"], extra["neck.gn_out.bias"])
     assert torch.equal(converted["bbox_head.queries.content"], extra["rpn_head.init_content_features.weight"])
     assert not any("proposal" in name for name in converted)
+    back = to_published({**converted, "bbox_head.queries.content": torch.rand(7, 4)})
+    assert back["rpn_head.init_proposal_bboxes.weight"].shape == (7, 4)
+    assert torch.equal(back["neck.gn_out.bias"], extra["neck.gn_out.bias"])
 
 
 def test_other_checkpoints_are_refused():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,22 +49,17 @@ def config(data, tmp_path_factory) -> Path:
 def interrupted(root, config, tmp_path_factory) -> Path:
     """The work dir of a run that Ctrl-C ended after its first checkpoint, and that was then resumed to its end."""
     work_dir = tmp_path_factory.mktemp("run")
-    process = subprocess.Popen(
-        command(root, "train.py", config, "--work-dir", work_dir),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=ENVIRONMENT,
+    stopped = config.with_name("interrupted.py")
+    stopped.write_text(
+        f'_base_ = ["{config}"]\n'
+        'custom_imports = dict(imports=["lors_det.plugin", "references.interrupt"])\n'
+        'custom_hooks = [*_base_.custom_hooks, dict(type="InterruptHook", at=3)]\n'
     )
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if "Epoch(train) [2]" in line:
-            process.send_signal(signal.SIGINT)
-            break
-    seen += process.stdout.readlines()
-    log = "".join(seen)
-    assert process.wait(60) == 130, log
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(root / "tests")}
+    words = command(root, "train.py", stopped, "--work-dir", work_dir)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+    log = done.stdout + done.stderr
+    assert done.returncode == 130, log
     assert f"go on from the last checkpoint, {work_dir / 'epoch_1.pth'}" in log
     assert "Traceback" not in log
     assert (work_dir / "epoch_1.pth").is_file()
