@@ -8,6 +8,7 @@ from references.small import NUM_CLASSES, RESIDUALS, SHAPE, adamixer_decoder, in
 from torch import Tensor
 
 from lors_det.adamixer import Decoder, QueryState
+from lors_det.adamixer.fold import folded_arguments, folded_state
 from lors_det.lors import summarise
 
 
@@ -21,13 +22,8 @@ def run(decoder: Decoder, seed: int = 1) -> list[Tensor]:
 
 def folded(lors: Decoder) -> Decoder:
     """The plain per-stage decoder that computes what a LORS decoder computes."""
-    plain = Decoder(NUM_CLASSES, range(len(lors.stages)), **SHAPE).double()
-    state = {name: tensor for name, tensor in lors.state_dict().items() if name in plain.state_dict()}
-    for i, (stage, share) in enumerate(zip(lors.stages, lors.share)):
-        for part in ("channel", "spatial", "out"):
-            weight, bias = getattr(stage.mixing, part).fold(getattr(lors.bases[share], part))
-            state[f"bases.{i}.{part}.weight"], state[f"bases.{i}.{part}.bias"] = weight, bias
-    plain.load_state_dict(state)
+    plain = Decoder(NUM_CLASSES, **folded_arguments(SHAPE, len(lors.stages))).double()
+    plain.load_state_dict(folded_state(lors))
     return plain
 
 

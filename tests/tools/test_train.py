@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,9 @@ def interrupted(root, config, tmp_path_factory) -> Path:
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": str(root / "tests")}
     words = command(root, "train.py", stopped, "--work-dir", work_dir)
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+    # a shell that runs the tests in the background makes its children ignore Ctrl-C, and theirs
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300, preexec_fn=heed)
     log = done.stdout + done.stderr
     assert done.returncode == 130, log
     assert f"go on from the last checkpoint, {work_dir / 'epoch_1.pth'}" in log
