@@ -12,3 +12,6 @@ lors = dict(
     out_init="xavier",  # louder than the published start: short schedules gain from it
     **_shape,
 )
+
+# twice the groups, about half the points: AdaMixer's published shape as it stands to that of the published LORS model
+adamixer_g8_p5 = dict(share=(0, 1, 2, 3), **{**_shape, "num_groups": 8, "num_points": 5})
