@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lors_det.adamixer.mixing import Mixing, MixingBase, OutInit
+from lors_det.adamixer.base import PARTS, OutInit, StageBase
+from lors_det.adamixer.mixing import Mixing
 from lors_det.adamixer.queries import QueryState
 from lors_det.adamixer.stage import Stage, StageOutput
+from lors_det.adamixer.structure import checked_groups, checked_share
 from lors_det.lors import AdaptiveResidual, LedgerEntry, StaticResidual, ledger
 from lors_det.lors.adaptive import FactorInit
 from lors_det.ops import FeatureBank
@@ -18,15 +20,17 @@ class Decoder(nn.Module):
     """AdaMixer's decoder; with residuals, LORS-AdaMixer's.
 
     ``share[i]`` is the base of stage i. AdaMixer gives every stage its own, (0, 1, 2, 3, 4, 5), and has no
-    residuals; LORS shares one, (0, 0, 0, 0, 0, 0), which each stage corrects; (0, 0, 1, 1, 2, 2) lies between.
+    residuals; LORS shares one, (0, 0, 0, 0, 0, 0), which each stage corrects; (0, 0, 1, 1, 2, 2) lies between. A stage
+    whose base is None has its residuals alone. With ``layer_rank``, stages share attention, feed-forward layer and
+    offset generator too, the paper's structure on all of the stack: LORS+.
 
     State dict: ``bases.b.{channel,spatial,out}.*`` once for each base, whatever the number of its users, and
     ``stages.i.*``; residuals are ``stages.i.mixing.{channel,spatial}.{left,right,core}.*`` and
-    ``stages.i.mixing.out.{down,up,bias}``.
+    ``stages.i.mixing.out.{down,up,bias}``. LORS+ adds ``bases.b.{qkv,attended,expand,contract,offsets}.weight``.
 
     Args:
         num_classes: N.
-        share: base of each stage; every base from 0 to max(share) is used.
+        share: base of each stage, or None; every base from 0 on is used.
         num_groups: G.
         num_points: P.
         num_out_points: O.
@@ -38,7 +42,9 @@ class Decoder(nn.Module):
         adaptive_groups: K of each stage, S values; needed with ``adaptive_rank``.
         static_rank: R of the residual on the output projection; 0 for none.
         static_groups: K of each stage, S values; one group in every stage where none are given.
-        out_init: initialisation of the output projections, see :class:`MixingBase`.
+        layer_rank: R of static residuals on attention, feed-forward layer and offset generator; 0 for layers that
+            belong to the stages.
+        out_init: initialisation of the output projections, see :class:`StageBase`.
         factor_init: initialisation of the adaptive factors, see :class:`AdaptiveResidual`.
 
     Raises:
@@ -48,7 +54,7 @@ class Decoder(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        share: Sequence[int],
+        share: Sequence[int | None],
         *,
         num_groups: int,
         num_points: int,
@@ -61,6 +67,7 @@ class Decoder(nn.Module):
         adaptive_groups: Sequence[int] | None = None,
         static_rank: int = 0,
         static_groups: Sequence[int] | None = None,
+        layer_rank: int = 0,
         out_init: OutInit = "xavier",
         factor_init: FactorInit = "stacked",
     ) -> None:
@@ -80,11 +87,18 @@ class Decoder(nn.Module):
         if dim % 8:
             raise ValueError(f"dim={dim}; it must be a multiple of 8, for the position embedding")
         self.dim = dim
-        self.share = _checked_share(share)
+        self.share = checked_share(share)
         self.strides = tuple(strides)
         num_stages = len(self.share)
-        adaptive_groups = _checked_groups("adaptive", adaptive_rank, adaptive_groups, num_stages)
-        static_groups = _checked_groups("static", static_rank, static_groups, num_stages)
+        adaptive_groups = checked_groups("adaptive", adaptive_rank, adaptive_groups, num_stages)
+        static_groups = checked_groups("static", static_rank, static_groups, num_stages)
+        if layer_rank < 0:
+            raise ValueError(f"layer_rank={layer_rank}; it must be 0, for layers of the stages' own, or positive")
+        if None in self.share and (layer_rank or not adaptive_rank or not static_rank):
+            raise ValueError(
+                f"share={self.share} has stages without a base; they need adaptive_rank and static_rank, "
+                "and cannot have layer_rank"
+            )
         group_dim = dim // num_groups
 
         def adaptive(stage: int, kernel_shape: tuple[int, int]) -> AdaptiveResidual | None:
@@ -97,24 +111,27 @@ class Decoder(nn.Module):
                 rank=adaptive_rank,
                 num_residuals=adaptive_groups[stage],
                 factor_init=factor_init,
+                alone=self.share[stage] is None,
             )
 
         def static(stage: int) -> StaticResidual | None:
             if not static_groups[stage]:
                 return None
             in_dim = num_groups * num_out_points * group_dim
-            return StaticResidual(in_dim, dim, rank=static_rank, num_groups=static_groups[stage])
+            alone = self.share[stage] is None
+            return StaticResidual(in_dim, dim, rank=static_rank, num_groups=static_groups[stage], alone=alone)
 
         self.bases = nn.ModuleList(
-            MixingBase(
+            StageBase(
                 dim,
                 num_groups=num_groups,
                 num_points=num_points,
                 num_out_points=num_out_points,
                 out_bias=not static_rank,
                 out_init=out_init,
+                ffn_dim=ffn_dim if layer_rank else None,
             )
-            for _ in range(max(self.share) + 1)
+            for _ in set(self.share) - {None}
         )
         self.stages = nn.ModuleList(
             Stage(
@@ -130,6 +147,7 @@ class Decoder(nn.Module):
                     spatial=adaptive(stage, (num_out_points, num_points)),
                     out=static(stage),
                 ),
+                static_rank=layer_rank,
             )
             for stage in range(num_stages)
         )
@@ -152,44 +170,12 @@ class Decoder(nn.Module):
         bank = FeatureBank.from_levels(levels, self.strides)
         outputs = []
         for stage, base in zip(self.stages, self.share):
-            output = stage(state, bank, self.bases[base])
+            output = stage(state, bank, None if base is None else self.bases[base])
             outputs.append(output)
             state = QueryState(output.state.content, output.state.xyzr.detach())
         return outputs
 
     def ledger(self) -> list[LedgerEntry]:
         """Who uses which parameter; names are those of this module's state dict."""
-        return ledger(self.bases, self.stages, self.share)
-
-
-def _checked_share(share: Sequence[int]) -> tuple[int, ...]:
-    share = tuple(share)
-    if not all(isinstance(base, int) for base in share) or not share or set(share) != set(range(max(share) + 1)):
-        raise ValueError(
-            f"share={share}; it gives the base of each stage and must use every base from 0 on, "
-            "for example (0, 0, 0, 0) to share one base among four stages"
-        )
-    return share
-
-
-def _checked_groups(kind: str, rank: int, groups: Sequence[int] | None, num_stages: int) -> tuple[int, ...]:
-    """K of each stage; all zeros where there is no residual."""
-    if rank < 0:
-        raise ValueError(f"{kind}_rank={rank}; it must be 0, for no residual, or positive")
-    if rank == 0:
-        if groups:
-            raise ValueError(f"{kind}_groups={tuple(groups)} has no effect with {kind}_rank=0; set the rank or drop it")
-        return (0,) * num_stages
-    if groups is None:
-        if kind == "adaptive":
-            raise ValueError(f"adaptive_rank={rank} needs adaptive_groups, K of each of the {num_stages} stages")
-        groups = (1,) * num_stages
-    groups = tuple(groups)
-    if len(groups) != num_stages:
-        raise ValueError(
-            f"{kind}_groups={groups} has {len(groups)} values for {num_stages} stages (the length of share); "
-            "give one K for each stage"
-        )
-    if min(groups) < 1:
-        raise ValueError(f"{kind}_groups={groups}; each K must be at least 1")
-    return groups
+        components = {part: place.split(".")[0] for part, place in PARTS.items()}
+        return ledger(self.bases, self.stages, self.share, components)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lors_det.adamixer.base import StageBase, part
 from lors_det.adamixer.geometry import at_least_float32, box_sizes, grid_offsets
+from lors_det.lors import corrected, linear
 
 
 class SamplingPoints(nn.Module):
@@ -20,16 +22,18 @@ class SamplingPoints(nn.Module):
         dim: D.
         num_groups: G.
         num_points: P.
+        static_rank: R of the residual on a shared weight; 0 where the stage has its own.
     """
 
-    def __init__(self, dim: int, *, num_groups: int, num_points: int) -> None:
+    def __init__(self, dim: int, *, num_groups: int, num_points: int, static_rank: int = 0) -> None:
         super().__init__()
         self.num_groups = num_groups
-        self.offsets = nn.Linear(dim, num_groups * num_points * 3)
+        self.offsets = linear(dim, num_groups * num_points * 3, static_rank=static_rank)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        nn.init.zeros_(self.offsets.weight)
+        if isinstance(self.offsets, nn.Linear):
+            nn.init.zeros_(self.offsets.weight)
         with torch.no_grad():
             bias = self.offsets.bias.view(self.num_groups, -1, 3)
             nn.init.uniform_(bias[..., :2], -0.5, 0.5)
@@ -38,17 +42,19 @@ class SamplingPoints(nn.Module):
                 bias[..., :2] = grid
             bias[..., 2] = -1.0
 
-    def forward(self, content: Tensor, xyzr: Tensor) -> Tensor:
+    def forward(self, content: Tensor, xyzr: Tensor, base: StageBase | None = None) -> Tensor:
         """Points of each query.
 
         Args:
             content: (B, Q, D).
             xyzr: (B, Q, 4), at least float32.
+            base: the weight that a residual corrects.
 
         Returns:
             (B, Q, G, P, 3): (x, y) in pixels, z = log2 of pixels; at least float32.
         """
-        offsets = at_least_float32(self.offsets(content)).unflatten(-1, (self.num_groups, -1, 3))
+        offsets = at_least_float32(corrected(content, self.offsets, part(base, "offsets")))
+        offsets = offsets.unflatten(-1, (self.num_groups, -1, 3))
         box = xyzr[:, :, None, None]
         xy = box[..., :2] + offsets[..., :2] * box_sizes(box)
         return torch.cat([xy, box[..., 2:3] + offsets[..., 2:]], dim=-1)

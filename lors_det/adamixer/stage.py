@@ -8,10 +8,12 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lors_det.adamixer.attention import OverlapAttention
+from lors_det.adamixer.base import StageBase, part
 from lors_det.adamixer.geometry import refine, xyzr_to_xyxy
-from lors_det.adamixer.mixing import Mixing, MixingBase
+from lors_det.adamixer.mixing import Mixing
 from lors_det.adamixer.queries import QueryState
 from lors_det.adamixer.sampling import SamplingPoints
+from lors_det.lors import corrected, linear
 from lors_det.ops import FeatureBank, sample_3d
 
 CLASS_PRIOR = 0.01
@@ -33,21 +35,32 @@ class StageOutput(NamedTuple):
 
 
 class FeedForward(nn.Module):
-    """LN(q + W2 ReLU(W1 q)). Starts with Xavier uniform weights and torch's default biases."""
+    """LN(q + W2 ReLU(W1 q)). Starts with Xavier uniform weights and torch's default biases.
 
-    def __init__(self, dim: int, hidden_dim: int) -> None:
+    Args:
+        dim: D.
+        hidden_dim: rows of W1.
+        static_rank: R of the residuals on shared weights; 0 where the stage has its own.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int, *, static_rank: int = 0) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(dim, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, dim))
+        expand = linear(dim, hidden_dim, static_rank=static_rank)
+        contract = linear(hidden_dim, dim, static_rank=static_rank)
+        self.layers = nn.ModuleList([expand, nn.ReLU(inplace=True), contract])
         self.norm = nn.LayerNorm(dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        nn.init.xavier_uniform_(self.layers[0].weight)
-        nn.init.xavier_uniform_(self.layers[2].weight)
+        for layer in (self.layers[0], self.layers[2]):
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
 
-    def forward(self, content: Tensor) -> Tensor:
-        """(B, Q, D) -> (B, Q, D)."""
-        return self.norm(content + self.layers(content))
+    def forward(self, content: Tensor, base: StageBase | None = None) -> Tensor:
+        """(B, Q, D) -> (B, Q, D); ``base`` holds the weights that residuals correct."""
+        expand, relu, contract = self.layers
+        hidden = relu(corrected(content, expand, part(base, "expand")))
+        return self.norm(content + corrected(hidden, contract, part(base, "contract")))
 
 
 class PredictionHead(nn.Sequential):
@@ -60,7 +73,7 @@ class PredictionHead(nn.Sequential):
 
 
 class Stage(nn.Module):
-    """A decoder stage. What it may share with other stages, the base of its mixing, is a call argument.
+    """A decoder stage. What it may share with other stages, its base, is a call argument.
 
     Starts with every class scored 0.01 and every box unmoved.
 
@@ -72,6 +85,8 @@ class Stage(nn.Module):
         num_groups: G.
         num_points: P.
         mixing: the private part of the mixing.
+        static_rank: R of the residuals on shared weights of attention, feed-forward layer and offsets; 0 where the
+            stage has its own.
     """
 
     def __init__(
@@ -84,12 +99,13 @@ class Stage(nn.Module):
         num_groups: int,
         num_points: int,
         mixing: Mixing,
+        static_rank: int = 0,
     ) -> None:
         super().__init__()
-        self.attention = OverlapAttention(dim, num_heads)
-        self.sampling = SamplingPoints(dim, num_groups=num_groups, num_points=num_points)
+        self.attention = OverlapAttention(dim, num_heads, static_rank=static_rank)
+        self.sampling = SamplingPoints(dim, num_groups=num_groups, num_points=num_points, static_rank=static_rank)
         self.mixing = mixing
-        self.ffn = FeedForward(dim, ffn_dim)
+        self.ffn = FeedForward(dim, ffn_dim, static_rank=static_rank)
         self.classify = PredictionHead(dim, num_classes)
         self.regress = PredictionHead(dim, 4)
         self.reset_parameters()
@@ -100,10 +116,10 @@ class Stage(nn.Module):
         nn.init.zeros_(self.regress[3].weight)
         nn.init.zeros_(self.regress[3].bias)
 
-    def forward(self, state: QueryState, bank: FeatureBank, base: MixingBase) -> StageOutput:
+    def forward(self, state: QueryState, bank: FeatureBank, base: StageBase | None) -> StageOutput:
         """Predict from the queries, and refine them."""
-        content = self.attention(state)
-        sampled = sample_3d(bank, self.sampling(content, state.xyzr))
-        content = self.ffn(self.mixing(sampled, content, base))
+        content = self.attention(state, base)
+        sampled = sample_3d(bank, self.sampling(content, state.xyzr, base))
+        content = self.ffn(self.mixing(sampled, content, base), base)
         xyzr = refine(state.xyzr, self.regress(content))
         return StageOutput(self.classify(content), xyzr_to_xyxy(xyzr), QueryState(content, xyzr))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -30,13 +30,16 @@ class LedgerEntry:
         return len(self.users) > 1
 
 
-def ledger(bases: nn.ModuleList, stages: nn.ModuleList, share: Sequence[int]) -> list[LedgerEntry]:
+def ledger(
+    bases: nn.ModuleList, stages: nn.ModuleList, share: Sequence[int | None], components: Mapping[str, str]
+) -> list[LedgerEntry]:
     """List every parameter of a stack once, with its users.
 
     Args:
-        bases: the weights that stages may share; their component is "mixing".
+        bases: the weights that stages may share.
         stages: the stages, S of them, with their private parameters.
-        share: base of each stage, S indices.
+        share: base of each stage, S indices; None for a stage without one.
+        components: component of each submodule of a base.
 
     Returns:
         One entry for each parameter, bases first.
@@ -45,7 +48,8 @@ def ledger(bases: nn.ModuleList, stages: nn.ModuleList, share: Sequence[int]) ->
     for number, base in enumerate(bases):
         users = tuple(stage for stage, used in enumerate(share) if used == number)
         for name, parameter in base.named_parameters():
-            entries.append(LedgerEntry(f"bases.{number}.{name}", "mixing", users, parameter.numel()))
+            component = components[name.split(".")[0]]
+            entries.append(LedgerEntry(f"bases.{number}.{name}", component, users, parameter.numel()))
     for number, stage in enumerate(stages):
         for name, parameter in stage.named_parameters():
             component = name.split(".")[0]

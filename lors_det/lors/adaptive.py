@@ -20,7 +20,10 @@ class AdaptiveResidual(nn.Module):
     Because E is linear in q, the residual is too, and it folds exactly into the base's weights; see
     :meth:`fold`.
 
-    Starts equal to the base: ``core`` is zero; ``left`` and ``right`` are Kaiming uniform (a = 0).
+    Starts equal to the base: ``core`` is zero; ``left`` and ``right`` are Kaiming uniform (a = 0). A residual that is
+    ``alone`` has no base and is the whole kernel. At zero no gradient would ever pass the mixing, so it starts as a
+    base does, the same for every query: the bias of ``core`` is uniform, such that the kernels have the variance of
+    generated ones, 1 / (3 D).
 
     Args:
         query_dim: D.
@@ -31,6 +34,7 @@ class AdaptiveResidual(nn.Module):
         factor_init: what ``kaiming_uniform_`` sees of a factor: "stacked", the (G K, rows, columns) tensor,
             whose fan-in is rows * columns, as in the published model, or "matrix", each (rows, columns) matrix
             by itself, whose fan-in is columns and which therefore starts larger.
+        alone: whether there is no base.
 
     Shapes: left (G, K, rows, R), right (G, K, R, columns), core D -> G K R R.
     """
@@ -44,6 +48,7 @@ class AdaptiveResidual(nn.Module):
         rank: int,
         num_residuals: int,
         factor_init: FactorInit = "stacked",
+        alone: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("rank", rank), ("num_residuals", num_residuals)):
@@ -53,21 +58,27 @@ class AdaptiveResidual(nn.Module):
             raise ValueError(f'AdaptiveResidual: factor_init={factor_init!r}; choose "stacked" or "matrix"')
         rows, columns = kernel_shape
         self.factor_init = factor_init
+        self.alone = alone
         self.left = nn.Parameter(torch.empty(num_groups, num_residuals, rows, rank))
         self.right = nn.Parameter(torch.empty(num_groups, num_residuals, rank, columns))
         self.core = nn.Linear(query_dim, num_groups * num_residuals * rank * rank)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        fan_ins = []
         for factor in (self.left, self.right):
             rows, columns = factor.shape[-2:]
-            fan_in = rows * columns if self.factor_init == "stacked" else columns
-            bound = math.sqrt(6 / fan_in)
+            fan_ins.append(rows * columns if self.factor_init == "stacked" else columns)
+            bound = math.sqrt(6 / fan_ins[-1])
             nn.init.uniform_(factor, -bound, bound)
         nn.init.zeros_(self.core.weight)
         nn.init.zeros_(self.core.bias)
+        if self.alone:  # Var(kernel) = K R^2 Var(left) Var(core) Var(right), where Var(factor) = 2 / fan_in
+            _, num_residuals, _, rank = self.left.shape
+            bound = math.sqrt(math.prod(fan_ins) / (4 * self.core.in_features * num_residuals)) / rank
+            nn.init.uniform_(self.core.bias, -bound, bound)
 
-    def forward(self, query: Tensor, base: nn.Linear) -> Tensor:
+    def forward(self, query: Tensor, base: nn.Linear | None) -> Tensor:
         """Kernels of each query.
 
         Folding costs what the residuals of D + 1 queries cost, whatever their number, so more queries than
@@ -75,7 +86,7 @@ class AdaptiveResidual(nn.Module):
 
         Args:
             query: (..., D).
-            base: linear map D -> G * rows * columns, group-major.
+            base: linear map D -> G * rows * columns, group-major; None where the residual is alone.
 
         Returns:
             (..., G, rows, columns).
@@ -83,16 +94,18 @@ class AdaptiveResidual(nn.Module):
         num_groups, _, rows, _ = self.left.shape
         if query[..., 0].numel() > query.shape[-1]:
             return F.linear(query, *self.fold(base)).unflatten(-1, (num_groups, rows, -1))
-        return base(query).unflatten(-1, (num_groups, rows, -1)) + self._residual(self.core(query))
+        residual = self._residual(self.core(query))
+        return residual if base is None else base(query).unflatten(-1, (num_groups, rows, -1)) + residual
 
-    def fold(self, base: nn.Linear) -> tuple[Tensor, Tensor]:
+    def fold(self, base: nn.Linear | None) -> tuple[Tensor, Tensor]:
         """Dense weight and bias of a linear map D -> G * rows * columns that generates the same kernels.
 
         weight = base.weight + sum_k (left_k kron right_k^T) core_k.weight, and likewise the bias.
         """
         basis = torch.cat([self.core.weight.t(), self.core.bias[None]])  # (D + 1, G K R R)
         residual = self._residual(basis).flatten(1).t()  # (G rows columns, D + 1)
-        return base.weight + residual[:, :-1], base.bias + residual[:, -1]
+        weight, bias = residual[:, :-1], residual[:, -1]
+        return (weight, bias) if base is None else (base.weight + weight, base.bias + bias)
 
     def _residual(self, core: Tensor) -> Tensor:
         """sum_k left_k E_k right_k for E given as (..., G K R R): (..., G, rows, columns)."""

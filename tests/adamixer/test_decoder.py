@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
-from references.small import NUM_CLASSES, RESIDUALS, SHAPE, adamixer_decoder, inputs, lors_decoder, randomise
+from references.small import (
+    NUM_CLASSES,
+    RESIDUALS,
+    SHAPE,
+    VARIANTS,
+    adamixer_decoder,
+    inputs,
+    lors_decoder,
+    randomise,
+)
 from torch import Tensor
 
 from lors_det.adamixer import Decoder, QueryState
+from lors_det.adamixer.base import PARTS
 from lors_det.adamixer.fold import folded_arguments, folded_state
 from lors_det.lors import summarise
 
@@ -27,10 +37,10 @@ def folded(lors: Decoder) -> Decoder:
     return plain
 
 
-@pytest.mark.parametrize("share", [(0, 0, 0), (0, 0, 1)])
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("num_queries", [3, 20], ids=["few", "many"])
-def test_lors_equals_its_folded_self(share, num_queries):
-    lors = randomise(lors_decoder(share=share)).double()
+def test_lors_equals_its_folded_self(variant, num_queries):
+    lors = randomise(lors_decoder(**VARIANTS[variant])).double()
     plain = folded(lors)
     levels, state = inputs(num_queries=num_queries)
     results = []
@@ -50,6 +60,35 @@ def test_lors_starts_equal_to_its_base():
     shared.load_state_dict(state)
     for left, right in zip(run(lors), run(shared)):
         assert torch.equal(left, right)
+
+
+def test_shared_layers_start_equal_to_their_base():
+    """Every stage of LORS+ folds to the base's own weights, and to the offsets that a stage of its own starts with."""
+    lors = lors_decoder(layer_rank=2)
+    state, base = folded_state(lors), lors.bases[0]
+    for stage in range(3):
+        for name, place in PARTS.items():
+            target = f"bases.{stage}.{name}" if place.startswith("mixing") else f"stages.{stage}.{place}"
+            assert torch.equal(state[f"{target}.weight"], getattr(base, name).weight), target
+        alone = adamixer_decoder().stages[stage].sampling.offsets
+        assert torch.equal(state[f"stages.{stage}.sampling.offsets.bias"], alone.bias)
+        assert not state[f"stages.{stage}.sampling.offsets.weight"].any()
+
+
+def test_private_only_learns_from_its_start():
+    """At zero residuals nothing would pass the mixing, and nothing would ever change that."""
+    decoder = lors_decoder(share=(None, None, None)).double()
+    levels, state = inputs()
+    optimiser = torch.optim.SGD(decoder.parameters(), lr=0.1)
+    before = {name: parameter.detach().clone() for name, parameter in decoder.named_parameters()}
+    for _ in range(2):  # the weights before a zero weight follow in the second step
+        optimiser.zero_grad()
+        outputs = decoder(levels, state)
+        sum(output.logits.sin().sum() + output.boxes_xyxy.sin().sum() for output in outputs).backward()
+        optimiser.step()
+    assert not list(decoder.bases.parameters())
+    still = [name for name, parameter in decoder.named_parameters() if torch.equal(parameter, before[name])]
+    assert still == []
 
 
 def test_every_parameter_is_stored_once():
@@ -87,9 +126,22 @@ def test_ledger_tells_the_users():
     assert summary["total"] == sum(parameter.numel() for parameter in lors.parameters())
 
 
-def test_the_ledger_is_true():
+def test_ledger_tells_the_component_of_shared_layers():
+    entries = {entry.name: entry for entry in lors_decoder(layer_rank=2).ledger()}
+    components = {name: entries[f"bases.0.{name}.weight"].component for name in PARTS}
+    assert components == {
+        **dict.fromkeys(("channel", "spatial", "out"), "mixing"),
+        **dict.fromkeys(("qkv", "attended"), "attention"),
+        **dict.fromkeys(("expand", "contract"), "ffn"),
+        "offsets": "sampling",
+    }
+    assert entries["bases.0.qkv.weight"].users == (0, 1, 2)
+
+
+@pytest.mark.parametrize("changes", [{}, {"layer_rank": 2}, {"share": (None, 0, 0)}], ids=str)
+def test_the_ledger_is_true(changes):
     """Moving a parameter moves the predictions of its users and no stage before the first of them."""
-    lors = randomise(lors_decoder(share=(0, 1, 0))).double()
+    lors = randomise(lors_decoder(**{"share": (0, 1, 0), **changes})).double()
     before = run(lors)
     for entry in lors.ledger():
         parameter = lors.get_parameter(entry.name)
@@ -125,7 +177,7 @@ def test_positions_are_detached_between_stages_and_contents_are_not():
 
 
 def test_every_parameter_is_used_in_every_step():
-    for decoder in (lors_decoder(), adamixer_decoder()):
+    for decoder in (adamixer_decoder(), *(lors_decoder(**changes) for changes in VARIANTS.values())):
         randomise(decoder).double()
         levels, state = inputs()
         outputs = decoder(levels, state)
@@ -162,6 +214,10 @@ def test_a_batch_equals_its_images():
         ({"num_groups": 3}, "num_groups=3 does not divide dim=16"),
         ({"num_heads": 3}, "num_heads=3 does not divide dim=16"),
         ({"out_init": "other"}, "out_init='other'"),
+        ({"layer_rank": -1}, "layer_rank=-1"),
+        ({"share": (0, None, 0), "static_rank": 0}, "stages without a base; they need adaptive_rank and static_rank"),
+        ({"share": (0, None, 0), "layer_rank": 2}, "cannot have layer_rank"),
+        ({"share": (None, 1, 1)}, r"share=\(None, 1, 1\)"),
     ],
 )
 def test_a_wrong_structure_is_named(changes, message):

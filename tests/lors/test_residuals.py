@@ -83,6 +83,29 @@ def test_residuals_start_at_zero():
     assert torch.equal(StaticResidual(7, 5, rank=2)(x, projection), projection(x))
 
 
+@pytest.mark.parametrize("factor_init", ["stacked", "matrix"])
+def test_an_adaptive_residual_alone_starts_like_a_generator(factor_init):
+    """Kernels that no query changes, as loud as those of a linear layer with zero weight and torch's bias."""
+    residual = AdaptiveResidual(
+        48, (64, 32), num_groups=4, rank=8, num_residuals=3, factor_init=factor_init, alone=True
+    )
+    kernels = residual(torch.randn(5, 48), None)
+    assert torch.equal(kernels[0], kernels[1])
+    assert kernels[0].std().item() == pytest.approx(1 / math.sqrt(3 * 48), rel=0.1)
+    weight, bias = residual.fold(None)
+    assert not weight.any()
+    torch.testing.assert_close(bias.view(4, 64, 32), kernels[0])
+
+
+def test_a_static_residual_alone_starts_like_xavier():
+    residual = StaticResidual(300, 200, rank=4, num_groups=4, alone=True)
+    weight, bias = residual.fold(None)
+    assert weight.std().item() == pytest.approx(math.sqrt(2 / (300 + 200)), rel=0.1)
+    assert not bias.any()
+    x = torch.randn(3, 300)
+    torch.testing.assert_close(residual(x, None), x @ weight.t(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("factor_init", "fan_in"), [("stacked", 32 * 8), ("matrix", 8)])
 def test_factors_start_as_published(factor_init, fan_in):
     left = AdaptiveResidual(8, (32, 4), num_groups=4, rank=8, num_residuals=3, factor_init=factor_init).left

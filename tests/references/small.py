@@ -10,6 +10,17 @@ from lors_det.adamixer import Decoder, QueryState
 SHAPE = dict(num_groups=2, num_points=4, num_out_points=8, dim=16, num_heads=2, ffn_dim=32)
 RESIDUALS = dict(adaptive_rank=2, adaptive_groups=(1, 2, 3), static_rank=2)
 NUM_CLASSES = 3
+VARIANTS = {  # changes that make another member of the family out of LORS
+    "lors": {},
+    "grouped": {"share": (0, 0, 1)},
+    "static-only": {"adaptive_rank": 0, "adaptive_groups": None},
+    "adaptive-only": {"static_rank": 0},
+    "shared-only": {"adaptive_rank": 0, "adaptive_groups": None, "static_rank": 0},
+    "private-only": {"share": (None, None, None)},
+    "partly-private": {"share": (0, None, 0)},
+    "layers": {"layer_rank": 2},
+    "layers-grouped": {"layer_rank": 2, "share": (0, 1, 0)},
+}
 
 
 def lors_decoder(**changes: object) -> Decoder:
