@@ -18,9 +18,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lors_det.adamixer.infer import check_decoder
+
 Model = Literal["adamixer", "lors"]
 
-_UNUSED = "rpn_head.init_proposal_bboxes.weight"
+UNUSED = "rpn_head.init_proposal_bboxes.weight"
 """A (Q, 4) table that published checkpoints carry and no model reads."""
 
 _DECODER = "bbox_head.decoder."
@@ -97,14 +99,15 @@ def from_published(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         Names as in ``SingleStageDetector``: ``backbone.*``, ``neck.*``, ``bbox_head.*``.
 
     Raises:
-        ValueError: if a key is missing or not one of a published AdaMixer or LORS-AdaMixer; it names the first ones.
+        ValueError: if a key is missing or not one of a published AdaMixer or LORS-AdaMixer, or if the shapes of the
+            decoder's weights contradict each other; it names the first ones.
     """
     model = published_model(published)
     renames = {**_COMMON, **_OWN[model]}
     channel_rows, num_groups = _published_shape(published, model)
     converted, unknown = {}, []
     for name, tensor in published.items():
-        if name == _UNUSED:
+        if name == UNUSED:
             continue
         if name.startswith("backbone."):
             converted[name] = tensor
@@ -126,21 +129,25 @@ def from_published(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             unknown.append(name)
     _refuse(unknown, "a published AdaMixer or LORS-AdaMixer checkpoint")
+    _check(converted, model)
     return converted
 
 
-def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_published(state: Mapping[str, Tensor], unused: Tensor | None = None) -> dict[str, Tensor]:
     """The published state dict of one of this project's: the inverse of :func:`from_published`.
 
-    The table that no model reads comes back as zeros.
+    Args:
+        state: a whole model's state dict, or its ``bbox_head.decoder.*`` part.
+        unused: the published table that no model reads, (Q, 4); zeros where it is not at hand.
 
     Raises:
         ValueError: if a key has no published counterpart, as in models that share otherwise; it names the first ones.
     """
     model: Model = "lors" if f"{_DECODER}stages.0.mixing.out.down" in state else "adamixer"
+    num_groups = _num_groups(state)
+    _check(state, model)
     renames = {ours: name for name, ours in {**_COMMON, **_OWN[model]}.items()}
     factors = {ours: name for name, ours in _FACTORS.items()} if model == "lors" else {}
-    num_groups = _num_groups(state)
     converted, unknown = {}, []
     for name, tensor in state.items():
         if name.startswith("backbone."):
@@ -163,8 +170,13 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     _refuse(unknown, "a model with a published counterpart")
     content = "rpn_head.init_content_features.weight"
     if content in converted:
-        converted[_UNUSED] = converted[content].new_zeros(len(converted[content]), 4)
+        converted[UNUSED] = converted[content].new_zeros(len(converted[content]), 4) if unused is None else unused
     return converted
+
+
+def _check(state: Mapping[str, Tensor], model: Model) -> None:
+    decoder = {name.removeprefix(_DECODER): tensor for name, tensor in state.items() if name.startswith(_DECODER)}
+    check_decoder(decoder, lors=model == "lors")
 
 
 def _match(name: str, pattern: str) -> tuple[str, str] | None:
@@ -187,20 +199,21 @@ def _rename(name: str, renames: Mapping[str, str]) -> str | None:
 
 def _published_shape(published: Mapping[str, Tensor], model: Model) -> tuple[int, int]:
     """(C C, G) from shapes alone: the generator has D^2 / G + (G P) O rows, and G P and O are known."""
-    offsets, _, out = (name.format(0) for name in list(_OWN[model])[:3])
-    if model == "lors":
-        out = _LORS + "base_out_proj"
+    sampling = "sampling_n_mixing" if model == "adamixer" else "sampling"
     names = (
         _GENERATOR[model].format(0) + ".bias",
-        out + ".weight",
-        offsets + ".bias",
+        (_MIXING + "out_proj.weight" if model == "adamixer" else _LORS + "base_out_proj.weight").format(0),
+        _STAGE.format(0) + f"{sampling}.sampling_offset_generator.0.bias",
         _STAGE.format(0) + "attention_norm.weight",
     )
     missing = [name for name in names if name not in published]
     if missing:
         raise ValueError(f"the checkpoint lacks {', '.join(missing)}; is it truncated?")
     rows, out_dims, offset_dims, dim = (published[name].shape[-1] for name in names)
-    num_groups = dim * dim // (rows - offset_dims // 3 * (out_dims // dim))
+    channel_rows = rows - offset_dims // 3 * (out_dims // dim)
+    if channel_rows < 1 or dim * dim % channel_rows:
+        raise ValueError(f"the shapes of {', '.join(names)} contradict each other")
+    num_groups = dim * dim // channel_rows
     return (dim // num_groups) ** 2, num_groups
 
 

@@ -10,31 +10,36 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from lors_det.adamixer.convert import from_published, published_model, to_published
+from lors_det.adamixer.convert import UNUSED, from_published, published_model, to_published
 from lors_det.adamixer.fold import folded_arguments, folded_state
 from lors_det.errors import InputError
 from lors_det.plugin.compat import load_from_local
 from lors_det.plugin.summary import decoder_of
 
 _DECODER = "bbox_head.decoder."
+_UNREAD = "published_unread"
+"""Where a converted checkpoint keeps the published table that no model reads."""
 
 
 def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
     """Convert a published checkpoint to this project's names, or back; returns what was done, in words.
 
-    Weights and class names are carried over, the state of the training is not.
+    Weights and class names are carried over, the state of the training is not. The published table that no model
+    reads travels beside the weights, so that the way back restores it.
 
     Raises:
-        InputError: if the file is no plain data, or holds keys that the conversion does not know.
+        InputError: if the file is no plain data, or if its weights are not all those of a model that the conversion
+            knows.
     """
     checkpoint = load_from_local(str(src), "cpu")
-    weights = checkpoint.get("state_dict", checkpoint)
+    weights = _weights(checkpoint, src)
     try:
-        converted = to_published(weights) if back else from_published(weights)
+        converted = to_published(weights, checkpoint.get(_UNREAD)) if back else from_published(weights)
         model = published_model(converted if back else weights)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"checkpoint {src}: {error}") from error
-    save_whole({"meta": _class_names(checkpoint), "state_dict": converted}, dst)
+    unread = {_UNREAD: weights[UNUSED]} if UNUSED in weights else {}
+    save_whole({"meta": _class_names(checkpoint), "state_dict": converted, **unread}, dst)
     return f"{model}: {len(weights)} tensors {'to' if back else 'from'} published names, {len(converted)} in {dst}"
 
 
@@ -54,21 +59,22 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
     if config is None and text is None:
         raise InputError(f"checkpoint {src} carries no config; name the model's with --config")
     cfg = Config.fromfile(config) if config is not None else Config.fromstring(text, ".py")
-    weights = dict(checkpoint.get("state_dict", checkpoint))
+    weights = dict(_weights(checkpoint, src))
     decoder = decoder_of(cfg)
     own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
     try:
         decoder.load_state_dict(own)
     except RuntimeError as error:
         raise InputError(f"checkpoint {src} is of another model than the config: {error}") from error
-    if not any(entry.shared for entry in decoder.ledger()):
-        raise InputError(f"checkpoint {src} shares no weights between stages: there is nothing to fold")
-    weights.update({_DECODER + name: tensor for name, tensor in folded_state(decoder).items()})
+    folded = folded_state(decoder)
+    if folded.keys() == own.keys():
+        raise InputError(f"checkpoint {src} has no residuals and shares no weights: there is nothing to fold")
+    weights.update({_DECODER + name: tensor for name, tensor in folded.items()})
     arguments = folded_arguments(cfg.model.bbox_head.decoder, len(decoder.stages))
     cfg.model.bbox_head.decoder = arguments
     save_whole({"meta": {**_class_names(checkpoint), "cfg": cfg.pretty_text}, "state_dict": weights}, dst)
     dst.with_suffix(".py").write_text(cfg.pretty_text)
-    before, after = (sum(tensor.numel() for tensor in state.values()) for state in (own, folded_state(decoder)))
+    before, after = (sum(tensor.numel() for tensor in state.values()) for state in (own, folded))
     return f"folded {before:,} decoder parameters into {after:,}: {dst}, config {dst.with_suffix('.py')}"
 
 
@@ -82,6 +88,14 @@ def save_whole(checkpoint: dict[str, Any], path: Path) -> None:
     except BaseException:
         os.unlink(scratch)
         raise
+
+
+def _weights(checkpoint: dict[str, Any], src: Path) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, or the checkpoint if it is nothing else."""
+    weights = checkpoint.get("state_dict", checkpoint)
+    if not isinstance(weights, dict) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
+        raise InputError(f"checkpoint {src} has no state_dict of tensors")
+    return weights
 
 
 def _class_names(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from references.golden import load
@@ -49,6 +51,20 @@ def test_a_truncated_checkpoint_is_refused():
         from_published(weights)
 
 
+@pytest.mark.parametrize("model", ["lors", "adamixer"])
+def test_every_missing_or_misshapen_weight_is_named(model):
+    """A checkpoint that lost any one weight, or has it in another shape, is refused in both directions."""
+    weights = published(model)
+    for convert, state in ((from_published, weights), (to_published, from_published(weights))):
+        for name, tensor in state.items():
+            if re.search(r"\.[12]\.", name):
+                continue  # of another stage than the first
+            with pytest.raises(ValueError, match=r"lacks|not a |do not fit together|truncated"):
+                convert({key: value for key, value in state.items() if key != name})
+            with pytest.raises((ValueError, RuntimeError)):
+                convert({**state, name: torch.cat([tensor, tensor])})
+
+
 def test_the_rest_of_a_whole_model_is_renamed():
     extra = {
         "backbone.conv1.weight": torch.rand(2),
@@ -64,7 +80,9 @@ def test_the_rest_of_a_whole_model_is_renamed():
     assert torch.equal(converted["bbox_head.queries.content"], extra["rpn_head.init_content_features.weight"])
     assert not any("proposal" in name for name in converted)
     back = to_published({**converted, "bbox_head.queries.content": torch.rand(7, 4)})
-    assert back["rpn_head.init_proposal_bboxes.weight"].shape == (7, 4)
+    assert torch.equal(back["rpn_head.init_proposal_bboxes.weight"], torch.zeros(7, 4))
+    table = extra["rpn_head.init_proposal_bboxes.weight"]
+    assert to_published(converted, table)["rpn_head.init_proposal_bboxes.weight"] is table
     assert torch.equal(back["neck.gn_out.bias"], extra["neck.gn_out.bias"])
 
 

@@ -39,7 +39,8 @@ def detections(model: nn.Module) -> torch.Tensor:
 @pytest.mark.parametrize("config", [LORS, ADAMIXER], ids=["lors", "adamixer"])
 def test_a_published_file_loads_strictly_and_goes_back(data, tmp_path, config):
     model = model_of(tiny_config(data, tmp_path, config))
-    published = {"meta": {"CLASSES": ("a", "b")}, "state_dict": to_published(model.state_dict())}
+    table = torch.rand(len(model.bbox_head.queries.content), 4)
+    published = {"meta": {"CLASSES": ("a", "b")}, "state_dict": to_published(model.state_dict(), table)}
     torch.save(published, tmp_path / "published.pth")
     message = convert_file(tmp_path / "published.pth", tmp_path / "ours.pth")
     assert message.startswith("lors" if config == LORS else "adamixer")
@@ -85,10 +86,17 @@ def test_what_cannot_be_folded_is_named(data, tmp_path):
 def test_a_refused_file_leaves_nothing(tmp_path):
     torch.save({"state_dict": {"backbone.conv1.weight": torch.rand(1)}}, tmp_path / "foreign.pth")
     (tmp_path / "cut.pth").write_bytes((tmp_path / "foreign.pth").read_bytes()[:100])
-    for name, message in (("foreign.pth", "not a published"), ("cut.pth", "cannot be read"), ("none.pth", "not exist")):
+    torch.save({"state_dict": {"backbone.conv1.weight": "text"}}, tmp_path / "text.pth")
+    files = {
+        "foreign.pth": "not a published",
+        "cut.pth": "cannot be read",
+        "none.pth": "not exist",
+        "text.pth": "no state_dict of tensors",
+    }
+    for name, message in files.items():
         with pytest.raises(InputError, match=message):
             convert_file(tmp_path / name, tmp_path / "out.pth")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.pth", "foreign.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.pth", "foreign.pth", "text.pth"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
