@@ -10,7 +10,7 @@ import torch
 from mmdet.registry import MODELS
 
 from lors_det.adamixer import Decoder
-from lors_det.lors import summarise
+from lors_det.lors import StaticResidual
 from lors_det.plugin.config import load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -21,10 +21,32 @@ BACKBONES = {
     "r101": dict(type="ResNet", depth=101),
     "swin-s": dict(type="SwinTransformer", embed_dims=96, depths=[2, 2, 18, 2], drop_path_rate=0.2),
 }
-ALGORITHMS = {  # whether stages share, G and P of the full-size models
-    "lors-adamixer": (True, 2, 64),
-    "adamixer": (False, 4, 32),
-    "adamixer-g2-p64": (False, 2, 64),
+LORS_SHAPE = {"coco": (2, 64), "shapes": (4, 9), "bccd": (4, 9)}  # G and P by data set
+ADAMIXER_SHAPES = {
+    "adamixer": {**LORS_SHAPE, "coco": (4, 32)},
+    "adamixer-g2-p64": {"coco": (2, 64)},
+    "adamixer-g8-p5": {"shapes": (8, 5), "bccd": (8, 5)},
+}
+ABLATIONS = {  # what each does to LORS, in terms of the facts below
+    "shared-only": {"adaptive": False, "static": False},
+    "private-only": {"num_bases": 0},
+    "static-only": {"adaptive": False},
+    "adaptive-only": {"static": False},
+    "r2": {"adaptive_rank": 2},
+    "r8": {"adaptive_rank": 8},
+    "r32": {"adaptive_rank": 32},
+    "static-r16": {"static_rank": 16},
+    "k-constant": {"trend": "constant"},
+    "k-falling": {"trend": "falling"},
+    "2-stages": {"num_stages": 2},
+    "3-stages": {"num_stages": 3},
+    "6-stages": {"num_stages": 6},
+    "9-stages": {"num_stages": 9},
+    "grouped": {"num_bases": "half"},
+    "out-linear": {"out_init": "linear"},
+    "out-xavier": {"out_init": "xavier"},
+    "factors-matrix": {"factor_init": "matrix"},
+    "plus": {"layers": True},
 }
 MILESTONES = {"1x": [8, 11], "crop-ms-480-800-3x": [24, 33], "ms-480-800-3x": [27, 33]}
 
@@ -33,6 +55,52 @@ def epochs(schedule: str) -> int:
     """Of "1x", "crop-ms-480-800-3x" or "5e"."""
     number, unit = re.search(r"(\d+)([ex])$", schedule).groups()
     return int(number) * (12 if unit == "x" else 1)
+
+
+def facts(decoder: Decoder) -> dict[str, object]:
+    """What a decoder is, read from its modules and not from its config."""
+    mixings = [stage.mixing for stage in decoder.stages]
+    adaptive = [mixing.channel for mixing in mixings if mixing.channel is not None]
+    static = [mixing.out for mixing in mixings if mixing.out is not None]
+    found = {"num_stages": len(mixings), "num_bases": len(decoder.bases), "adaptive": False, "static": False}
+    found["layers"] = isinstance(decoder.stages[0].attention.qkv, StaticResidual)
+    found["out_init"] = decoder.bases[0].out_init if decoder.bases else None
+    if len(adaptive) == len(mixings):
+        groups = [residual.left.shape[1] for residual in adaptive]
+        ends = groups[-1] - groups[0]
+        trend = "rising" if ends > 0 else "falling" if ends < 0 else "constant"
+        assert groups == sorted(groups, reverse=trend == "falling")
+        found |= {"adaptive": True, "adaptive_rank": adaptive[0].left.shape[3], "trend": trend}
+        found["factor_init"] = adaptive[0].factor_init
+    if len(static) == len(mixings):
+        found |= {"static": True, "static_rank": static[0].down.shape[0]}
+    return found
+
+
+def expected_facts(algorithm: str, dataset: str) -> dict[str, object]:
+    """Of LORS, or of LORS with the one change that the name states."""
+    full = dataset == "coco"
+    lors = {
+        "num_stages": 6 if full else 4,
+        "num_bases": 1,
+        "adaptive": True,
+        "adaptive_rank": 16 if full else 4,
+        "trend": "rising",
+        "factor_init": "stacked",
+        "static": True,
+        "static_rank": 8,
+        "layers": False,
+        "out_init": "linear" if full else "xavier",
+    }
+    expected = {**lors, **ABLATIONS.get(algorithm.removeprefix("lors-adamixer").lstrip("-"), {})}
+    if expected["num_bases"] == "half":
+        expected["num_bases"] = expected["num_stages"] // 2
+    if not expected["num_bases"]:
+        expected["out_init"] = None
+    for kind, details in (("adaptive", ("adaptive_rank", "trend", "factor_init")), ("static", ("static_rank",))):
+        if not expected[kind]:
+            expected = {name: value for name, value in expected.items() if name not in details}
+    return expected
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
@@ -46,59 +114,34 @@ def test_a_leaf_is_what_its_name_says(path, monkeypatch, tmp_path):
     pipeline = str(cfg.train_dataloader.dataset.pipeline)
     assert ("RandomCrop" in pipeline) == ("crop" in schedule)
     assert ("RandomChoiceResize" in pipeline) == ("ms-480-800" in schedule)
-    shares, num_groups, num_points = ALGORITHMS[algorithm]
     if dataset == "coco":
         warm_up, decay = cfg.param_scheduler
         assert decay.milestones == MILESTONES[schedule]
         assert decay.end == epochs(schedule)
         assert warm_up.end == (1000 if backbone == "swin-s" else 500)
-        assert (cfg.model.bbox_head.decoder.num_groups, cfg.model.bbox_head.decoder.num_points) == (
-            num_groups,
-            num_points,
-        )
 
     cfg.model.backbone.init_cfg = None  # no download
     model = MODELS.build(cfg.model)
     head = model.bbox_head
     assert f"{len(head.queries.content)}-query" == queries
     assert head.max_per_img == len(head.queries.content)
-    assert any(entry.shared for entry in head.decoder.ledger()) == shares
-    assert len(head.decoder.stages) >= 4
+    decoder = head.decoder
+    sampling = decoder.stages[0].sampling
+    shape = (sampling.num_groups, sampling.offsets.bias.numel() // sampling.num_groups // 3)
+    if algorithm in ADAMIXER_SHAPES:
+        assert shape == ADAMIXER_SHAPES[algorithm][dataset]
+        assert len(decoder.bases) == len(decoder.stages) == (6 if dataset == "coco" else 4)
+        assert not any(facts(decoder)[kind] for kind in ("adaptive", "static", "layers"))
+    else:
+        assert algorithm.startswith("lors-adamixer")
+        assert shape == LORS_SHAPE[dataset]
+        assert facts(decoder) == expected_facts(algorithm, dataset)
     # the published weights of matching and loss
     criterion = head.criterion
     assert (criterion.class_weight, criterion.l1_weight, criterion.giou_weight) == (2, 5, 2)
     # the levels fit the neck, and the neck the decoder
     with torch.no_grad():
         assert len(model.eval()(torch.zeros(1, 3, 64, 64))[-1].logits[0]) == len(head.queries.content)
-
-
-@pytest.mark.parametrize(
-    ("name", "decoder", "model", "parts"),
-    [
-        (
-            "lors_adamixer/lors-adamixer_r50_100-query_1x_coco",
-            35_348_264,
-            59_866_472,
-            (21_020_672, 4_919_808, 9_407_784),
-        ),
-        ("adamixer/adamixer_r50_100-query_1x_coco", 110_272_296, 134_790_504, (0, 100_864_512, 9_407_784)),
-    ],
-)
-def test_published_parameter_totals(name, decoder, model, parts):
-    cfg = load_config(CONFIGS / f"{name}.py")
-    cfg.model.backbone.init_cfg = None
-    built = MODELS.build(cfg.model)
-    summary = summarise(built.bbox_head.decoder.ledger())
-    assert summary["total"] == sum(parameter.numel() for parameter in built.bbox_head.decoder.parameters()) == decoder
-    assert (summary["shared"], summary["private_mixing"], summary["per_stage"]) == parts
-    # published totals count 400 more: a table of 100 x 4 positions that the published code never reads
-    assert sum(parameter.numel() for parameter in built.parameters()) == model
-    assert model + 400 in (59_866_872, 134_790_904)
-
-
-def test_adamixer_in_the_shape_of_lors():
-    decoder = load_config(CONFIGS / "adamixer/adamixer-g2-p64_r50_100-query_1x_coco.py").model.bbox_head.decoder
-    assert sum(parameter.numel() for parameter in Decoder(80, **decoder).parameters()) == 135_536_424
 
 
 def test_swin_has_no_decay_on_tables_and_norms():
@@ -108,9 +151,30 @@ def test_swin_has_no_decay_on_tables_and_norms():
         assert all(value == dict(decay_mult=0.0) for value in keys.values())
 
 
+def test_every_ablation_has_its_configs():
+    """On shapes and on COCO; ranks and stages differ, since the small decoder does."""
+    names = {
+        path.stem.split("_")[0].removeprefix("lors-adamixer-") for path in LEAVES if path.parent.stem == "ablations"
+    }
+    assert set(ABLATIONS) <= names
+    for dataset in ("shapes", "coco"):
+        found = {path.stem.split("_")[0] for path in CONFIGS.glob(f"ablations/*_{dataset}.py")}
+        both = set(ABLATIONS) - {
+            "r2",
+            "r32",
+            "2-stages",
+            "3-stages",
+            "6-stages",
+            "9-stages",
+            "out-linear",
+            "out-xavier",
+        }
+        assert {f"lors-adamixer-{name}" for name in both} <= found
+
+
 def test_residuals_grow_with_depth(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for path in CONFIGS.glob("*/lors-adamixer_*.py"):
+    for path in CONFIGS.glob("*/lors-adamixer_*.py"):  # not the ablations of it
         groups = load_config(path, {"model.bbox_head.num_classes": 3}).model.bbox_head.decoder.adaptive_groups
         assert list(groups) == sorted(groups)
         assert groups[0] < groups[-1]
