@@ -1,0 +1,59 @@
+"""Models side by side: size, arithmetic, and the AP of finished runs, as a Markdown table."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+
+from lors_det.errors import InputError
+from lors_det.plugin.accounting import count_macs, count_parameters
+from lors_det.plugin.pictures import read_scalars
+
+
+def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Path | None = None) -> str:
+    """One row for each config, by name.
+
+    Args:
+        configs: name (the config file's stem): config.
+        height, width: padded image of the arithmetic, pixels.
+        runs: folder with a folder NAME for each config, which is a run's work dir or holds several, as of several
+            seeds; without it the table has no AP.
+
+    Raises:
+        InputError: if a run is missing or did not reach the config's last epoch.
+    """
+    columns = ["model", "shared", "private mixing", "other, per stage", "decoder", "decoder GMACs", "model GMACs"]
+    rows = [columns + (["AP", "runs"] if runs else []), ["---"] + ["---:"] * (len(columns) - 1 + 2 * bool(runs))]
+    for name, cfg in configs.items():
+        counts, macs = count_parameters(cfg), count_macs(cfg, height, width)
+        parts = (counts[part] for part in ("shared", "private_mixing", "per_stage", "decoder"))
+        row = [name.split("_")[0], *(f"{part:,}" for part in parts)]
+        row += [f"{macs[part] / 1e9:.3f}" for part in ("decoder", "total")]
+        if runs:
+            found = [_final_ap(work_dir, cfg.train_cfg.max_epochs) for work_dir in _work_dirs(runs / name)]
+            row += [summary(found), ", ".join(f"{ap:.3f}" for ap in found)]
+        rows.append(row)
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def summary(values: list[float]) -> str:
+    """Mean, and the sample standard deviation of several."""
+    mean = f"{statistics.mean(values):.3f}"
+    return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
+
+
+def _work_dirs(folder: Path) -> Iterator[Path]:
+    found = [path for path in (folder, *sorted(folder.glob("*/"))) if any(path.glob("*/vis_data/scalars.json"))]
+    if not found:
+        raise InputError(f"{folder} holds no run; train the config there: tools/train.py CONFIG --work-dir {folder}")
+    yield from found
+
+
+def _final_ap(work_dir: Path, max_epochs: int) -> float:
+    _, val = read_scalars(work_dir)
+    if not val or val[-1]["step"] != max_epochs:
+        raise InputError(f"the run in {work_dir} has no AP of its last epoch, {max_epochs}; let it finish (--resume)")
+    return val[-1]["coco/bbox_mAP"]
