@@ -129,7 +129,7 @@ def from_published(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             unknown.append(name)
     _refuse(unknown, "a published AdaMixer or LORS-AdaMixer checkpoint")
-    _check(converted, model)
+    _check(converted, model, "the weights of this checkpoint's decoder do not make a whole")
     return converted
 
 
@@ -145,7 +145,7 @@ def to_published(state: Mapping[str, Tensor], unused: Tensor | None = None) -> d
     """
     model: Model = "lors" if f"{_DECODER}stages.0.mixing.out.down" in state else "adamixer"
     num_groups = _num_groups(state)
-    _check(state, model)
+    _check(state, model, "this model has no published counterpart")
     renames = {ours: name for name, ours in {**_COMMON, **_OWN[model]}.items()}
     factors = {ours: name for name, ours in _FACTORS.items()} if model == "lors" else {}
     converted, unknown = {}, []
@@ -174,9 +174,12 @@ def to_published(state: Mapping[str, Tensor], unused: Tensor | None = None) -> d
     return converted
 
 
-def _check(state: Mapping[str, Tensor], model: Model) -> None:
+def _check(state: Mapping[str, Tensor], model: Model, complaint: str) -> None:
     decoder = {name.removeprefix(_DECODER): tensor for name, tensor in state.items() if name.startswith(_DECODER)}
-    check_decoder(decoder, lors=model == "lors")
+    try:
+        check_decoder(decoder, lors=model == "lors")
+    except ValueError as error:
+        raise ValueError(f"{complaint}: {error}") from error
 
 
 def _match(name: str, pattern: str) -> tuple[str, str] | None:

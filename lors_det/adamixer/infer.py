@@ -23,7 +23,7 @@ def decoder_of_weights(state: Mapping[str, Tensor], *, lors: bool) -> Decoder:
 
     def shape(name: str) -> torch.Size:
         if name not in state:
-            raise ValueError(f"the checkpoint lacks {name}; is it truncated?")
+            raise ValueError(f"it lacks {name}")
         return state[name].shape
 
     num_stages = 1 + max((int(name.split(".")[1]) for name in state if name.startswith("stages.")), default=0)
@@ -56,7 +56,7 @@ def check_decoder(state: Mapping[str, Tensor], *, lors: bool) -> None:
     """Refuse a state dict that is not wholly a published decoder's.
 
     Raises:
-        ValueError: it names the first missing, unexpected and misshapen weights.
+        ValueError: it names the first missing, unexpected and misshapen weights, and nothing else.
     """
     expected = decoder_of_weights(state, lors=lors).state_dict()
     problems = {
@@ -70,4 +70,4 @@ def check_decoder(state: Mapping[str, Tensor], *, lors: bool) -> None:
     }
     words = [f"{len(names)} {kind}: {', '.join(names[:3])}" for kind, names in problems.items() if names]
     if words:
-        raise ValueError(f"the decoder's weights do not fit together ({'; '.join(words)})")
+        raise ValueError("; ".join(words))
