@@ -19,6 +19,9 @@ BACKBONES = {
     "r18-half": dict(type="ResNet", depth=18, base_channels=32),
     "r50": dict(type="ResNet", depth=50),
     "r101": dict(type="ResNet", depth=101),
+    "x101-32x4d-dcn": dict(
+        type="ResNeXt", depth=101, groups=32, base_width=4, stage_with_dcn=(False, True, True, True)
+    ),
     "swin-s": dict(type="SwinTransformer", embed_dims=96, depths=[2, 2, 18, 2], drop_path_rate=0.2),
 }
 LORS_SHAPE = {"coco": (2, 64), "shapes": (4, 9), "bccd": (4, 9)}  # G and P by data set

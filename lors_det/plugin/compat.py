@@ -14,10 +14,9 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import torchvision
-from torch import Tensor
 
 from lors_det.errors import InputError
+from lors_det.plugin import mmcv_ops
 
 
 def apply() -> None:
@@ -42,12 +41,6 @@ class _MissingOps(types.ModuleType):
         return missing
 
 
-def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """mmcv's nms by torchvision; offset 1 counts the last pixel of a box as inside."""
-    boxes = torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1)
-    return torchvision.ops.nms(boxes, scores, iou_threshold)
-
-
 def import_mmcv_ops() -> None:
     """Import ``mmcv.ops`` where mmcv has no compiled operations, as mmcv-lite does not.
 
@@ -59,7 +52,8 @@ def import_mmcv_ops() -> None:
         return
     stand_in = _MissingOps(name)
     stand_in.__spec__ = ModuleSpec(name, None)
-    stand_in.nms = _nms
+    for operation in mmcv_ops.__all__:
+        setattr(stand_in, operation, getattr(mmcv_ops, operation))
     sys.modules[name] = stand_in
     try:
         importlib.import_module("mmcv.ops")
