@@ -25,6 +25,9 @@ FAMILIES = [  # each backbone once, each full-size decoder at least once
     "shapes/adamixer_r18-half_16-query_5e_shapes",
     *sorted(f"ablations/{path.stem}" for path in CONFIGS.glob("ablations/*_shapes.py")),
 ]
+WITHOUT_EFFECT = "bbox_head.decoder.stages.0.attention.tau"
+"""Every query starts at the whole image, so in stage 0 the overlap bias is the same for all keys, and softmax drops it:
+the gradient is nothing but rounding. The published models have this parameter."""
 
 
 def batch(num_classes: int) -> dict[str, list]:
@@ -40,16 +43,17 @@ def batch(num_classes: int) -> dict[str, list]:
 
 
 def small_enough(cfg: Config) -> Config:
-    """Nothing downloaded, and no layer skipped by chance: a skipped one has no gradient."""
+    """Few queries, nothing downloaded, and no layer skipped by chance: a skipped one has no gradient."""
     cfg.model.backbone.init_cfg = None
     if "drop_path_rate" in cfg.model.backbone:
         cfg.model.backbone.drop_path_rate = 0.0
+    cfg.model.bbox_head.num_queries = 16
     return cfg
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_step_changes_every_trainable_parameter(name, monkeypatch, tmp_path):
-    """From a point off the start, where the weights that start at zero hide those before them."""
+    """From a point off the start, where weights that are zero hide those before them from the gradient."""
     monkeypatch.chdir(tmp_path)
     cfg = small_enough(load_config(CONFIGS / f"{name}.py", {"model.bbox_head.num_classes": 7}))
     model = MODELS.build(cfg.model).train()
@@ -58,7 +62,8 @@ def test_a_step_changes_every_trainable_parameter(name, monkeypatch, tmp_path):
     losses = model.train_step(batch(7), build_optim_wrapper(model, cfg.optim_wrapper))
     assert torch.isfinite(losses["loss"])
     for name, parameter in model.named_parameters():
-        assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+        if name != WITHOUT_EFFECT:
+            assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     assert all(name.startswith("backbone.") for name in frozen)
     assert bool(frozen) == (cfg.model.backbone.get("frozen_stages", -1) >= 0)
