@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = (
+        "1"  # read when Triton is imported: kernels run on the CPU, one operation at a time
+    )
+
 from mmengine.registry import init_default_scope
 
 ROOT = Path(__file__).parent.parent

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lors_det.ops.dispatch import obstacle_of, use_kernel
+
+MAX_KERNEL_SIDE = 128
+"""Longest side of a matrix that the fused kernel holds; the published models stay within it."""
 
 
 def adaptive_mix(x: Tensor, channel: Tensor, spatial: Tensor) -> Tensor:
@@ -12,7 +18,8 @@ def adaptive_mix(x: Tensor, channel: Tensor, spatial: Tensor) -> Tensor:
     LN normalises over the whole (P, C), respectively (O, C), matrix, without affine weights, eps 1e-5.
 
     The leading dimensions are flattened into one batch of matrices: the batched product then runs without the
-    copies that broadcasting over three dimensions costs.
+    copies that broadcasting over three dimensions costs. On a GPU one fused kernel a direction does all of it and keeps
+    nothing but the inputs for the backward pass, see :mod:`lors_det.ops.dispatch`.
 
     Args:
         x: (..., P, C) sampled features.
@@ -24,11 +31,29 @@ def adaptive_mix(x: Tensor, channel: Tensor, spatial: Tensor) -> Tensor:
     """
     lead = x.shape[:-2]
     x, channel, spatial = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (x, channel, spatial))
+    if use_kernel("adaptive_mix", _obstacle(x, channel, spatial)):
+        from lors_det.ops.triton.mix import mix
+
+        return mix(x, channel, spatial).unflatten(0, lead)
     h = x.bmm(channel)
     h = F.relu(F.layer_norm(h, h.shape[-2:]), inplace=True)
     o = spatial.bmm(h)
     o = F.relu(F.layer_norm(o, o.shape[-2:]), inplace=True)
     return o.unflatten(0, lead)
+
+
+def _obstacle(x: Tensor, channel: Tensor, spatial: Tensor) -> str | None:
+    """Why the fused kernel cannot run, in words; None where it can."""
+    obstacle = obstacle_of(x, channel, spatial)
+    if obstacle is not None:
+        return obstacle
+    if not x.dtype == channel.dtype == spatial.dtype:
+        return f"its tensors have different types, {x.dtype}, {channel.dtype} and {spatial.dtype}"
+    if x.dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32:
+        return "float32 products at full precision spill registers; torch.backends.cuda.matmul.allow_tf32 is False"
+    if not len(x) or max(*x.shape[1:], spatial.shape[1]) > MAX_KERNEL_SIDE:
+        return f"it holds matrices of 1 to {MAX_KERNEL_SIDE} rows and columns, and got {tuple(x.shape)} points"
+    return None
 
 
 def adaptive_mix_reference(x: Tensor, channel: Tensor, spatial: Tensor) -> Tensor:

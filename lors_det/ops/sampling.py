@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from lors_det.ops.dispatch import obstacle_of, use_kernel
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,14 @@ class FeatureBank:
         shapes = tuple((level.shape[2], level.shape[3]) for level in levels)
         return cls(rows if rows.dtype == torch.float64 else rows.float(), shapes, tuple(strides))
 
+    @cached_property
+    def table(self) -> Tensor:
+        """(L, 3) int32 on the bank's device: height, width and first row of each level."""
+        starts = accumulate((h * w for h, w in self.shapes), initial=0)
+        return torch.tensor(
+            [(h, w, start) for (h, w), start in zip(self.shapes, starts)], dtype=torch.int32, device=self.rows.device
+        )
+
     def levels(self) -> list[Tensor]:
         """The levels as views (B, D, H_l, W_l) of the table."""
         parts = self.rows.split([h * w for h, w in self.shapes], dim=1)
@@ -67,7 +79,8 @@ def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
     outside the padded image and pixel centres at half-integers (``align_corners=False``).
 
     All 4 L corner rows of a point are summed by one ``embedding_bag``: nothing of the size of L samples is
-    stored, and the gradient of the features is one scatter.
+    stored, and the gradient of the features is one scatter. On a GPU a fused kernel makes the indices and weights in
+    registers, see :mod:`lors_det.ops.dispatch`.
 
     Args:
         bank: the pyramid, D = G * C channels.
@@ -80,6 +93,10 @@ def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
         ValueError: if G does not divide the channels.
     """
     num_groups = _checked_groups(bank, points)
+    if use_kernel("sample_3d", _obstacle(bank, points)):
+        from lors_det.ops.triton.sample import sample
+
+        return sample(bank.rows, bank.table, points, bank.strides)
     x, y, z = points.unbind(-1)
     scale = level_weights(z, bank.strides)
     indices, weights = [], []
@@ -130,6 +147,16 @@ def sample_3d_reference(bank: FeatureBank, points: Tensor) -> Tensor:
         sampled = sampled.view(num_images, num_groups, -1, num_queries, num_points).permute(0, 3, 1, 4, 2)
         total = total + sampled * scale[..., level, None]
     return total
+
+
+def _obstacle(bank: FeatureBank, points: Tensor) -> str | None:
+    """Why the fused kernel cannot run, in words; None where it can."""
+    obstacle = obstacle_of(bank.rows, points)
+    if obstacle is not None:
+        return obstacle
+    if points.dtype != torch.float32:
+        return f"its points are {points.dtype}, and the kernel takes float32"
+    return None if points.numel() else "it has no points"
 
 
 def _checked_groups(bank: FeatureBank, points: Tensor) -> int:
