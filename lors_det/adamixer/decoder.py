@@ -46,6 +46,8 @@ class Decoder(nn.Module):
             belong to the stages.
         out_init: initialisation of the output projections, see :class:`StageBase`.
         factor_init: initialisation of the adaptive factors, see :class:`AdaptiveResidual`.
+        cache_folds: whether evaluation keeps each stage's folded generators, see :class:`AdaptiveResidual`. It is
+            faster, and takes the memory of the generators of an AdaMixer of the same shape.
 
     Raises:
         ValueError: if lengths or ranks contradict each other.
@@ -70,6 +72,7 @@ class Decoder(nn.Module):
         layer_rank: int = 0,
         out_init: OutInit = "xavier",
         factor_init: FactorInit = "stacked",
+        cache_folds: bool = True,
     ) -> None:
         super().__init__()
         sizes = dict(
@@ -112,6 +115,7 @@ class Decoder(nn.Module):
                 num_residuals=adaptive_groups[stage],
                 factor_init=factor_init,
                 alone=self.share[stage] is None,
+                cache_fold=cache_folds,
             )
 
         def static(stage: int) -> StaticResidual | None:
@@ -164,16 +168,31 @@ class Decoder(nn.Module):
         Returns:
             The output of each stage, S of them.
         """
-        channels = levels[0].shape[1]
-        if channels != self.dim:
-            raise ValueError(f"features of {channels} channels came to a decoder of dim={self.dim}; make them equal")
-        bank = FeatureBank.from_levels(levels, self.strides)
+        bank = self._bank(levels)
         outputs = []
-        for stage, base in zip(self.stages, self.share):
-            output = stage(state, bank, None if base is None else self.bases[base])
+        for stage, base in zip(self.stages, self._base_of_each_stage()):
+            output = stage(state, bank, base)
             outputs.append(output)
             state = QueryState(output.state.content, output.state.xyzr.detach())
         return outputs
+
+    def predict(self, levels: Sequence[Tensor], state: QueryState) -> StageOutput:
+        """Output of the last stage alone: what :meth:`forward` ends with, without the class heads before it."""
+        bank = self._bank(levels)
+        *earlier, (last, base) = zip(self.stages, self._base_of_each_stage())
+        for stage, stage_base in earlier:
+            state = stage.advance(state, bank, stage_base)
+            state = QueryState(state.content, state.xyzr.detach())
+        return last(state, bank, base)
+
+    def _bank(self, levels: Sequence[Tensor]) -> FeatureBank:
+        channels = levels[0].shape[1]
+        if channels != self.dim:
+            raise ValueError(f"features of {channels} channels came to a decoder of dim={self.dim}; make them equal")
+        return FeatureBank.from_levels(levels, self.strides)
+
+    def _base_of_each_stage(self) -> list[StageBase | None]:
+        return [None if base is None else self.bases[base] for base in self.share]
 
     def ledger(self) -> list[LedgerEntry]:
         """Who uses which parameter; names are those of this module's state dict."""

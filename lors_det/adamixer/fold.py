@@ -38,7 +38,16 @@ def folded_state(decoder: Decoder) -> dict[str, Tensor]:
 
 def folded_arguments(arguments: Mapping[str, object], num_stages: int) -> dict[str, object]:
     """Arguments of the dense decoder, given those of the decoder that was folded."""
-    dropped = ("share", "adaptive_rank", "adaptive_groups", "static_rank", "static_groups", "layer_rank", "factor_init")
+    dropped = (
+        "share",
+        "adaptive_rank",
+        "adaptive_groups",
+        "static_rank",
+        "static_groups",
+        "layer_rank",
+        "factor_init",
+        "cache_folds",
+    )
     kept = {name: value for name, value in arguments.items() if name not in dropped}
     return {"share": tuple(range(num_stages)), **kept}
 

@@ -117,9 +117,13 @@ class Stage(nn.Module):
         nn.init.zeros_(self.regress[3].bias)
 
     def forward(self, state: QueryState, bank: FeatureBank, base: StageBase | None) -> StageOutput:
-        """Predict from the queries, and refine them."""
+        """Refine the queries, and predict from them."""
+        state = self.advance(state, bank, base)
+        return StageOutput(self.classify(state.content), xyzr_to_xyxy(state.xyzr), state)
+
+    def advance(self, state: QueryState, bank: FeatureBank, base: StageBase | None) -> QueryState:
+        """Refine the queries; nothing is classified."""
         content = self.attention(state, base)
         sampled = sample_3d(bank, self.sampling(content, state.xyzr, base))
         content = self.ffn(self.mixing(sampled, content, base), base)
-        xyzr = refine(state.xyzr, self.regress(content))
-        return StageOutput(self.classify(content), xyzr_to_xyxy(xyzr), QueryState(content, xyzr))
+        return QueryState(content, refine(state.xyzr, self.regress(content)))

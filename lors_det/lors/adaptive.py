@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lors_det.lors.cache import FoldCache
+
 FactorInit = Literal["stacked", "matrix"]
 
 
@@ -18,7 +20,7 @@ class AdaptiveResidual(nn.Module):
     W_g(q) = base_g(q) + sum_k left_gk E_gk(q) right_gk, with E(q) = core(q), a linear map of the query.
 
     Because E is linear in q, the residual is too, and it folds exactly into the base's weights; see
-    :meth:`fold`.
+    :meth:`fold`. In evaluation without gradients, the folded weights are kept until a parameter changes.
 
     Starts equal to the base: ``core`` is zero; ``left`` and ``right`` are Kaiming uniform (a = 0). A residual that is
     ``alone`` has no base and is the whole kernel. At zero no gradient would ever pass the mixing, so it starts as a
@@ -35,6 +37,8 @@ class AdaptiveResidual(nn.Module):
             whose fan-in is rows * columns, as in the published model, or "matrix", each (rows, columns) matrix
             by itself, whose fan-in is columns and which therefore starts larger.
         alone: whether there is no base.
+        cache_fold: whether evaluation keeps the folded weights, as large as the base's; else every call folds or
+            adds.
 
     Shapes: left (G, K, rows, R), right (G, K, R, columns), core D -> G K R R.
     """
@@ -49,6 +53,7 @@ class AdaptiveResidual(nn.Module):
         num_residuals: int,
         factor_init: FactorInit = "stacked",
         alone: bool = False,
+        cache_fold: bool = True,
     ) -> None:
         super().__init__()
         for name, value in (("rank", rank), ("num_residuals", num_residuals)):
@@ -59,6 +64,7 @@ class AdaptiveResidual(nn.Module):
         rows, columns = kernel_shape
         self.factor_init = factor_init
         self.alone = alone
+        self.cache = FoldCache() if cache_fold else None
         self.left = nn.Parameter(torch.empty(num_groups, num_residuals, rows, rank))
         self.right = nn.Parameter(torch.empty(num_groups, num_residuals, rank, columns))
         self.core = nn.Linear(query_dim, num_groups * num_residuals * rank * rank)
@@ -92,6 +98,10 @@ class AdaptiveResidual(nn.Module):
             (..., G, rows, columns).
         """
         num_groups, _, rows, _ = self.left.shape
+        if self.cache is not None:
+            if not self.training and not torch.is_grad_enabled():
+                return F.linear(query, *self._kept_fold(query, base)).unflatten(-1, (num_groups, rows, -1))
+            self.cache.clear()
         if query[..., 0].numel() > query.shape[-1]:
             return F.linear(query, *self.fold(base)).unflatten(-1, (num_groups, rows, -1))
         residual = self._residual(self.core(query))
@@ -106,6 +116,18 @@ class AdaptiveResidual(nn.Module):
         residual = self._residual(basis).flatten(1).t()  # (G rows columns, D + 1)
         weight, bias = residual[:, :-1], residual[:, -1]
         return (weight, bias) if base is None else (base.weight + weight, base.bias + bias)
+
+    def train(self, mode: bool = True) -> AdaptiveResidual:
+        if self.cache is not None:
+            self.cache.clear()
+        return super().train(mode)
+
+    def _kept_fold(self, query: Tensor, base: nn.Linear | None) -> tuple[Tensor, ...]:
+        """The folded weights in the precision of the product, so that autocast has nothing to cast in every call."""
+        device = query.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.left.dtype
+        sources = [*self.parameters(), *(base.parameters() if base is not None else ())]
+        return self.cache.get(lambda: self.fold(base), sources, dtype)
 
     def _residual(self, core: Tensor) -> Tensor:
         """sum_k left_k E_k right_k for E given as (..., G K R R): (..., G, rows, columns)."""

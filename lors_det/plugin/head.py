@@ -88,7 +88,7 @@ class AdaMixerHead(BaseModule):
         self, levels: Sequence[Tensor], batch_data_samples: SampleList, rescale: bool = True
     ) -> list[InstanceData]:
         """Detections of each image, best first: bboxes (n, 4) xyxy, scores (n,), labels (n,)."""
-        last = self(levels, batch_data_samples)[-1]
+        last = self.decoder.predict(levels, self.queries(self._image_sizes(levels, batch_data_samples)))
         scores = at_least_float32(last.logits).sigmoid().flatten(1)
         scores, index = scores.topk(min(self.max_per_img, scores.shape[1]))
         query = (index // self.num_classes)[..., None].expand(-1, -1, 4)

@@ -186,6 +186,16 @@ def test_every_parameter_is_used_in_every_step():
         assert unused == []
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_prediction_is_the_last_output(variant):
+    decoder = randomise(lors_decoder(**VARIANTS[variant])).double().eval()
+    levels, state = inputs()
+    with torch.no_grad():
+        last, predicted = decoder(levels, state)[-1], decoder.predict(levels, state)
+    assert torch.equal(predicted.logits, last.logits)
+    assert torch.equal(predicted.boxes_xyxy, last.boxes_xyxy)
+
+
 def test_a_batch_equals_its_images():
     decoder = randomise(lors_decoder()).double()
     levels, state = inputs(num_images=3)
