@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -82,8 +83,9 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
     """Multiply-accumulates of one image's forward pass, half of what ``FlopCounterMode`` counts as FLOPs.
 
     Counted are convolutions, matrix products (attention's too) and the sums of 3-D sampling, one for each corner row
-    and channel; not counted, as usual, are norms, activations and other element-wise work. Where a decoder folds its
-    residuals because it has more than D queries, folding is counted.
+    and channel; not counted, as usual, are norms, activations and other element-wise work. Residuals are counted as
+    they are trained, beside their base, and folding where a decoder folds them because it has more than D queries.
+    Evaluation that keeps folded generators does less.
 
     Args:
         cfg: the config.
@@ -99,6 +101,8 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
         raise InputError(
             f"the image size {height} x {width} must be positive multiples of 32, as the model pads to them"
         )
+    cfg = copy.deepcopy(cfg)
+    cfg.model.bbox_head.decoder.cache_folds = False
     model = build_model(cfg).eval()
     ops = torch.ops
     formulas = dict.fromkeys((ops.aten._embedding_bag, ops.aten._embedding_bag_forward_only), _embedding_bag_flops)
