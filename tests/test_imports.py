@@ -15,6 +15,7 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "ops": set(),
     "lors": set(),
     "adamixer": {"ops", "lors"},
+    "benchmark": {"ops", "lors", "adamixer"},
     "data": set(),
     "plugin": {"adamixer", "lors", "errors"},
 }
