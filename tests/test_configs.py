@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.dataset import Compose
 
 from lors_det.adamixer import Decoder
 from lors_det.lors import StaticResidual
@@ -58,6 +61,16 @@ def epochs(schedule: str) -> int:
     """Of "1x", "crop-ms-480-800-3x" or "5e"."""
     number, unit = re.search(r"(\d+)([ex])$", schedule).groups()
     return int(number) * (12 if unit == "x" else 1)
+
+
+def check_pipeline(pipeline: list[dict], *, crop: bool) -> None:
+    """It takes an image file to a network input; crops, where they happen, leave smaller and other shapes."""
+    cv2.imwrite("image.png", np.random.default_rng(0).integers(0, 255, (120, 200, 3), np.uint8))
+    info = dict(img_path="image.png", img_id=0, height=120, width=200)
+    info["instances"] = [dict(bbox=[20.0, 10.0, 150.0, 100.0], bbox_label=0, ignore_flag=0)]
+    shapes = {tuple(Compose(pipeline)(info)["inputs"].shape[1:]) for _ in range(6 if crop else 1)}
+    assert all(min(shape) >= 72 and max(shape) <= 1333 for shape in shapes)
+    assert not crop or len({round(height / width, 1) for height, width in shapes}) > 1
 
 
 def facts(decoder: Decoder) -> dict[str, object]:
@@ -122,6 +135,9 @@ def test_a_leaf_is_what_its_name_says(path, monkeypatch, tmp_path):
         assert decay.milestones == MILESTONES[schedule]
         assert decay.end == epochs(schedule)
         assert warm_up.end == (1000 if backbone == "swin-s" else 500)
+
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        check_pipeline(loader.dataset.pipeline, crop="crop" in schedule and loader is cfg.train_dataloader)
 
     cfg.model.backbone.init_cfg = None  # no download
     model = MODELS.build(cfg.model)

@@ -6,7 +6,7 @@ _multi_scale = dict(type="RandomChoiceResize", scales=[(side, 1333) for side in 
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
-            dict(type="LoadImage"),
+            dict(type="LoadImageFromFile"),
             dict(type="LoadAnnotations", with_bbox=True),
             dict(type="RandomFlip", prob=0.5),
             dict(
