@@ -23,6 +23,8 @@ def main() -> None:
     kind.add_argument("--fold", action="store_true", help="fold LORS residuals into a dense model")
     parser.add_argument("--config", type=Path, help="with --fold: the model's config; the checkpoint's own by default")
     args = parser.parse_args()
+    if args.config and not args.fold:
+        parser.error("--config belongs to --fold")
     if args.fold:
         print(fold_file(args.src, args.dst, args.config))
     else:

@@ -143,9 +143,12 @@ def to_published(state: Mapping[str, Tensor], unused: Tensor | None = None) -> d
     Raises:
         ValueError: if a key has no published counterpart, as in models that share otherwise; it names the first ones.
     """
-    model: Model = "lors" if f"{_DECODER}stages.0.mixing.out.down" in state else "adamixer"
-    num_groups = _num_groups(state)
+    if not any(name.startswith(_DECODER) for name in state):
+        raise ValueError(f"this is not a checkpoint of this project: no weight of it begins with {_DECODER}")
+    residuals = re.compile(re.escape(_DECODER) + r"stages\.\d+\.mixing\.(channel|spatial|out)\.")
+    model: Model = "lors" if any(map(residuals.match, state)) else "adamixer"
     _check(state, model, "this model has no published counterpart")
+    num_groups = _num_groups(state)
     renames = {ours: name for name, ours in {**_COMMON, **_OWN[model]}.items()}
     factors = {ours: name for name, ours in _FACTORS.items()} if model == "lors" else {}
     converted, unknown = {}, []
@@ -222,10 +225,7 @@ def _published_shape(published: Mapping[str, Tensor], model: Model) -> tuple[int
 
 def _num_groups(state: Mapping[str, Tensor]) -> int:
     """G: the channel generator has D^2 / G rows."""
-    name = f"{_DECODER}bases.0.channel.weight"
-    if name not in state:
-        raise ValueError(f"this is not a checkpoint of this project: it lacks {name}")
-    rows, dim = state[name].shape
+    rows, dim = state[f"{_DECODER}bases.0.channel.weight"].shape
     return dim * dim // rows
 
 

@@ -26,8 +26,10 @@ def decoder_of_weights(state: Mapping[str, Tensor], *, lors: bool) -> Decoder:
             raise ValueError(f"it lacks {name}")
         return state[name].shape
 
-    num_stages = 1 + max((int(name.split(".")[1]) for name in state if name.startswith("stages.")), default=0)
+    num_stages = len({name.split(".")[1] for name in state if name.startswith("stages.")}) or 1
     stages = [f"stages.{number}." for number in range(num_stages)]
+    if len(shape("bases.0.channel.weight")) != 2:
+        raise ValueError(f"bases.0.channel.weight has the shape {tuple(shape('bases.0.channel.weight'))}")
     channel_rows, dim = shape("bases.0.channel.weight")
     num_groups = max(dim * dim // channel_rows, 1)
     arguments = dict(

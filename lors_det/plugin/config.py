@@ -25,6 +25,23 @@ def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None, wor
     Raises:
         InputError: if the file does not exist, is not a config, contradicts itself, or its data cannot be read.
     """
+    cfg = read_config(path, cfg_options)
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = f"work_dirs/{Path(path).stem}"
+    init_default_scope(cfg.get("default_scope", "mmdet"))  # names in the config are mmdet's from here on
+    fill_classes(cfg)
+    check_evaluators(cfg)
+    return cfg
+
+
+def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> Config:
+    """A config as it is written, with overridden values.
+
+    Raises:
+        InputError: if the file does not exist, is not a config, or describes no model.
+    """
     if not Path(path).is_file():
         raise InputError(f"config {path} does not exist")
     try:
@@ -35,13 +52,6 @@ def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None, wor
         raise InputError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
     if "model" not in cfg:
         raise InputError(f"config {path} describes no model")
-    if work_dir is not None:
-        cfg.work_dir = work_dir
-    elif cfg.get("work_dir") is None:
-        cfg.work_dir = f"work_dirs/{Path(path).stem}"
-    init_default_scope(cfg.get("default_scope", "mmdet"))  # names in the config are mmdet's from here on
-    fill_classes(cfg)
-    check_evaluators(cfg)
     return cfg
 
 

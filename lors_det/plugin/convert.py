@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from torch import Tensor
 
+from lors_det.adamixer import Decoder
 from lors_det.adamixer.convert import UNUSED, from_published, published_model, to_published
 from lors_det.adamixer.fold import folded_arguments, folded_state
 from lors_det.errors import InputError
 from lors_det.plugin.compat import load_from_local
-from lors_det.plugin.summary import decoder_of
+from lors_det.plugin.config import read_config
+from lors_det.plugin.files import write_whole
+from lors_det.plugin.plain_config import parse_config
 
 _DECODER = "bbox_head.decoder."
 _UNREAD = "published_unread"
 """Where a converted checkpoint keeps the published table that no model reads."""
+
+BACKBONES = {
+    "ResNet-50": dict(type="ResNet", depth=50),
+    "ResNet-101": dict(type="ResNet", depth=101),
+    "ResNeXt-101-32x4d-DCN": dict(
+        type="ResNeXt",
+        depth=101,
+        groups=32,
+        base_width=4,
+        dcn=dict(type="DCN", deform_groups=1, fallback_on_stride=False),
+        stage_with_dcn=(False, True, True, True),
+    ),
+    "Swin-S": dict(type="SwinTransformer", depths=(2, 2, 18, 2)),
+}
+"""Backbones of published checkpoints."""
 
 
 def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
@@ -28,19 +46,89 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
     reads travels beside the weights, so that the way back restores it.
 
     Raises:
-        InputError: if the file is no plain data, or if its weights are not all those of a model that the conversion
-            knows.
+        InputError: if the file is no plain data, or if its weights are not all those, in name and shape, of a model
+            that the conversion knows.
     """
     checkpoint = load_from_local(str(src), "cpu")
     weights = _weights(checkpoint, src)
+    unread = checkpoint.get(_UNREAD)
+    if not back and any(name.startswith(_DECODER) for name in weights):
+        raise InputError(f"checkpoint {src} has this project's names already; --to-published converts it back")
     try:
-        converted = to_published(weights, checkpoint.get(_UNREAD)) if back else from_published(weights)
-        model = published_model(converted if back else weights)
+        if back:
+            converted = to_published(weights, unread if isinstance(unread, Tensor) else None)
+            backbone = _check_around_decoder(weights)
+            model = published_model(converted)
+        else:
+            converted = from_published(weights)
+            backbone = _check_around_decoder(converted)
+            model = published_model(weights)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"checkpoint {src}: {error}") from error
-    unread = {_UNREAD: weights[UNUSED]} if UNUSED in weights else {}
-    save_whole({"meta": _class_names(checkpoint), "state_dict": converted, **unread}, dst)
-    return f"{model}: {len(weights)} tensors {'to' if back else 'from'} published names, {len(converted)} in {dst}"
+    kept = {_UNREAD: weights[UNUSED]} if UNUSED in weights else {}
+    _save({"meta": _class_names(checkpoint), "state_dict": converted, **kept}, dst)
+    direction = "to" if back else "from"
+    return f"{model}, {backbone}: {len(weights)} tensors {direction} published names, {len(converted)} in {dst}"
+
+
+def _check_around_decoder(state: dict[str, Tensor]) -> str:
+    """Refuse a model whose neck, queries or backbone are not whole; returns the backbone's name.
+
+    A backbone that none of :data:`BACKBONES` is cannot be checked, and its name says so.
+
+    Raises:
+        ValueError: it names the first weights that are missing, unknown or of another shape.
+    """
+    dim = len(state.get("neck.norm.weight", ()))
+    wanted: dict[str, tuple[int | None, ...]] = {  # None: any size
+        "bbox_head.queries.content": (None, dim),
+        "neck.norm.weight": (dim,),
+        "neck.norm.bias": (dim,),
+    }
+    for level in range(4):
+        wanted[f"neck.laterals.{level}.weight"] = (dim, None, 1, 1)
+        wanted[f"neck.laterals.{level}.bias"] = (dim,)
+    name, backbone = _backbone_of(state)
+    wanted |= {f"backbone.{key}": tuple(tensor.shape) for key, tensor in backbone.items()}
+    have = {key: tuple(tensor.shape) for key, tensor in state.items() if not key.startswith(_DECODER)}
+    problems = {
+        "missing": [key for key in wanted if key not in have],
+        "unknown": [key for key in have if key not in wanted],
+        "of another shape": [
+            f"{key} {have[key]}" for key, shape in wanted.items() if key in have and not _fits(have[key], shape)
+        ],
+    }
+    words = [f"{len(keys)} {kind}: {', '.join(keys[:3])}" for kind, keys in problems.items() if keys]
+    if words:
+        raise ValueError(f"the weights outside the decoder do not make a whole ({'; '.join(words)})")
+    return name
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(size is None or size == have for have, size in zip(shape, wanted))
+
+
+def _backbone_of(state: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+    """The published backbone with most of the checkpoint's names, and its weights; or the checkpoint's own."""
+    own = {key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")}
+    if "layer3.22.conv2.conv_offset.weight" in own:
+        name = "ResNeXt-101-32x4d-DCN"
+    elif "patch_embed.projection.weight" in own:
+        name = "Swin-S"
+    else:
+        name = "ResNet-101" if "layer3.6.conv1.weight" in own else "ResNet-50"
+    if own and not _is_like(name, own):
+        return "a backbone of its own, copied unchecked", own
+    return name, MODELS.build(BACKBONES[name]).state_dict()
+
+
+def _is_like(name: str, own: dict[str, Tensor]) -> bool:
+    """Whether the first weights are those of the published backbone; a ResNet-18 has another first block."""
+    first = {
+        "Swin-S": ("patch_embed.projection.weight", (96, 3, 4, 4)),
+        "ResNeXt-101-32x4d-DCN": ("layer1.0.conv3.weight", (256, 128, 1, 1)),
+    }.get(name, ("layer1.0.conv3.weight", (256, 64, 1, 1)))
+    return first[0] in own and tuple(own[first[0]].shape) == first[1]
 
 
 def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
@@ -49,57 +137,89 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
     Args:
         src: checkpoint of this project.
         dst: checkpoint to write; its config gets the same name with the suffix ``.py``.
-        config: config of the model; without it, the one that training wrote into the checkpoint.
+        config: config of the model; without it, the one that training wrote into the checkpoint, read as data.
 
     Raises:
-        InputError: if there is no config, it is of another model, or the model has nothing to fold.
+        InputError: if there is no config, it is of another model, the model has nothing to fold, or the config to write
+            exists.
     """
+    dst_config = dst.with_suffix(".py")
+    if dst == dst_config:
+        raise InputError(f"{dst}: the suffix .py is the folded model's config's; name the checkpoint .pth")
+    if dst_config.exists():
+        raise InputError(f"{dst_config} exists, and the folded model's config would overwrite it; name another file")
     checkpoint = load_from_local(str(src), "cpu")
-    text = checkpoint.get("meta", {}).get("cfg")
-    if config is None and text is None:
-        raise InputError(f"checkpoint {src} carries no config; name the model's with --config")
-    cfg = Config.fromfile(config) if config is not None else Config.fromstring(text, ".py")
     weights = dict(_weights(checkpoint, src))
-    decoder = decoder_of(cfg)
+    cfg = _config_of(checkpoint, src, config)
     own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
+    head = cfg.model.bbox_head
+    if head.get("num_classes") is None and "stages.0.classify.3.weight" in own:
+        head.num_classes = len(own["stages.0.classify.3.weight"])
     try:
+        decoder = Decoder(head.num_classes, **head.decoder)
+        # folding adds up products: half precision is folded in float32, and rounded once at the end
+        decoder.to(torch.promote_types(next(iter(own.values())).dtype, torch.float32) if own else torch.float32)
         decoder.load_state_dict(own)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"checkpoint {src} is of another model than the config: {error}") from error
     folded = folded_state(decoder)
     if folded.keys() == own.keys():
         raise InputError(f"checkpoint {src} has no residuals and shares no weights: there is nothing to fold")
-    weights.update({_DECODER + name: tensor for name, tensor in folded.items()})
-    arguments = folded_arguments(cfg.model.bbox_head.decoder, len(decoder.stages))
-    cfg.model.bbox_head.decoder = arguments
-    save_whole({"meta": {**_class_names(checkpoint), "cfg": cfg.pretty_text}, "state_dict": weights}, dst)
-    dst.with_suffix(".py").write_text(cfg.pretty_text)
-    before, after = (sum(tensor.numel() for tensor in state.values()) for state in (own, folded))
-    return f"folded {before:,} decoder parameters into {after:,}: {dst}, config {dst.with_suffix('.py')}"
-
-
-def save_whole(checkpoint: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint so that the file is whole or not there at all."""
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.absolute().parent)
-    os.close(handle)
+    dtype = next(iter(own.values())).dtype
+    weights.update({_DECODER + name: tensor.to(dtype) for name, tensor in folded.items()})
+    head.decoder = folded_arguments(head.decoder, len(decoder.stages))
+    write_whole(dst_config, lambda file: file.write(cfg.pretty_text.encode()))
     try:
-        torch.save(checkpoint, scratch)
-        os.replace(scratch, path)
+        _save({"meta": {**_class_names(checkpoint), "cfg": cfg.pretty_text}, "state_dict": weights}, dst)
     except BaseException:
-        os.unlink(scratch)
+        dst_config.unlink()
         raise
+    before, after = (sum(tensor.numel() for tensor in state.values()) for state in (own, folded))
+    return f"folded {before:,} decoder parameters into {after:,}: {dst}, config {dst_config}"
 
 
-def _weights(checkpoint: dict[str, Any], src: Path) -> dict[str, torch.Tensor]:
+def _config_of(checkpoint: dict[str, Any], src: Path, config: Path | None) -> Config:
+    """The named config, or the checkpoint's own; of a model with this project's head."""
+    if config is not None:
+        cfg, where = read_config(config), f"config {config}"
+    else:
+        text, where = (checkpoint.get("meta") or {}).get("cfg"), f"the config in checkpoint {src}"
+        if text is None:
+            raise InputError(f"checkpoint {src} carries no config; name the model's with --config")
+        cfg = parse_config(text, where)
+    head = (cfg.get("model") or {}).get("bbox_head") or {}
+    if not isinstance(head.get("decoder"), dict):
+        raise InputError(f"{where} is not of a model of this project: it lacks model.bbox_head.decoder")
+    return cfg
+
+
+def _save(checkpoint: dict[str, Any], path: Path) -> None:
+    write_whole(path, lambda file: torch.save(checkpoint, file))
+
+
+def _weights(checkpoint: dict[str, Any], src: Path) -> dict[str, Tensor]:
     """The weights in a checkpoint, or the checkpoint if it is nothing else."""
     weights = checkpoint.get("state_dict", checkpoint)
-    if not isinstance(weights, dict) or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
-        raise InputError(f"checkpoint {src} has no state_dict of tensors")
+    if not isinstance(weights, dict) or not weights:
+        raise InputError(f"checkpoint {src} has no state_dict")
+    for name, weight in weights.items():
+        counter = str(name).endswith("num_batches_tracked")
+        if not isinstance(name, str) or not isinstance(weight, Tensor) or not (counter or weight.numel()):
+            raise InputError(f"checkpoint {src} holds {name!r}, which is no weight; it must hold tensors by name")
+        if not counter and weight.ndim == 0:
+            raise InputError(f"checkpoint {src} holds {name!r} without a dimension, which no model has")
+        if name.startswith("module."):
+            raise InputError(
+                f"checkpoint {src} was saved from a wrapped model: its keys begin with 'module.', as {name} does; "
+                "save model.module.state_dict(), or strip the prefix"
+            )
     return weights
 
 
 def _class_names(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """The part of the meta data that says which classes the weights know."""
-    meta = checkpoint.get("meta", {})
-    classes = meta.get("dataset_meta", {}).get("classes") or meta.get("CLASSES")
-    return {"dataset_meta": {"classes": tuple(classes)}} if classes else {}
+    meta = checkpoint.get("meta") or {}
+    classes = (meta.get("dataset_meta") or {}).get("classes") or meta.get("CLASSES")
+    if not classes:
+        return {}
+    return {"dataset_meta": {"classes": (classes,) if isinstance(classes, str) else tuple(classes)}}

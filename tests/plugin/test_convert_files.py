@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from torch import nn
 
 from lors_det.adamixer.convert import to_published
 from lors_det.errors import InputError
-from lors_det.plugin.convert import convert_file, fold_file, save_whole
+from lors_det.plugin.convert import BACKBONES, convert_file, fold_file
+from lors_det.plugin.files import write_whole
+from lors_det.plugin.plain_config import parse_config
 
 META = {"dataset_meta": {"classes": ("a", "b")}}
 
@@ -91,7 +94,7 @@ def test_a_refused_file_leaves_nothing(tmp_path):
         "foreign.pth": "not a published",
         "cut.pth": "cannot be read",
         "none.pth": "not exist",
-        "text.pth": "no state_dict of tensors",
+        "text.pth": "which is no weight",
     }
     for name, message in files.items():
         with pytest.raises(InputError, match=message):
@@ -102,6 +105,116 @@ def test_a_refused_file_leaves_nothing(tmp_path):
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     (tmp_path / "out.pth").write_text("old")
     with pytest.raises((AttributeError, pickle.PicklingError)):
-        save_whole({"state_dict": lambda: None}, tmp_path / "out.pth")  # functions of a test cannot be pickled
+        write_whole(tmp_path / "out.pth", lambda file: torch.save(lambda: None, file))  # a test's function: no pickle
     assert [path.name for path in tmp_path.iterdir()] == ["out.pth"]
     assert (tmp_path / "out.pth").read_text() == "old"
+
+
+def test_written_files_are_for_all_who_may_read(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "without-suffix", lambda file: torch.save({"state_dict": {}}, file))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "without-suffix").stat().st_mode & 0o777 == 0o640
+    with pytest.raises(InputError, match="is a folder"):
+        write_whole(tmp_path, lambda file: None)
+
+
+@pytest.fixture(scope="module")
+def published(data, tmp_path_factory) -> dict[str, torch.Tensor]:
+    return to_published(model_of(tiny_config(data, tmp_path_factory.mktemp("work"))).state_dict())
+
+
+def refuse(weights, folder, message, *, back=False, **more):
+    torch.save({"state_dict": weights, **more}, folder / "src.pth")
+    with pytest.raises(InputError, match=message):
+        convert_file(folder / "src.pth", folder / "dst.pth", back=back)
+    assert [path.name for path in folder.iterdir()] == ["src.pth"]
+
+
+@pytest.mark.parametrize(
+    "name", ["neck.gn_out.bias", "neck.lateral_convs.3.conv.weight", "rpn_head.init_content_features.weight"]
+)
+def test_what_lies_outside_the_decoder_must_be_whole(published, tmp_path, name):
+    weight = published[name]
+    refuse({key: value for key, value in published.items() if key != name}, tmp_path, "outside the decoder .* missing")
+    refuse({**published, name: weight[..., None]}, tmp_path, "outside the decoder .* of another shape")
+    refuse({**published, "neck.lateral_convs.9.conv.weight": weight}, tmp_path, "1 unknown: neck.laterals.9.weight")
+
+
+def test_a_known_backbone_must_be_whole(published, tmp_path):
+    rest = {name: value for name, value in published.items() if not name.startswith("backbone.")}
+    refuse(rest, tmp_path, r"outside the decoder .* missing: backbone\.conv1\.weight")
+    r50 = {f"backbone.{name}": value for name, value in MODELS.build(BACKBONES["ResNet-50"]).state_dict().items()}
+    torch.save({"state_dict": {**rest, **r50}}, tmp_path / "whole.pth")
+    assert "ResNet-50: " in convert_file(tmp_path / "whole.pth", tmp_path / "dst.pth")
+    for path in tmp_path.iterdir():
+        path.unlink()
+    name = "backbone.layer4.0.conv1.weight"
+    refuse({**rest, **r50, name: r50[name][:1]}, tmp_path, f"1 of another shape: {name}")
+    refuse({**rest, **r50, "backbone.evil.weight": r50[name]}, tmp_path, "1 unknown: backbone.evil.weight")
+    del r50[name]
+    refuse({**rest, **r50}, tmp_path, f"1 missing: {name}")
+
+
+def test_odd_files_are_refused_with_words(published, tmp_path):
+    refuse({f"module.{name}": value for name, value in published.items()}, tmp_path, "begin with 'module.'")
+    refuse({**published, 7: torch.rand(1)}, tmp_path, "holds 7, which is no weight")
+    refuse({**published, "backbone.x": torch.tensor(1.0)}, tmp_path, "without a dimension")
+    refuse({**published, "backbone.x": torch.rand(0)}, tmp_path, "holds 'backbone.x', which is no weight")
+    refuse({**published, "roi_head.bbox_head.30000000.iof_tau": torch.rand(4)}, tmp_path, "do not make a whole")
+    refuse({}, tmp_path, "no state_dict")
+    ours = {"bbox_head.decoder.bases.0.out.weight": torch.rand(2, 2)}
+    refuse(ours, tmp_path, "has this project's names already")
+    refuse({"backbone.x": torch.rand(1)}, tmp_path, "not a checkpoint of this project", back=True)
+
+
+def test_class_names_may_be_missing_or_single(published, tmp_path):
+    for meta, classes in ((None, None), ({"dataset_meta": None}, None), ({"CLASSES": "cell"}, ("cell",))):
+        torch.save({"meta": meta, "state_dict": published}, tmp_path / "src.pth")
+        convert_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+        found = torch.load(tmp_path / "dst.pth", weights_only=True)["meta"]
+        assert found == ({"dataset_meta": {"classes": classes}} if classes else {})
+
+
+def test_a_config_in_a_checkpoint_is_not_run(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    weights = model_of(cfg).state_dict()
+    for line in (f"open({str(tmp_path / 'ran')!r}, 'w')", f"x = open({str(tmp_path / 'ran')!r}, 'w')", "import os"):
+        torch.save({"meta": {"cfg": f"{line}\n{cfg.pretty_text}"}, "state_dict": weights}, tmp_path / "src.pth")
+        with pytest.raises(InputError, match=r"config in checkpoint .*src\.pth, line 1, is more than data"):
+            fold_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+    for text in ("model = (", 7):
+        torch.save({"meta": {"cfg": text}, "state_dict": weights}, tmp_path / "src.pth")
+        with pytest.raises(InputError, match="is no config"):
+            fold_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] == ["src.pth"]
+
+
+def test_a_config_read_as_data_is_the_config(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    assert parse_config(cfg.pretty_text, "text").to_dict() == Config.fromstring(cfg.pretty_text, ".py").to_dict()
+
+
+def test_folding_overwrites_no_config(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    torch.save({"meta": {"cfg": cfg.pretty_text}, "state_dict": model_of(cfg).state_dict()}, tmp_path / "src.pth")
+    (tmp_path / "mine.py").write_text("x = 1")
+    with pytest.raises(InputError, match=r"mine\.py exists"):
+        fold_file(tmp_path / "src.pth", tmp_path / "mine.pth")
+    with pytest.raises(InputError, match=r"suffix \.py is the folded model's config's"):
+        fold_file(tmp_path / "src.pth", tmp_path / "new.py")
+    assert (tmp_path / "mine.py").read_text() == "x = 1"
+    assert not (tmp_path / "mine.pth").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_folding_keeps_the_precision(data, tmp_path, dtype):
+    cfg = tiny_config(data, tmp_path)
+    weights = {name: value.to(dtype) for name, value in model_of(cfg).state_dict().items()}
+    torch.save({"state_dict": weights}, tmp_path / "src.pth")
+    # with the repository's own config, whose number of classes only the weights tell
+    fold_file(tmp_path / "src.pth", tmp_path / "dst.pth", LORS)
+    folded = torch.load(tmp_path / "dst.pth", weights_only=True)["state_dict"]
+    assert {value.dtype for value in folded.values()} == {dtype}

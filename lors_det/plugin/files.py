@@ -1,0 +1,32 @@
+"""Files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from lors_det.errors import InputError
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call ``write`` with a file that becomes ``path`` when it returns, and is removed if it raises.
+
+    Raises:
+        InputError: if the path is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file to write")
+    handle, scratch = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp", dir=path.absolute().parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(scratch, 0o666 & ~umask)  # scratch files are for their owner alone
+        os.replace(scratch, path)
+    except BaseException:
+        os.unlink(scratch)
+        raise

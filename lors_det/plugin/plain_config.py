@@ -1,0 +1,58 @@
+"""Configs that come with a checkpoint, read as data: nothing of them is run."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from mmengine.config import Config
+
+from lors_det.errors import InputError
+
+
+def parse_config(text: str, where: str) -> Config:
+    """The config in a text of assignments of literals and ``dict(...)``, as mmengine writes them into checkpoints.
+
+    Args:
+        text: the config.
+        where: its place, for the message.
+
+    Raises:
+        InputError: if the text is anything else.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise InputError(f"{where} is no config: {error}") from error
+    values = {}
+    for statement in tree.body:
+        simple = isinstance(statement, ast.Assign) and len(statement.targets) == 1
+        if not simple or not isinstance(statement.targets[0], ast.Name):
+            raise InputError(f"{where}, line {statement.lineno}, is more than data, and is not run; name a config file")
+        values[statement.targets[0].id] = _value(statement.value, where)
+    return Config(values)
+
+
+def _value(node: ast.expr, where: str) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        merged = {}
+        for argument in node.args:
+            merged.update(_value(argument, where))
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                merged.update(_value(keyword.value, where))
+            else:
+                merged[keyword.arg] = _value(keyword.value, where)
+        return merged
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        return {_value(key, where): _value(value, where) for key, value in zip(node.keys, node.values)}
+    if isinstance(node, ast.List):
+        return [_value(item, where) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(item, where) for item in node.elts)
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{where}, line {node.lineno}, is more than data, and is not run; name a config file"
+        ) from error
