@@ -25,7 +25,13 @@ ADAMIXER = dict(share=tuple(range(6)), num_groups=4, num_points=32, num_out_poin
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """The config's model, with random weights: nothing is downloaded."""
+    """The config's model, with random weights: nothing is downloaded.
+
+    Raises:
+        InputError: if it is not of this project.
+    """
+    if not isinstance(cfg.model.get("bbox_head", {}).get("decoder"), dict) or "backbone" not in cfg.model:
+        raise InputError("the config describes no whole model of this project: it lacks model.bbox_head.decoder")
     model = cfg.model.copy()
     model.backbone = {**cfg.model.backbone, "init_cfg": None}
     return MODELS.build(model)

@@ -26,15 +26,18 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
         InputError: if a run is missing or did not reach the config's last epoch.
     """
     columns = ["model", "shared", "private mixing", "other, per stage", "decoder", "decoder GMACs", "model GMACs"]
+    aps = {
+        name: [_final_ap(work_dir, cfg.train_cfg.max_epochs) for work_dir in _work_dirs(runs / name)] if runs else []
+        for name, cfg in configs.items()
+    }  # before all counting, which takes longer
     rows = [columns + (["AP", "runs"] if runs else []), ["---"] + ["---:"] * (len(columns) - 1 + 2 * bool(runs))]
     for name, cfg in configs.items():
         counts, macs = count_parameters(cfg), count_macs(cfg, height, width)
         parts = (counts[part] for part in ("shared", "private_mixing", "per_stage", "decoder"))
-        row = [name.split("_")[0], *(f"{part:,}" for part in parts)]
+        row = [name, *(f"{part:,}" for part in parts)]
         row += [f"{macs[part] / 1e9:.3f}" for part in ("decoder", "total")]
         if runs:
-            found = [_final_ap(work_dir, cfg.train_cfg.max_epochs) for work_dir in _work_dirs(runs / name)]
-            row += [summary(found), ", ".join(f"{ap:.3f}" for ap in found)]
+            row += [summary(aps[name]), ", ".join(f"{ap:.3f}" for ap in aps[name])]
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

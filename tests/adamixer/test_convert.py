@@ -61,7 +61,7 @@ def test_every_missing_or_misshapen_weight_is_named(model):
     weights = published(model)
     for convert, state in ((from_published, weights), (to_published, from_published(weights))):
         for name, tensor in state.items():
-            if re.search(r"\.[12]\.", name):
+            if re.search(r"(bbox_head|stages|bases|_parameters|_generator|add_.|bias|norm)\.[12](\.|$)", name):
                 continue  # of another stage than the first
             with pytest.raises(
                 ValueError,

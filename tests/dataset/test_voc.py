@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from lors_det.data.voc import Dropped, convert_voc
 
 REPOSITORY = Path(__file__).parents[2]
-BCCD = REPOSITORY.parent / "shared" / "data" / "bccd"
+BCCD = REPOSITORY / "data" / "bccd" / "BCCD"
 TOOL = REPOSITORY / "tools" / "voc_to_coco.py"
 
 
@@ -179,7 +179,7 @@ def test_tool_reports_user_errors_and_keeps_the_old_file(voc: VocSet, tmp_path: 
     assert result.stderr == f"error: {xml}: class 'ant' is unknown, allowed: dog\n"
 
 
-@pytest.mark.skipif(not BCCD.is_dir(), reason="the blood cell set is not beside the repository")
+@pytest.mark.skipif(not BCCD.is_dir(), reason="the blood cell set is not at data/bccd/BCCD")
 def test_blood_cells(tmp_path: Path) -> None:
     counts, lost = Counter(), []
     for split, num_images in (("train", 205), ("val", 87), ("test", 72)):

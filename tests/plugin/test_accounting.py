@@ -89,6 +89,11 @@ def test_decoder_arithmetic_by_hand(root, monkeypatch, tmp_path, residuals):
     assert counts["neck"] == 96 * (32 * 32**2 + 64 * 16**2 + 128 * 8**2 + 256 * 4**2)
 
 
+def test_a_model_without_a_decoder_is_named(root):
+    with pytest.raises(InputError, match=r"lacks model\.bbox_head\.decoder"):
+        count_parameters(load_config(root / "configs/_base_/model_r50.py"))
+
+
 def test_a_size_that_the_model_would_pad_is_named(root, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="100 x 128 must be positive multiples of 32"):

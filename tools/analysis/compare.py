@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of all configs")
     args = parser.parse_args()
     configs = {path.stem: load_config(path, args.cfg_options) for path in args.configs}
+    if len(configs) < len(args.configs):
+        parser.error("two configs have the same name")
     print(comparison(configs, *args.shape, args.runs))
 
 
