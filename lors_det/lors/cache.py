@@ -32,7 +32,9 @@ class FoldCache:
         self, fold: Callable[[], tuple[Tensor, ...]], sources: Sequence[Tensor], dtype: torch.dtype
     ) -> tuple[Tensor, ...]:
         """``fold()``, cast to ``dtype``; the kept result if ``sources``, all that it is made of, are unchanged."""
-        key = (dtype, *((tensor.data_ptr(), tensor._version, tensor.dtype, tensor.device) for tensor in sources))
+        versions = (None if tensor.is_inference() else tensor._version for tensor in sources)
+        places = ((tensor.data_ptr(), tensor.dtype, tensor.device) for tensor in sources)
+        key = (dtype, *versions, *places)
         if key != self._key:
             self._folded, self._key = tuple(tensor.to(dtype) for tensor in fold()), key
         return self._folded

@@ -86,6 +86,12 @@ def test_training_and_gradients_do_without(residual, base):
     assert residual.cache._key is None
 
 
+def test_a_module_made_in_inference_mode_has_no_versions():
+    with torch.inference_mode():
+        residual = AdaptiveResidual(DIM, (ROWS, COLUMNS), num_groups=GROUPS, rank=3, num_residuals=2).eval()
+        assert same_kernels(residual, nn.Linear(DIM, GROUPS * ROWS * COLUMNS))
+
+
 def test_a_cache_is_no_part_of_a_module(residual, base):
     with torch.no_grad():
         residual(torch.randn(2, DIM), base)

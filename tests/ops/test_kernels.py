@@ -45,6 +45,14 @@ def test_mix_of_a_constant_matrix_is_zero():
     assert all(tensor.grad.isfinite().all() for tensor in tensors)
 
 
+def test_mix_of_what_is_no_number_stays_visible():
+    x, channel, spatial = torch.randn(2, 4, 8), torch.randn(2, 8, 8), torch.randn(2, 6, 4)
+    x[0, 1, 2] = float("nan")
+    out = mix(*(tensor.to(DEVICE) for tensor in (x, channel, spatial)))
+    assert out[0].isnan().all()
+    assert out[1].isfinite().all()
+
+
 def where(num_images, num_queries, num_groups, num_points, size):
     """Points inside and outside of a square image, over all scales and beyond."""
     xy = (torch.rand(num_images, num_queries, num_groups, num_points, 2) * 2 - 0.5) * size

@@ -41,6 +41,12 @@ def _normalise(tile, rows: tl.constexpr, columns: tl.constexpr, row, column):
 
 
 @triton.jit
+def _relu(tile):
+    """As torch's: what is no number stays visible."""
+    return tl.maximum(tile, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def _normalise_backward(grad, normal, rstd, rows: tl.constexpr, columns: tl.constexpr, row, column):
     """Gradient before the norm and the ReLU, given that after them and the normalised values."""
     inside = (row[:, None] < rows) & (column[None, :] < columns)
@@ -62,10 +68,10 @@ def mix_forward(
     x = _tile(x_pointer, n, P, C, p, c)
     m = _tile(m_pointer, n, C, C, c, c)
     h, _ = _normalise(tl.dot(x, m, input_precision=PRECISION), P, C, p, c)
-    h = tl.maximum(h, 0.0).to(x.dtype)
+    h = _relu(h).to(x.dtype)
     s = _tile(s_pointer, n, O, P, o, p)
     out, _ = _normalise(tl.dot(s, h, input_precision=PRECISION), O, C, o, c)
-    _store(out_pointer, n, O, C, o, c, tl.maximum(out, 0.0))
+    _store(out_pointer, n, O, C, o, c, _relu(out))
 
 
 @triton.jit
@@ -80,7 +86,7 @@ def mix_backward(
     x = _tile(x_pointer, n, P, C, p, c)
     m = _tile(m_pointer, n, C, C, c, c)
     normal_h, _ = _normalise(tl.dot(x, m, input_precision=PRECISION), P, C, p, c)
-    h = tl.maximum(normal_h, 0.0).to(x.dtype)
+    h = _relu(normal_h).to(x.dtype)
     s = _tile(s_pointer, n, O, P, o, p)
     normal_o, rstd_o = _normalise(tl.dot(s, h, input_precision=PRECISION), O, C, o, c)
     grad = _tile(grad_pointer, n, O, C, o, c).to(tl.float32)
@@ -113,7 +119,7 @@ def mix_backward_out(
     m = _tile(m_pointer, n, C, C, c, c)
     h, _ = _normalise(tl.dot(x, m, input_precision=PRECISION), P, C, p, c)
     s = _tile(s_pointer, n, O, P, o, p)
-    normal, rstd = _normalise(tl.dot(s, tl.maximum(h, 0.0).to(x.dtype), input_precision=PRECISION), O, C, o, c)
+    normal, rstd = _normalise(tl.dot(s, _relu(h).to(x.dtype), input_precision=PRECISION), O, C, o, c)
     grad = _tile(grad_pointer, n, O, C, o, c).to(tl.float32)
     _store(do_pointer, n, O, C, o, c, _normalise_backward(grad, normal, rstd, O, C, o, c))
 
@@ -131,7 +137,7 @@ def mix_backward_hidden(
     x = _tile(x_pointer, n, P, C, p, c)
     m = _tile(m_pointer, n, C, C, c, c)
     normal, rstd = _normalise(tl.dot(x, m, input_precision=PRECISION), P, C, p, c)
-    h = tl.maximum(normal, 0.0).to(x.dtype)
+    h = _relu(normal).to(x.dtype)
     d_o = _tile(do_pointer, n, O, C, o, c)
     _store(ds_pointer, n, O, P, o, p, tl.dot(d_o, tl.trans(h), input_precision=PRECISION))
     s = _tile(s_pointer, n, O, P, o, p)
