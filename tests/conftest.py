@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +26,8 @@ torch.set_num_threads(1)  # tensors are tiny: threads would wait for each other
 @pytest.fixture(autouse=True)
 def _same_start() -> None:
     """Every test starts from the same seed, and with the names of mmdet's registries."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the generator that mmcv's transforms draw from
     torch.manual_seed(0)
     init_default_scope("mmdet")
 

@@ -68,7 +68,7 @@ def check_pipeline(pipeline: list[dict], *, crop: bool) -> None:
     cv2.imwrite("image.png", np.random.default_rng(0).integers(0, 255, (120, 200, 3), np.uint8))
     info = dict(img_path="image.png", img_id=0, height=120, width=200)
     info["instances"] = [dict(bbox=[20.0, 10.0, 150.0, 100.0], bbox_label=0, ignore_flag=0)]
-    shapes = {tuple(Compose(pipeline)(info)["inputs"].shape[1:]) for _ in range(6 if crop else 1)}
+    shapes = {tuple(Compose(pipeline)(info)["inputs"].shape[1:]) for _ in range(12 if crop else 1)}
     assert all(min(shape) >= 72 and max(shape) <= 1333 for shape in shapes)
     assert not crop or len({round(height / width, 1) for height, width in shapes}) > 1
 
