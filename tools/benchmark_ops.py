@@ -42,7 +42,12 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    pairs = [tuple(map(int, pair.split("x"))) for pair in args.pairs]
+    if device.type == "cuda" and not torch.cuda.is_available():
+        sys.exit("error: --device cuda needs a GPU, and torch sees none")
+    try:
+        pairs = [(int(images), int(queries)) for images, queries in (pair.split("x") for pair in args.pairs)]
+    except ValueError:
+        sys.exit(f"error: --pairs takes images x queries, for example 1x100 2x300, and not {' '.join(args.pairs)}")
     results = {}
     for case, exact in zip(cases(device, getattr(torch, args.dtype), pairs), cases(device, torch.float64, pairs)):
         if args.only and args.only not in case.name:

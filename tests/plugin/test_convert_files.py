@@ -16,9 +16,11 @@ from torch import nn
 
 from lors_det.adamixer.convert import to_published
 from lors_det.errors import InputError
-from lors_det.plugin.convert import BACKBONES, convert_file, fold_file
+from lors_det.plugin.config import read_config
+from lors_det.plugin.convert import convert_file, fold_file
 from lors_det.plugin.files import write_whole
 from lors_det.plugin.plain_config import parse_config
+from lors_det.plugin.whole import BACKBONES
 
 META = {"dataset_meta": {"classes": ("a", "b")}}
 
@@ -156,6 +158,17 @@ def test_a_known_backbone_must_be_whole(published, tmp_path):
     refuse({**rest, **r50, "backbone.evil.weight": r50[name]}, tmp_path, "1 unknown: backbone.evil.weight")
     del r50[name]
     refuse({**rest, **r50}, tmp_path, f"1 missing: {name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    zip(BACKBONES, ("model_r50", "model_r101", "model_x101-32x4d-dcn", "model_swin-s")),
+)
+def test_known_backbones_are_those_of_the_configs(root, name, config):
+    backbone = read_config(root / f"configs/_base_/{config}.py").model.backbone
+    ours = MODELS.build({**backbone, "init_cfg": None}).state_dict()
+    known = MODELS.build(BACKBONES[name]).state_dict()
+    assert {key: tensor.shape for key, tensor in ours.items()} == {key: tensor.shape for key, tensor in known.items()}
 
 
 def test_odd_files_are_refused_with_words(published, tmp_path):
