@@ -1,35 +1,6 @@
-"""Convert checkpoints: published to ours, ours to published, LORS folded to a dense model.
+"""The command ``lors-det convert`` as a script."""
 
-python tools/convert_checkpoint.py published.pth ours.pth
-python tools/convert_checkpoint.py ours.pth published.pth --to-published
-python tools/convert_checkpoint.py ours.pth dense.pth --fold --config CONFIG    # also writes dense.py, its config
-"""
-
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
-from lors_det.plugin import cli
-from lors_det.plugin.convert import convert_file, fold_file
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("src", type=Path, help="checkpoint to read")
-    parser.add_argument("dst", type=Path, help="checkpoint to write")
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--to-published", action="store_true", help="from this project's names to the published ones")
-    kind.add_argument("--fold", action="store_true", help="fold LORS residuals into a dense model")
-    parser.add_argument("--config", type=Path, help="with --fold: the model's config; the checkpoint's own by default")
-    args = parser.parse_args()
-    if args.config and not args.fold:
-        parser.error("--config belongs to --fold")
-    if args.fold:
-        print(fold_file(args.src, args.dst, args.config))
-    else:
-        print(convert_file(args.src, args.dst, back=args.to_published))
-
+from lors_det.cli import run
 
 if __name__ == "__main__":
-    cli.run(main)
+    run("convert")

@@ -1,52 +1,6 @@
-"""Evaluate a checkpoint.
+"""The command ``lors-det test`` as a script."""
 
-python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
-"""
-
-from __future__ import annotations
-
-import argparse
-from pathlib import Path
-
-from mmengine.runner import Runner
-
-from lors_det.errors import InputError
-from lors_det.plugin import cli
-from lors_det.plugin.config import augment_test_time, load_config
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.common_arguments(parser)
-    parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--out", help="write the predictions to this pickle file")
-    parser.add_argument("--show", action="store_true", help="show the predictions in a window")
-    parser.add_argument("--show-dir", help="write pictures of the predictions into this folder of the work dir")
-    parser.add_argument("--wait-time", type=float, default=2, help="seconds between pictures of --show")
-    parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    if args.out and not args.out.endswith((".pkl", ".pickle")):
-        raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
-    if args.out and not Path(args.out).absolute().parent.is_dir():
-        raise InputError(f"--out {args.out}: its folder does not exist")
-    cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    cli.launch(cfg, args.launcher, args.local_rank)
-    cfg.load_from = args.checkpoint
-    cfg.resume = False
-    if args.show or args.show_dir:
-        drawing = dict(draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir)
-        cfg.default_hooks.visualization.update(drawing)
-    if args.tta:
-        augment_test_time(cfg)
-    if args.out:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        cfg.test_evaluator = [*evaluators, dict(type="DumpDetResults", out_file_path=args.out)]
-    Runner.from_cfg(cfg).test()
-
+from lors_det.cli import run
 
 if __name__ == "__main__":
-    cli.run(main)
+    run("test")

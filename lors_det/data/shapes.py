@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from lors_det.data.drawing import CLASSES, render_image
+from lors_det.errors import InputError
 
 SPLITS = ("train", "val")
 MIN_IMAGE_SIZE_PX = 64
@@ -59,13 +60,13 @@ def generate_shapes(
     version of OpenCV and numpy, others may move an edge by a pixel. Boxes are tight around the whole shape
     inside the image and `area` counts that shape's pixels; both ignore what later objects hide.
     A set made with the same arguments is kept as it is; a new one appears at `root` whole or not at all.
-    Raises ValueError for arguments out of range and FileExistsError where `root` holds anything else.
+    Raises InputError for arguments out of range and FileExistsError where `root` holds anything else.
     """
     arguments = {"num_train": num_train, "num_val": num_val, "image_size": image_size, "seed": seed}
     least = {"num_train": 1, "num_val": 1, "image_size": MIN_IMAGE_SIZE_PX, "seed": 0}
     for name, value in arguments.items():
         if value < least[name]:
-            raise ValueError(f"{name} is {value}, it must be at least {least[name]}")
+            raise InputError(f"{name} is {value}, it must be at least {least[name]}")
     generator = {"generator": "lors_det.data.shapes", "recipe": _RECIPE}
     info = {"description": "Textured shapes, a synthetic detection set", **generator, **arguments}
     if _holds(root, info):

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lors_det.errors import InputError
+
 Difficult = Literal["crowd", "keep", "drop"]
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -34,7 +36,7 @@ class _Object:
 def _text(node: ElementTree.Element, path: str, xml: Path) -> str:
     text = (node.findtext(path) or "").strip()
     if not text:
-        raise ValueError(f"{xml}: <{node.tag}> has no <{path}>; add it or take the image out of the split")
+        raise InputError(f"{xml}: <{node.tag}> has no <{path}>; add it or take the image out of the split")
     return text
 
 
@@ -45,7 +47,7 @@ def _number(node: ElementTree.Element, path: str, xml: Path) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{xml}: <{path}> is {text!r}, it must be a finite number")
+        raise InputError(f"{xml}: <{path}> is {text!r}, it must be a finite number")
     return value
 
 
@@ -55,7 +57,7 @@ def _parse(xml: Path) -> ElementTree.Element:
     except ElementTree.ParseError as error:
         line, column = error.position
         message = f"{xml}, line {line}, column {column + 1}: malformed XML ({error}); mend the file"
-        raise ValueError(message) from error
+        raise InputError(message) from error
 
 
 def _objects(root: ElementTree.Element, xml: Path) -> Iterator[_Object]:
@@ -63,7 +65,7 @@ def _objects(root: ElementTree.Element, xml: Path) -> Iterator[_Object]:
         corners = tuple(_number(node, f"bndbox/{corner}", xml) for corner in _CORNERS)
         difficult = (node.findtext("difficult") or "0").strip()
         if difficult not in ("0", "1"):
-            raise ValueError(f"{xml}: <difficult> is {difficult!r}, it must be 0 or 1")
+            raise InputError(f"{xml}: <difficult> is {difficult!r}, it must be 0 or 1")
         yield _Object(_text(node, "name", xml), corners, difficult == "1")
 
 
@@ -107,20 +109,20 @@ def convert_voc(
     of all splits, sorted, so that every split gets the same. `difficult` objects become "crowd" (iscrowd = 1,
     ignored in training and evaluation), ordinary boxes ("keep"), or are dropped and reported ("drop").
 
-    Raises FileNotFoundError for a missing split, XML or image and ValueError for malformed content, an empty
+    Raises FileNotFoundError for a missing split, XML or image and InputError for malformed content, an empty
     split, an unknown class and arguments out of range; messages name the file.
     """
     if difficult not in get_args(Difficult):
-        raise ValueError(f"difficult is {difficult!r}, it must be one of {', '.join(get_args(Difficult))}")
+        raise InputError(f"difficult is {difficult!r}, it must be one of {', '.join(get_args(Difficult))}")
     stems = _stems(voc_root, split)
     listing = voc_root / "ImageSets" / "Main" / f"{split}.txt"
     if not stems:
-        raise ValueError(f"{listing} lists no image; write one name without suffix a line")
+        raise InputError(f"{listing} lists no image; write one name without suffix a line")
     if repeated := sorted(stem for stem, count in Counter(stems).items() if count > 1):
-        raise ValueError(f"{listing} lists {', '.join(repeated)} more than once; keep one line each")
+        raise InputError(f"{listing} lists {', '.join(repeated)} more than once; keep one line each")
     names = list(_all_class_names(voc_root) if classes is None else classes)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"classes are {names}, there must be at least one, each once")
+        raise InputError(f"classes are {names}, there must be at least one, each once")
     image_names = _image_names(voc_root)
     images, annotations, dropped, clipped = [], [], [], []
     for image_id, stem in enumerate(stems, start=1):
@@ -133,12 +135,12 @@ def convert_voc(
         root = _parse(xml)
         width, height = (_number(root, f"size/{side}", xml) for side in ("width", "height"))
         if min(width, height) < 1 or width % 1 or height % 1:
-            raise ValueError(f"{xml}: <size> is {width:g} x {height:g}; write the image's size in whole pixels")
+            raise InputError(f"{xml}: <size> is {width:g} x {height:g}; write the image's size in whole pixels")
         name = image_names[stem]
         images.append({"id": image_id, "file_name": name, "width": int(width), "height": int(height)})
         for found in _objects(root, xml):
             if found.class_name not in names:
-                raise ValueError(f"{xml}: class {found.class_name!r} is unknown, allowed: {', '.join(names)}")
+                raise InputError(f"{xml}: class {found.class_name!r} is unknown, allowed: {', '.join(names)}")
             left, top, right, bottom = (corner - 1 for corner in found.corners)
             inner = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
             w, h = inner[2] - inner[0], inner[3] - inner[1]

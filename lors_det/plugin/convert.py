@@ -13,9 +13,9 @@ from lors_det.adamixer import Decoder
 from lors_det.adamixer.convert import UNUSED, from_published, published_model, to_published
 from lors_det.adamixer.fold import folded_arguments, folded_state
 from lors_det.errors import InputError
+from lors_det.files import write_whole
 from lors_det.plugin.compat import load_from_local
 from lors_det.plugin.config import read_config
-from lors_det.plugin.files import write_whole
 from lors_det.plugin.plain_config import parse_config
 from lors_det.plugin.whole import check_around_decoder
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from lors_det.adamixer.convert import to_published
 from lors_det.errors import InputError
+from lors_det.files import write_whole
 from lors_det.plugin.config import read_config
 from lors_det.plugin.convert import convert_file, fold_file
-from lors_det.plugin.files import write_whole
 from lors_det.plugin.plain_config import parse_config
 from lors_det.plugin.whole import BACKBONES
 

@@ -17,9 +17,9 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.runner.checkpoint import _load_checkpoint
 
+from lors_det.cli.shared import common_arguments
 from lors_det.errors import InputError
 from lors_det.plugin import pretrained
-from lors_det.plugin.cli import common_arguments
 from lors_det.plugin.config import load_config
 
 R50, X101 = "resnet50-0676ba61.pth", "resnext101_32x4d-a5af3160.pth"

@@ -1,54 +1,6 @@
-"""Count the arithmetic of a config's model on one image, by component.
+"""The command ``lors-det count-flops`` as a script."""
 
-python tools/analysis/count_flops.py configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py
-python tools/analysis/count_flops.py CONFIG --shape 800 1280 --json
-
-GFLOPs as detection papers state them are 10^9 multiply-accumulates, each of which torch counts as two operations; both
-are printed. Counted are convolutions, matrix products and the sums of 3-D sampling; norms, activations and other
-element-wise work are not. Residuals are counted as they are trained, beside their base; evaluation folds those of
-generated kernels, and does nearly what an AdaMixer of the same shape does.
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
-
-from mmengine.config import DictAction
-from rich.console import Console
-from rich.table import Table
-
-from lors_det.plugin import cli
-from lors_det.plugin.accounting import count_macs
-from lors_det.plugin.config import load_config
-
-PUBLISHED = "AdaMixer's published figures are 103 (ResNet-50, 100 queries) and 125 to 132 (300 queries), in GMACs."
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="config file")
-    parser.add_argument(
-        "--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"), help="padded image, pixels"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object; its values are multiply-accumulates"
-    )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of the config")
-    args = parser.parse_args()
-    counts = count_macs(load_config(args.config, args.cfg_options), *args.shape)
-    if args.json:
-        print(json.dumps({"unit": "multiply-accumulates", **counts}))
-        return
-    table = Table(title=f"One image of {counts['height']} x {counts['width']} pixels")
-    for column in ("", "GMACs (papers' GFLOPs)", "10^9 operations (torch)"):
-        table.add_column(column, justify="right" if column else "left")
-    rows = {name: counts[name] for name in ("backbone", "neck", "decoder")}
-    rows |= {f"  {name}": macs for name, macs in counts["components"].items()} | {"total": counts["total"]}
-    for name, macs in rows.items():
-        table.add_row(name, f"{macs / 1e9:.3f}", f"{2 * macs / 1e9:.3f}")
-    Console(width=110).print(table, PUBLISHED)
-
+from lors_det.cli import run
 
 if __name__ == "__main__":
-    cli.run(main)
+    run("count-flops")

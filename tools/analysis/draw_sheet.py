@@ -1,38 +1,6 @@
-"""Draw a sheet of test images, ground truth beside detections.
+"""The command ``lors-det draw-sheet`` as a script."""
 
-python tools/test.py CONFIG CHECKPOINT --out predictions.pkl
-python tools/analysis/draw_sheet.py CONFIG predictions.pkl sheet.png
-"""
-
-from __future__ import annotations
-
-import argparse
-
-from mmengine.fileio import load
-
-from lors_det.plugin import cli
-from lors_det.plugin.config import build_test_set, load_config
-from lors_det.plugin.pictures import detection_sheet
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config")
-    parser.add_argument("predictions", help="file that tools/test.py --out wrote")
-    parser.add_argument("out", help="PNG file to write")
-    parser.add_argument("--num-images", type=int, default=12)
-    parser.add_argument("--score-threshold", type=float, default=0.3)
-    args = parser.parse_args()
-    cfg = load_config(args.config)
-    detection_sheet(
-        build_test_set(cfg),
-        load(args.predictions),
-        args.out,
-        num_images=args.num_images,
-        score_threshold=args.score_threshold,
-    )
-    print(f"wrote {args.out}")
-
+from lors_det.cli import run
 
 if __name__ == "__main__":
-    cli.run(main)
+    run("draw-sheet")

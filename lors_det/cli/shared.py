@@ -1,16 +1,12 @@
-"""What the command-line tools share."""
+"""What the commands share."""
 
 from __future__ import annotations
 
 import os
-import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
 
 import torch
 from mmengine.config import Config, DictAction
-
-from lors_det.errors import InputError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, the shell's convention."""
@@ -28,17 +24,6 @@ def common_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
-
-
-def run(main: Callable[[], None]) -> None:
-    """Call a tool's main function; what a user can mend becomes one line on stderr and exit status 2."""
-    try:
-        main()
-    except (InputError, OSError) as error:
-        # from a data worker, the message is a whole traceback that ends with the error's own line
-        message = str(error).strip().rsplit("InputError: ", 1)[-1]
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
 
 
 def launch(cfg: Config, launcher: str, local_rank: int) -> None:

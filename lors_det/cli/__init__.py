@@ -1,0 +1,67 @@
+"""The command line: ``lors-det COMMAND``, one module for each command; ``tools/`` holds the same as scripts.
+
+A command's module has ``add_arguments(parser)`` and ``main(args)``; its docstring is its ``--help``. Modules are
+imported when their command runs, so that ``lors-det --help`` loads nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+import lors_det
+from lors_det.errors import InputError
+
+COMMANDS = {
+    "train": "train what a config says",
+    "test": "evaluate a checkpoint",
+    "convert": "convert checkpoints: published names, and folded models",
+    "make-shapes": "generate the synthetic detection set",
+    "voc-to-coco": "convert a split of a Pascal VOC set",
+    "draw-sheet": "draw ground truth beside detections",
+    "plot-curves": "plot losses and AP of a run",
+    "count-params": "count a model's parameters by component",
+    "count-flops": "count a model's arithmetic by component",
+    "compare": "tabulate models side by side",
+    "benchmark": "time the operations against plain ones",
+    "demo": "train, evaluate and draw on the synthetic set, in minutes",
+}
+"""Command: what it does, in a line of ``lors-det --help``."""
+
+
+def main() -> None:
+    """The entry point of ``lors-det``."""
+    parser = argparse.ArgumentParser(
+        prog="lors-det",
+        description="LORS-AdaMixer object detection. Each command has its own --help.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n" + "\n".join(f"  {name:<14}{summary}" for name, summary in COMMANDS.items()),
+    )
+    parser.add_argument("--version", action="version", version=f"lors_det {lors_det.__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    name = parser.parse_args(sys.argv[1:2]).command
+    run(name, sys.argv[2:], prog=f"lors-det {name}")
+
+
+def run(name: str, arguments: list[str] | None = None, prog: str | None = None) -> None:
+    """Run a command; what a user can mend becomes one line on stderr and exit status 2.
+
+    Args:
+        name: of the command, a key of :data:`COMMANDS`.
+        arguments: its words; those of this process by default.
+        prog: how the user called it, for its help; the script's name by default.
+    """
+    command = importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=prog, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.add_arguments(parser)
+    args = parser.parse_args(arguments)
+    try:
+        command.main(args)
+    except (InputError, OSError) as error:
+        # from a data worker, the message is a whole traceback that ends with the error's own line
+        message = str(error).strip().rsplit("InputError: ", 1)[-1]
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)

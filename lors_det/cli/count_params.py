@@ -1,0 +1,58 @@
+"""Count the parameters of a config's model: what stages share, what each has for itself, and the total.
+
+python tools/analysis/count_params.py configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py
+python tools/analysis/count_params.py CONFIG --json
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+
+from mmengine.config import DictAction
+from rich.console import Console
+from rich.table import Table
+
+from lors_det.plugin.accounting import count_parameters
+from lors_det.plugin.config import load_config
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of the config")
+
+
+def main(args: Namespace) -> None:
+    counts = count_parameters(load_config(args.config, args.cfg_options))
+    if args.json:
+        print(json.dumps(counts))
+    else:
+        show(counts)
+
+
+def show(counts: dict) -> None:
+    """Tables for people."""
+    components = counts["components"]
+    decoder = Table(title="Decoder parameters")
+    for column in ("", *components, "total"):
+        decoder.add_column(column, justify="right" if column else "left")
+    rows = [[part["shared"] for part in components.values()]]
+    rows += zip(*(part["per_stage"] for part in components.values()))
+    for number, row in enumerate(rows):
+        name = f"stage {number - 1}" if number else "shared"
+        decoder.add_row(name, *(f"{value:,}" for value in (*row, sum(row))))
+    decoder.add_section()
+    decoder.add_row("total", *(f"{sum(column):,}" for column in zip(*rows)), f"{counts['decoder']:,}")
+    model = Table(title="Model parameters")
+    model.add_column("")
+    model.add_column("parameters", justify="right")
+    for name in ("backbone", "neck", "queries", "decoder", "model", "model_as_published"):
+        model.add_row(name.replace("_", " "), f"{counts[name]:,}")
+    console = Console(width=110)
+    console.print(decoder, model)
+    for name, words in (("same_shape", "of the same shape"), ("published_shape", "as published (G=4, P=32)")):
+        baseline = counts.get(name)
+        if baseline and baseline["reduction"]:
+            change = f"{abs(baseline['reduction']):.1%} {'fewer' if baseline['reduction'] >= 0 else 'more'}"
+            console.print(f"{change} than the AdaMixer decoder {words}, {baseline['decoder']:,}", highlight=False)

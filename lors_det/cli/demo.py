@@ -1,0 +1,50 @@
+"""Train LORS-AdaMixer on the synthetic shapes, evaluate it, and draw what it detects: the whole way in minutes.
+
+Each step is a command that works by itself; they are printed as they run.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from lors_det.plugin.config import load_config
+from lors_det.plugin.summary import print_decoders
+
+LORS = "configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
+ADAMIXER = "configs/shapes/adamixer_r18-half_16-query_5e_shapes.py"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"), help="folder of the run")
+
+
+def main(args: Namespace) -> None:
+    start = time.monotonic()
+    work_dir = args.work_dir
+    _call("make-shapes", "data/shapes")
+    print_decoders({"LORS-AdaMixer": load_config(LORS), "AdaMixer": load_config(ADAMIXER)})
+    _call("train", LORS, "--work-dir", work_dir)
+    checkpoint = (work_dir / "last_checkpoint").read_text().strip()
+    predictions, sheet, curves = (work_dir / name for name in ("predictions.pkl", "detections.png", "curves.png"))
+    _call("test", LORS, checkpoint, "--work-dir", work_dir, "--out", predictions)
+    _call("draw-sheet", LORS, predictions, sheet)
+    _call("plot-curves", work_dir, curves)
+    metrics = max(work_dir.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
+    ap = json.loads(metrics.read_text())["coco/bbox_mAP"]
+    print(f"\n{time.monotonic() - start:.0f} seconds")
+    print(f"demo: coco/bbox_mAP={ap:.3f} pictures: {sheet.absolute()} {curves.absolute()}")
+
+
+def _call(*command: str | Path) -> None:
+    """Run another command, and end with its status if it fails."""
+    words = [str(word) for word in command]
+    print(f"\n$ lors-det {shlex.join(words)}", flush=True)
+    status = subprocess.run([sys.executable, "-m", "lors_det", *words]).returncode
+    if status:
+        sys.exit(status)

@@ -1,0 +1,34 @@
+"""Draw a sheet of test images, ground truth beside detections.
+
+python tools/test.py CONFIG CHECKPOINT --out predictions.pkl
+python tools/analysis/draw_sheet.py CONFIG predictions.pkl sheet.png
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from mmengine.fileio import load
+
+from lors_det.plugin.config import build_test_set, load_config
+from lors_det.plugin.pictures import detection_sheet
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("config")
+    parser.add_argument("predictions", help="file that tools/test.py --out wrote")
+    parser.add_argument("out", help="PNG file to write")
+    parser.add_argument("--num-images", type=int, default=12)
+    parser.add_argument("--score-threshold", type=float, default=0.3)
+
+
+def main(args: Namespace) -> None:
+    cfg = load_config(args.config)
+    detection_sheet(
+        build_test_set(cfg),
+        load(args.predictions),
+        args.out,
+        num_images=args.num_images,
+        score_threshold=args.score_threshold,
+    )
+    print(f"wrote {args.out}")

@@ -1,0 +1,26 @@
+"""Generate the synthetic detection set (COCO format).
+
+lors-det make-shapes [FOLDER]
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from lors_det.data.shapes import generate_shapes
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("out", nargs="?", type=Path, default=Path("data/shapes"), help="folder of the set")
+    parser.add_argument("--num-train", type=int, default=2000, help="images of the split train")
+    parser.add_argument("--num-val", type=int, default=250, help="images of the split val")
+    parser.add_argument("--image-size", type=int, default=128, help="side of the square images in pixels")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other images")
+
+
+def main(args: Namespace) -> None:
+    generate_shapes(
+        args.out, num_train=args.num_train, num_val=args.num_val, image_size=args.image_size, seed=args.seed
+    )
+    print(f"{args.out}: {args.num_train} train and {args.num_val} val images")

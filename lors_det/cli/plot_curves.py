@@ -1,0 +1,20 @@
+"""Plot the losses and the AP of a run over its iterations.
+
+python tools/analysis/plot_curves.py WORK_DIR curves.png
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from lors_det.plugin.pictures import training_curves
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("work_dir", help="folder of a run")
+    parser.add_argument("out", help="PNG file to write")
+
+
+def main(args: Namespace) -> None:
+    training_curves(args.work_dir, args.out)
+    print(f"wrote {args.out}")
