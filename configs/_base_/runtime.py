@@ -10,12 +10,12 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3, save_best="coco/bbox_mAP", rule="greater"),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     visualization=dict(type="DetVisualizationHook"),
+    # here and not in custom_hooks, a list that a config replaces whole
+    num_classes=dict(type="NumClassCheckHook"),
+    plain_checkpoint=dict(type="PlainCheckpointHook"),
+    checkpoint_guard=dict(type="CheckpointGuardHook"),
+    data_guard=dict(type="DataGuardHook"),
 )
-custom_hooks = [
-    dict(type="NumClassCheckHook"),
-    dict(type="PlainCheckpointHook"),
-    dict(type="CheckpointGuardHook"),
-]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,6 +1,6 @@
 """Evaluate a checkpoint.
 
-python tools/test.py CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
+lors-det test CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from lors_det.cli import shared
@@ -42,4 +43,10 @@ def main(args: Namespace) -> None:
     if args.out:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         cfg.test_evaluator = [*evaluators, dict(type="DumpDetResults", out_file_path=args.out)]
-    Runner.from_cfg(cfg).test()
+    Runner.from_cfg(renamed(cfg)).test()
+
+
+def renamed(cfg: Config) -> Config:
+    """The config, which the Runner then writes as ``<config>_test.py``: ``<config>.py`` is what was trained."""
+    path = Path(cfg.filename)
+    return Config(cfg._cfg_dict, filename=str(path.with_name(f"{path.stem}_test{path.suffix}")))

@@ -1,7 +1,7 @@
 """Train what a config says.
 
-python tools/train.py configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py
-python tools/train.py CONFIG --resume
+lors-det train configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py
+lors-det train CONFIG --resume
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from lors_det.cli import shared
@@ -30,17 +31,16 @@ def main(args: Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     shared.launch(cfg, args.launcher, args.local_rank)
     if args.amp:
-        if not torch.cuda.is_available():
-            raise InputError("--amp needs a GPU, and torch sees none; train without it")
-        dtype = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-        cfg.optim_wrapper.update(type="AmpOptimWrapper", dtype=dtype)
+        use_mixed_precision(cfg)
     if args.auto_scale_lr:
+        if not (cfg.get("auto_scale_lr") or {}).get("base_batch_size"):
+            raise InputError(
+                "--auto-scale-lr needs the batch size that the config's learning rate is for: "
+                "--cfg-options auto_scale_lr.base_batch_size=16"
+            )
         cfg.auto_scale_lr.enable = True
     if args.resume is not None:
-        cfg.resume = args.resume != "auto" or find_latest_checkpoint(cfg.work_dir) is not None
-        cfg.load_from = None if args.resume == "auto" else args.resume
-        if not cfg.resume:
-            print(f"--resume: {cfg.work_dir} holds no checkpoint, so this starts from the beginning", file=sys.stderr)
+        resume(cfg, args.resume)
     try:
         Runner.from_cfg(cfg).train()
     except KeyboardInterrupt:
@@ -48,3 +48,32 @@ def main(args: Namespace) -> None:
         remedy = f"go on from the last checkpoint, {last}, with --resume" if last else "no checkpoint was written yet"
         print(f"\ninterrupted; {remedy}", file=sys.stderr)
         sys.exit(shared.INTERRUPTED)
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Train in bf16 where the hardware computes in it, else in fp16 with a scaled loss.
+
+    Raises:
+        InputError: without a GPU.
+    """
+    if not torch.cuda.is_available():
+        raise InputError("--amp needs a GPU, and torch sees none; train without it")
+    # older cards, such as V100 and T4, emulate bf16, slower than float32
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    cfg.optim_wrapper.update(type="AmpOptimWrapper", dtype="bfloat16" if native else "float16")
+
+
+def resume(cfg: Config, checkpoint: str) -> None:
+    """Go on from a checkpoint, or ("auto") from the work dir's last.
+
+    Where the work dir holds none, the config's ``load_from`` stays, so that a script that always says ``--resume``
+    starts a fine-tuning as it should.
+    """
+    if checkpoint != "auto":
+        cfg.resume, cfg.load_from = True, checkpoint
+    elif find_latest_checkpoint(cfg.work_dir) is not None:
+        cfg.resume, cfg.load_from = True, None
+    else:
+        cfg.resume = False
+        start = f"the weights of {cfg.load_from}" if cfg.get("load_from") else "the beginning"
+        print(f"--resume: {cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)

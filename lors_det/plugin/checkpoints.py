@@ -2,69 +2,104 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-import numpy as np
-import torch
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 
 from lors_det.errors import InputError
+from lors_det.plugin.data_guard import datasets_in
 from lors_det.plugin.dataset import check_classes
-
-_HISTORY = "lors_det.history"
+from lors_det.plugin.plain_data import NotPlainError, history_of, to_plain
+from lors_det.plugin.schedule_state import (
+    expected_rate,
+    live_and_saved,
+    repair_milestones,
+    restore_containers,
+    without_functions,
+)
 
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Writes checkpoints that ``torch.load(..., weights_only=True)`` reads.
+    """Writes checkpoints that ``torch.load(..., weights_only=True)`` reads, and makes of them again what was.
 
-    mmengine's message hub keeps log histories as objects and NumPy scalars, which need unpickling; they are
-    written as tensors and numbers, and made again when the checkpoint is resumed.
-    """
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        for key in checkpoint:
-            checkpoint[key] = to_plain(checkpoint[key], key)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        for name, value in checkpoint.get("message_hub", {}).get("log_scalars", {}).items():
-            if isinstance(value, dict) and _HISTORY in value:
-                values, counts, max_length = value[_HISTORY]
-                checkpoint["message_hub"]["log_scalars"][name] = HistoryBuffer(
-                    values.tolist(), counts.tolist(), max_length
-                )
-
-
-def to_plain(value: Any, where: str) -> Any:
-    """The value with histories as tensors and NumPy values as Python's; tensors and plain values as they are.
-
-    Args:
-        value: what a checkpoint holds.
-        where: its path in the checkpoint, for the message.
+    mmengine's message hub keeps log histories as objects and NumPy scalars, which need unpickling; they are written
+    as tensors and numbers. What other code keeps there and is no plain data is left out, with a warning: it must not
+    cost the run its checkpoints.
 
     Raises:
-        TypeError: for anything that ``weights_only`` loading would refuse; it names where it is.
+        NotPlainError: if the weights, or the optimiser's or a schedule's state, are no plain data.
     """
-    if value is None or isinstance(value, (bool, int, float, complex, str, bytes, torch.Tensor)):
-        # np.float64 is a float to isinstance, but not to the unpickler
-        return value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value)
-    if isinstance(value, HistoryBuffer):
-        values, counts = value.data
-        tensors = torch.tensor(values, dtype=torch.float64), torch.tensor(counts, dtype=torch.float64)
-        return {_HISTORY: [*tensors, value.max_length]}
-    if isinstance(value, dict):
-        return type(value)((key, to_plain(item, f"{where}.{key}")) for key, item in value.items())
-    if isinstance(value, (list, tuple, set)):
-        return type(value)(to_plain(item, f"{where}[]") for item in value)
-    raise TypeError(f"the checkpoint's {where} is a {type(value).__name__}, which a plain-data checkpoint cannot hold")
+
+    def __init__(self) -> None:
+        self._left_out: set[str] = set()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        for key, value in checkpoint.items():
+            if key == "message_hub":
+                checkpoint[key] = {name: self._plain_part(runner, part, name) for name, part in value.items()}
+            elif key == "meta":
+                checkpoint[key] = self._plain_part(runner, value, key)
+            elif key == "param_schedulers":
+                checkpoint[key] = to_plain(without_functions(value), key)
+            else:
+                checkpoint[key] = to_plain(value, key)
+
+    def _plain_part(self, runner: Runner, part: dict[str, Any], where: str) -> dict[str, Any]:
+        plain = {}
+        for name, value in part.items():
+            try:
+                plain[name] = to_plain(value, f"{where}.{name}")
+            except NotPlainError as error:
+                if name not in self._left_out:
+                    runner.logger.warning(f"{error}; it is left out, and a resumed run starts without it")
+                self._left_out.add(name)
+        return plain
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
+        scalars.update((name, history_of(value)) for name, value in scalars.items())
+        if runner._resume:
+            _restore_schedules(runner, checkpoint)
+            _reuse_metainfo(runner, checkpoint)
+
+
+def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    pairs = list(live_and_saved(runner.param_schedulers, checkpoint.get("param_schedulers")))
+    rebuilt = max((repair_milestones(state) for _, state in pairs), default=0)
+    for scheduler, state in pairs:
+        restore_containers(scheduler, state)
+    if not rebuilt:
+        return
+    runner.logger.warning("the checkpoint's milestones were written wrongly, by lors_det 0.1.0, and are repaired")
+    if rebuilt > 1:  # of a run that had been resumed already, and had lost its decays since
+        _restore_rates(runner, checkpoint, [state for _, state in pairs if state.get("param_name") == "lr"])
+
+
+def _restore_rates(runner: Runner, checkpoint: dict[str, Any], states: list[dict[str, Any]]) -> None:
+    groups = checkpoint.get("optimizer", {}).get("param_groups", [])
+    rates = [expected_rate(group["initial_lr"], states) for group in groups if "initial_lr" in group]
+    if len(rates) < len(groups) or None in rates:
+        runner.logger.warning("decays that it missed cannot be told from its schedule: check the learning rate")
+        return
+    for group, rate in zip(groups, rates):
+        if abs(group["lr"] - rate) > 1e-6 * abs(rate):
+            runner.logger.warning(f"its learning rate was {group['lr']:g}, which missed decays, and is {rate:g} now")
+            group["lr"] = rate
+    for state in states:
+        state["_last_value"] = list(rates)
+
+
+def _reuse_metainfo(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Spare a warning that the data differs where its classes do not: mmengine compares pickled bytes."""
+    own = getattr(runner.train_dataloader.dataset, "metainfo", {})
+    saved = checkpoint["meta"].get("dataset_meta", {})
+    if own.get("classes") and tuple(own["classes"]) == tuple(saved.get("classes", ())):
+        checkpoint["meta"]["dataset_meta"] = own
 
 
 @HOOKS.register_module()
@@ -90,6 +125,8 @@ class CheckpointGuardHook(Hook):
                 "start a new training from it: --cfg-options load_from=CHECKPOINT"
             )
         weights = checkpoint.get("state_dict", checkpoint)
+        # as mmengine does when it loads them: a wrapped model's names begin so
+        weights = {re.sub(r"^module\.", "", name): weight for name, weight in weights.items()}
         expected = model.state_dict()
         missing = [name for name in expected if name not in weights]
         unexpected = [name for name in weights if name not in expected]
@@ -121,4 +158,6 @@ class CheckpointGuardHook(Hook):
         trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
         loop = next((loop for loop in (runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)), None)
         if trained and loop:
-            check_classes(trained, loop.dataloader.dataset.metainfo["classes"], loop.dataloader.dataset.ann_file)
+            dataset = loop.dataloader.dataset
+            files = ", ".join(str(getattr(each, "ann_file", each)) for each in datasets_in(dataset))
+            check_classes(trained, dataset.metainfo["classes"], files)

@@ -70,6 +70,10 @@ def load_weights_only() -> None:
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
     path = Path(filename).expanduser()
+    if path.is_dir():
+        files = sorted(path.glob("*.pth"), key=lambda file: file.stat().st_mtime)
+        remedy = f"name the file, for example {files[-1]}" if files else "it holds no checkpoint file (*.pth)"
+        raise InputError(f"checkpoint {path} is a folder; {remedy}")
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")
     try:

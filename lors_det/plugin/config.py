@@ -13,24 +13,38 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from lors_det.errors import InputError
+from lors_det.plugin.config_keys import check_keys
+from lors_det.plugin.config_names import check_options, drop_unread_names
+from lors_det.plugin.config_values import check_kinds, check_numbers, complete_workers
 from lors_det.plugin.dataset import check_coco, read_json
+from lors_det.plugin.packaged import resolve_config_path
+
+SAFE_HOOKS = {
+    "num_classes": dict(type="NumClassCheckHook"),
+    "plain_checkpoint": dict(type="PlainCheckpointHook"),
+    "checkpoint_guard": dict(type="CheckpointGuardHook"),
+    "data_guard": dict(type="DataGuardHook"),
+}
+"""Hooks of every run; in ``default_hooks`` and not in ``custom_hooks``, a list that a config replaces whole."""
 
 
 def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
     """Read a config for a Runner.
 
-    ``cfg_options`` override values; ``work_dir`` defaults to ``work_dirs/<name of the config>``. A model whose
-    ``num_classes`` is None gets the classes of the annotation file, and so do all its datasets.
+    ``cfg_options`` override values; ``work_dir`` defaults to ``work_dirs/<path of the config under configs/>``. A model
+    whose ``num_classes`` is None gets the classes of the annotation file, and so do all its datasets. The hooks that
+    make a run safe are there whatever the config says.
 
     Raises:
-        InputError: if the file does not exist, is not a config, contradicts itself, or its data cannot be read.
+        InputError: if the file does not exist, is not a config, contradicts itself or sets what nothing reads, or its
+            data cannot be read.
     """
     cfg = read_config(path, cfg_options)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = f"work_dirs/{Path(path).stem}"
-    init_default_scope(cfg.get("default_scope", "mmdet"))  # names in the config are mmdet's from here on
+        cfg.work_dir = f"work_dirs/{_name_of(Path(cfg.filename))}"
+    add_safe_hooks(cfg)
     fill_classes(cfg)
     check_evaluators(cfg)
     return cfg
@@ -42,17 +56,42 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     Raises:
         InputError: if the file does not exist, is not a config, or describes no model.
     """
-    if not Path(path).is_file():
-        raise InputError(f"config {path} does not exist")
+    file = resolve_config_path(path)
+    options = cfg_options or {}
     try:
-        cfg = Config.fromfile(path)
-        if cfg_options:
-            cfg.merge_from_dict(cfg_options)
-    except (SyntaxError, NameError, KeyError, TypeError, AttributeError, OSError) as error:
+        cfg = Config.fromfile(file)
+    except (SyntaxError, NameError, KeyError, TypeError, AttributeError, ValueError, ImportError, OSError) as error:
         raise InputError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
     if "model" not in cfg:
         raise InputError(f"config {path} describes no model")
+    init_default_scope(cfg.get("default_scope", "mmdet"))  # names in the config are mmdet's from here on
+    drop_unread_names(cfg, file)
+    check_options(cfg, options)
+    check_kinds(cfg, options)
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(f"--cfg-options do not fit config {path}: {type(error).__name__}: {error}") from error
+    check_keys(cfg)
+    check_numbers(cfg)
+    complete_workers(cfg)
     return cfg
+
+
+def _name_of(path: Path) -> Path:
+    """A config's path under the folder ``configs``, without suffix; its file name's stem where it is in none."""
+    parts = path.resolve().with_suffix("").parts
+    folders = [number for number, part in enumerate(parts[:-1]) if part == "configs"]
+    return Path(*parts[folders[-1] + 1 :]) if folders else Path(parts[-1])
+
+
+def add_safe_hooks(cfg: Config) -> None:
+    """Put the hooks that make a run safe into ``default_hooks``, where a config lacks them."""
+    hooks = cfg.setdefault("default_hooks", ConfigDict())
+    present = [hook.get("type") for hook in (*hooks.values(), *(cfg.get("custom_hooks") or ())) if hook]
+    for name, hook in SAFE_HOOKS.items():
+        if hook["type"] not in present:
+            hooks[name] = ConfigDict(hook)
 
 
 def fill_classes(cfg: Config) -> None:

@@ -10,6 +10,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_overlaps
 from mmdet.utils import reduce_mean
+from mmengine.dist import get_dist_info
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
@@ -82,15 +83,22 @@ class SetCriterion(nn.Module):
 
         Returns:
             ``s{i}.loss_cls``, ``s{i}.loss_bbox``, ``s{i}.loss_iou``: scalars.
+
+        Raises:
+            FloatingPointError: if predictions or costs of any process are not finite, in all processes; see
+                :func:`match`.
         """
         logits = at_least_float32(torch.stack([output.logits for output in outputs]))  # (S, B, Q, N)
         boxes = at_least_float32(torch.stack([output.boxes_xyxy for output in outputs]))  # (S, B, Q, 4)
         whwh = image_sizes.repeat(1, 2)
-        matches = self.match(logits.detach(), boxes.detach(), targets, whwh)
-
         num_stages, num_images, num_queries, num_classes = logits.shape
+
+        cost = self.cost(logits.detach(), boxes.detach(), targets, whwh)
+        fault = first_fault(cost, logits.detach(), boxes.detach(), targets)
         num_matched = sum(min(len(target.labels), num_queries) for target in targets)
-        average = reduce_mean(logits.new_tensor(float(num_matched))).clamp(min=1)
+        average, faults = _exchange(logits.new_tensor(float(num_matched)), fault)
+        average = average.clamp(min=1)
+        matches = match(cost, faults, [len(target.labels) for target in targets])
 
         labels = torch.cat([target.labels for target in targets])
         wanted = torch.zeros_like(logits)
@@ -110,39 +118,6 @@ class SetCriterion(nn.Module):
         }
         return {f"s{i}.{name}": (loss / average)[i] for i in range(num_stages) for name, loss in losses.items()}
 
-    def match(self, logits: Tensor, boxes: Tensor, targets: Sequence[Target], whwh: Tensor) -> Matches:
-        """Assign targets to queries in every stage and image.
-
-        Args:
-            logits: (S, B, Q, N), detached.
-            boxes: (S, B, Q, 4), xyxy, detached.
-            targets: of each image.
-            whwh: (B, 4), pixels.
-
-        Raises:
-            FloatingPointError: if a cost is not finite; it names the stage and the image of the batch.
-        """
-        counts = [len(target.labels) for target in targets]
-        # the last column is zero where a query's predictions are finite, also those of classes that no target has
-        finite = (logits.sum(-1) + boxes.sum(-1)) * 0
-        # one copy to the host for the whole step
-        cost = torch.cat([self.cost(logits, boxes, targets, whwh), finite[..., None]], dim=-1).cpu().numpy()
-        num_stages, num_images, num_queries, _ = cost.shape
-        first_target = np.concatenate([[0], np.cumsum(counts)])
-        triples = [np.zeros((3, 0), dtype=np.int64)]
-        for stage in range(num_stages):
-            for image, count in enumerate(counts):
-                matrix = cost[stage, image, :, :count]
-                if not (np.isfinite(matrix).all() and np.isfinite(cost[stage, image, :, -1]).all()):
-                    raise FloatingPointError(
-                        f"stage {stage} predicts logits or boxes that are not finite for image {image} of the batch: "
-                        "the model has diverged; lower the learning rate or clip gradients harder"
-                    )
-                query, target = linear_sum_assignment(matrix)
-                row = (stage * num_images + image) * num_queries + query
-                triples.append(np.stack([np.full_like(row, stage), row, first_target[image] + target]))
-        return Matches(*torch.from_numpy(np.concatenate(triples, axis=1)).to(logits.device))
-
     def cost(self, logits: Tensor, boxes: Tensor, targets: Sequence[Target], whwh: Tensor) -> Tensor:
         """Matching costs (S, B, Q, n), n the most targets of an image; columns beyond an image's own mean nothing."""
         num_stages, _num_images = logits.shape[:2]
@@ -159,3 +134,66 @@ class SetCriterion(nn.Module):
         l1 = torch.cdist((boxes / scale).flatten(0, 1), (true / scale).repeat(num_stages, 1, 1), p=1)
         giou = bbox_overlaps(boxes, true.expand(num_stages, -1, -1, -1), mode="giou", eps=IOU_EPS)
         return self.class_weight * focal + self.l1_weight * l1.view_as(giou) - self.giou_weight * giou
+
+
+def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, targets: Sequence[Target]) -> Tensor:
+    """Where a prediction or a cost is not finite.
+
+    Args:
+        cost: (S, B, Q, n), see :meth:`SetCriterion.cost`.
+        logits: (S, B, Q, N), also those of classes that no target has.
+        boxes: (S, B, Q, 4).
+        targets: of each image.
+
+    Returns:
+        (3,), int64: whether there is one, and the stage and the image of the first, on the device.
+    """
+    own = nn.utils.rnn.pad_sequence([torch.ones_like(target.labels) for target in targets], batch_first=True) > 0
+    finite = (cost.isfinite() | ~own[:, None]).all(-1) & logits.isfinite().all(-1) & boxes.isfinite().all(-1)
+    bad = ~finite.all(-1)  # (S, B)
+    index, num_images = bad.flatten().int().argmax(), bad.shape[1]  # the first of equal ones
+    return torch.stack([bad.any().long(), index // num_images, index % num_images])
+
+
+def _exchange(num_matched: Tensor, fault: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of ``num_matched`` over the processes, and the faults of all, (processes, 3).
+
+    One reduction serves both. A process that raised by itself would leave the others waiting for it.
+    """
+    rank, num_processes = get_dist_info()
+    faults = num_matched.new_zeros(num_processes, 3)
+    faults[rank] = fault.to(faults)
+    mean = reduce_mean(torch.cat([num_matched[None], faults.flatten()]))
+    return mean[0], mean[1:].view_as(faults) * num_processes
+
+
+def match(cost: Tensor, faults: Tensor, counts: Sequence[int]) -> Matches:
+    """Assign targets to queries in every stage and image.
+
+    Args:
+        cost: (S, B, Q, n); columns beyond an image's own targets mean nothing.
+        faults: (processes, 3), of every process what :func:`first_fault` found.
+        counts: targets of each image.
+
+    Raises:
+        FloatingPointError: if any process has a fault, in all of them; it names the stage, the image and the process.
+    """
+    num_stages, num_images, num_queries, _ = cost.shape
+    # one copy to the host for the whole step
+    flat = torch.cat([cost.flatten(), faults.flatten().to(cost)]).cpu().numpy()
+    costs = flat[: cost.numel()].reshape(cost.shape)
+    for rank, (is_bad, stage, image) in enumerate(flat[cost.numel() :].reshape(faults.shape).round().astype(int)):
+        if is_bad:
+            batch = "the batch" if len(faults) == 1 else f"the batch of rank {rank}"
+            raise FloatingPointError(
+                f"stage {stage} predicts logits or boxes that are not finite for image {image} of {batch}: "
+                "the model has diverged; lower the learning rate or clip gradients harder"
+            )
+    first_target = np.concatenate([[0], np.cumsum(counts)])
+    triples = [np.zeros((3, 0), dtype=np.int64)]
+    for stage in range(num_stages):
+        for image, count in enumerate(counts):
+            query, target = linear_sum_assignment(costs[stage, image, :, :count])
+            row = (stage * num_images + image) * num_queries + query
+            triples.append(np.stack([np.full_like(row, stage), row, first_target[image] + target]))
+    return Matches(*torch.from_numpy(np.concatenate(triples, axis=1)).to(cost.device))

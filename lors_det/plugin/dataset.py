@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
+import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
@@ -65,7 +66,8 @@ class CocoDetection(CocoDataset):
                 raise InputError(
                     f"image {path} does not exist; the annotation file lists it, so check data_root and data_prefix.img"
                 ) from error
-            if cv2.imread(path) is None:
+            # decoded as the loader does: OpenCV reads what there is of a truncated file, but not of truncated bytes
+            if cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is None:
                 raise InputError(f"image {path} cannot be decoded; replace it or drop it from the set") from error
             raise
 

@@ -54,7 +54,7 @@ def interrupted(root, config, tmp_path_factory) -> Path:
     stopped.write_text(
         f'_base_ = ["{config}"]\n'
         'custom_imports = dict(imports=["lors_det.plugin", "references.interrupt"])\n'
-        'custom_hooks = [*_base_.custom_hooks, dict(type="InterruptHook", at=3)]\n'
+        'custom_hooks = [dict(type="InterruptHook", at=3)]\n'
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": str(root / "tests")}
     words = command(root, "train.py", stopped, "--work-dir", work_dir)

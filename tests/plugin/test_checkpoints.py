@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import uuid
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from references.tiny import ADAMIXER, make_data, tiny_config
 
 from lors_det.errors import InputError
-from lors_det.plugin.checkpoints import to_plain
 
 
 @pytest.fixture(scope="module")
@@ -124,11 +124,74 @@ def test_files_that_are_no_checkpoint(trained, tmp_path):
         _load_checkpoint(str(tmp_path / "cut.pth"))
 
 
-def test_plain_values_survive_and_others_are_named():
-    value = {"a": [np.float64(0.5), (np.int64(3), None)], "b": np.arange(3), "c": torch.ones(2), "d": {1, 2}}
-    plain = to_plain(value, "meta")
-    assert plain["a"] == [0.5, (3, None)]
-    assert type(plain["a"][0]) is float
-    assert plain["b"].tolist() == [0, 1, 2]
-    with pytest.raises(TypeError, match=r"meta\.x\[\] is a Hostile"):
-        to_plain({"x": [Hostile(Path())]}, "meta")
+class Camera:
+    """Of some user's code."""
+
+
+def test_what_is_no_plain_data_in_the_message_hub_is_left_out_and_named(data, tmp_path, capfd):
+    runner = runner_of(tiny_config(data, tmp_path, **{"train_cfg.max_epochs": 2, "train_cfg.val_interval": 2}))
+    runner.message_hub.update_info("my_camera", Camera())
+    runner.message_hub.update_info("my_number", np.int64(7))
+    runner.train()
+    content = torch.load(find_latest_checkpoint(str(tmp_path)), weights_only=True)
+    assert content["message_hub"]["runtime_info"]["my_number"] == 7
+    assert "my_camera" not in content["message_hub"]["runtime_info"]
+    log = "".join(capfd.readouterr())
+    assert log.count("runtime_info.my_camera is a Camera") == 1  # not at every save
+
+
+def test_a_legitimate_resume_does_not_warn(data, trained, tmp_path, capfd):
+    work_dir = tmp_path / "run"
+    shutil.copytree(trained, work_dir)
+    (work_dir / "last_checkpoint").write_text(str(work_dir / "epoch_2.pth"))
+    runner_of(tiny_config(data, work_dir, resume=True)).train()
+    log = "".join(capfd.readouterr())
+    assert "resumed epoch: 2" in log
+    assert "metainfo from the resumed checkpoint is different" not in log
+
+
+def test_concatenated_sets_are_evaluated_and_resumed(data, trained, tmp_path):
+    options = {}
+    for split in ("train", "val", "test"):
+        dataset = tiny_config(data, tmp_path)[f"{split}_dataloader"].dataset
+        options[f"{split}_dataloader.dataset"] = dict(_delete_=True, type="ConcatDataset", datasets=[dataset])
+    path = find_latest_checkpoint(str(trained))
+    assert runner_of(tiny_config(data, tmp_path, load_from=path, **options)).test()
+    other = torch.load(path, weights_only=True)
+    other["meta"]["dataset_meta"]["classes"] = ("square", "disc", "triangle", "star", "cross", "ring")
+    torch.save(other, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"annotation file \S*val\.json .*in another order: square, disc"):
+        runner_of(tiny_config(data, tmp_path, load_from=str(tmp_path / "other.pth"), **options)).test()
+
+
+def test_weights_of_a_wrapped_model_are_taken(data, trained, tmp_path):
+    content = torch.load(find_latest_checkpoint(str(trained)), weights_only=True)
+    content["state_dict"] = {f"module.{name}": weight for name, weight in content["state_dict"].items()}
+    torch.save(content, tmp_path / "wrapped.pth")
+    runner = runner_of(tiny_config(data, tmp_path, load_from=str(tmp_path / "wrapped.pth")))
+    assert runner.test()
+    for name, value in runner.model.state_dict().items():
+        assert torch.equal(value, content["state_dict"][f"module.{name}"])
+
+
+def test_an_ema_in_custom_hooks_leaves_a_run_safe(data, tmp_path):
+    own = [dict(type="EMAHook", momentum=0.1)]
+    options = {"custom_hooks": own, "train_cfg.val_interval": 2}
+    runner_of(tiny_config(data, tmp_path, **options, **{"train_cfg.max_epochs": 2})).train()
+    path = find_latest_checkpoint(str(tmp_path))
+    content = torch.load(path, weights_only=True)
+    assert any(
+        not torch.equal(content["state_dict"][name], content["ema_state_dict"][f"module.{name}"])
+        for name in content["state_dict"]
+    )
+    assert runner_of(tiny_config(data, tmp_path, load_from=path)).test()
+    resumed = runner_of(tiny_config(data, tmp_path, resume=True, **options, **{"train_cfg.max_epochs": 4}))
+    resumed.train()
+    assert resumed.iter == 8
+
+
+def test_a_folder_is_no_checkpoint(trained, tmp_path):
+    with pytest.raises(InputError, match=r"is a folder; name the file, for example .*epoch_2\.pth"):
+        _load_checkpoint(str(trained))
+    with pytest.raises(InputError, match="is a folder; it holds no checkpoint file"):
+        _load_checkpoint(str(tmp_path))

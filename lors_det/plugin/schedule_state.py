@@ -1,0 +1,69 @@
+"""States of parameter schedulers as a resumed run takes them up, and the repair of those that version 0.1.0 wrote.
+
+That version rebuilt ``MultiStepLR``'s milestones, a ``Counter`` {milestone: times}, from its pairs, as
+{(milestone, times): 1}. No milestone was ever met again: every resumed run lost the decays that were still to come,
+and, resumed and saved again, wrote pairs of pairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+
+def live_and_saved(live: Any, saved: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Pairs of a run's schedulers and the states for them, of one optimiser's list or of several by name."""
+    if isinstance(live, dict) and isinstance(saved, dict):
+        for name in live.keys() & saved.keys():
+            yield from live_and_saved(live[name], saved[name])
+    elif isinstance(live, list) and isinstance(saved, list):
+        yield from zip(live, saved)
+
+
+def without_functions(states: Any) -> Any:
+    """The states less the functions that a schedule keeps, such as ``OneCycleLR``'s; a resumed one has its own."""
+    if isinstance(states, dict):
+        return {name: without_functions(value) for name, value in states.items() if not callable(value)}
+    return [without_functions(state) for state in states] if isinstance(states, list) else states
+
+
+def restore_containers(scheduler: Any, state: dict[str, Any]) -> None:
+    """Give what is saved as a plain dictionary the kind that the scheduler has, such as ``Counter``."""
+    for name, saved in state.items():
+        own = getattr(scheduler, name, None)
+        if not isinstance(own, dict) or not isinstance(saved, dict) or type(own) in (dict, OrderedDict):
+            continue
+        state[name] = defaultdict(own.default_factory, saved) if isinstance(own, defaultdict) else type(own)(saved)
+
+
+def repair_milestones(state: dict[str, Any]) -> int:
+    """Turn milestones that version 0.1.0 wrote into those that were meant.
+
+    Returns:
+        How often they had been rebuilt: 0 of a whole state, 1 of an uninterrupted run's, more of a resumed run's, which
+        ran without its decays.
+    """
+    milestones, times = state.get("milestones"), 0
+    while isinstance(milestones, dict) and milestones and all(isinstance(key, tuple) for key in milestones):
+        milestones, times = Counter(dict(milestones.keys())), times + 1
+    if times:
+        state["milestones"] = milestones
+    return times
+
+
+def expected_rate(initial: float, states: list[dict[str, Any]]) -> float | None:
+    """The learning rate after warm-ups that have ended and decays at milestones; None where another schedule is.
+
+    rate = initial * prod end_factor * prod gamma^(milestones that have been reached)
+    """
+    rate = initial
+    for state in states:
+        if "milestones" in state:
+            reached = sum(times for step, times in state["milestones"].items() if step <= state["last_step"])
+            rate *= state["gamma"] ** reached
+        elif "end_factor" in state and state["last_step"] >= state["total_iters"]:
+            rate *= state["end_factor"]
+        else:
+            return None
+    return rate
