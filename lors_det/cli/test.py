@@ -49,4 +49,4 @@ def main(args: Namespace) -> None:
 def renamed(cfg: Config) -> Config:
     """The config, which the Runner then writes as ``<config>_test.py``: ``<config>.py`` is what was trained."""
     path = Path(cfg.filename)
-    return Config(cfg._cfg_dict, filename=str(path.with_name(f"{path.stem}_test{path.suffix}")))
+    return Config(cfg._cfg_dict, cfg_text=cfg.text, filename=str(path.with_name(f"{path.stem}_test{path.suffix}")))

@@ -16,6 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from lors_det.cli import shared
 from lors_det.errors import InputError
 from lors_det.plugin.config import load_config
+from lors_det.plugin.data_guard import check_training_set
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,7 +43,9 @@ def main(args: Namespace) -> None:
     if args.resume is not None:
         resume(cfg, args.resume)
     try:
-        Runner.from_cfg(cfg).train()
+        runner = Runner.from_cfg(cfg)
+        check_training_set(runner.train_loop.dataloader)
+        runner.train()
     except KeyboardInterrupt:
         last = find_latest_checkpoint(cfg.work_dir)
         remedy = f"go on from the last checkpoint, {last}, with --resume" if last else "no checkpoint was written yet"

@@ -8,7 +8,8 @@ from typing import Any
 from mmdet.registry import HOOKS
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from lors_det.errors import InputError
 
@@ -24,22 +25,40 @@ class DataGuardHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        loader = runner.train_dataloader
-        if not len(loader):
-            size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
-            raise InputError(
-                f"train_dataloader makes no batch: {len(loader.sampler)} images of this process are fewer than "
-                f"batch_size={size}, and drop_last drops what is left; set train_dataloader.batch_size lower"
-            )
-        if isinstance(runner.val_loop, BaseLoop):
-            sets = list(datasets_in(runner.val_dataloader.dataset))
-            with_boxes = [each for each in sets if not hasattr(each, "coco") or each.coco.anns]
-            if not with_boxes:
-                raise InputError(
-                    f"annotation file {', '.join(str(each.ann_file) for each in sets)} has no boxes, so nothing can be "
-                    "validated on it; name another in val_dataloader.dataset.ann_file, or train without validation: "
-                    "--cfg-options val_dataloader=None val_evaluator=None val_cfg=None"
-                )
+        check_training_set(runner.train_dataloader)
+        if runner.val_loop is not None:
+            check_validation_set(runner.val_dataloader.dataset)
+
+
+def check_training_set(loader: DataLoader) -> None:
+    """Refuse a loader without a single batch.
+
+    The train command asks before the Runner makes schedules, which fail on an epoch without steps.
+
+    Raises:
+        InputError: it names the numbers.
+    """
+    if not len(loader):
+        size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
+        raise InputError(
+            f"train_dataloader makes no batch: {len(loader.sampler)} images of this process are fewer than "
+            f"batch_size={size}, and drop_last drops what is left; set train_dataloader.batch_size lower"
+        )
+
+
+def check_validation_set(dataset: Any) -> None:
+    """Refuse a set without a single box.
+
+    Raises:
+        InputError: it names the annotation files.
+    """
+    sets = [each for each in datasets_in(dataset) if hasattr(each, "ann_file")]
+    if sets and not any(each.get_data_info(index).get("instances") for each in sets for index in range(len(each))):
+        raise InputError(
+            f"annotation file {', '.join(str(each.ann_file) for each in sets)} has no boxes, so nothing can be "
+            "validated on it; name another in val_dataloader.dataset.ann_file, or train without validation: "
+            "--cfg-options val_dataloader=None val_evaluator=None val_cfg=None"
+        )
 
 
 def datasets_in(dataset: Any) -> Iterator[BaseDataset]:

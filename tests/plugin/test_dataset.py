@@ -130,12 +130,16 @@ def test_bad_images_are_named(data, tmp_path):
     folder.mkdir()
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/val.json").write_text(json.dumps(content))
-    first, second, third = (folder / entry["file_name"] for entry in content["images"][:3])
+    first, second, third, fourth = (folder / entry["file_name"] for entry in content["images"][:4])
     first.write_bytes(b"not an image")
     third.write_bytes(cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    whole = cv2.imencode(".jpg", noise)[1].tobytes()
+    fourth.write_bytes(whole[: len(whole) // 2])
     dataset = open_set(tmp_path / "annotations/val.json")
-    with pytest.raises(InputError, match=f"{first} cannot be decoded"):
-        dataset[0]
+    for number, path in ((0, first), (3, fourth)):
+        with pytest.raises(InputError, match=f"{path} cannot be decoded"):
+            dataset[number]
     with pytest.raises(InputError, match=f"{second} does not exist"):
         dataset[1]
     assert dataset[2]["inputs"].shape == (3, 64, 64)

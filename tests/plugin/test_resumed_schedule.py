@@ -47,7 +47,10 @@ class Rates(Hook):
 
 
 def rates_of(work_dir: Path, *, stop_before: int | None = None, resume: bool = False) -> list[float]:
-    """Learning rates of a run with the published 1x schedule, its epochs and warm-up shorter, that is stopped before an epoch, or goes to its end."""
+    """Learning rates of a run that is stopped before an epoch, or goes to its end.
+
+    The schedule is the published 1x; its epochs and warm-up are shorter.
+    """
     schedule = Config.fromfile(CONFIGS / "_base_/schedule_1x.py")
     schedule.param_scheduler[0].end = WARM_UP
     runner = Runner(

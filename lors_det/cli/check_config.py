@@ -1,0 +1,69 @@
+"""Check a config without training.
+
+lors-det check-config CONFIG
+
+Prints what the config changes of its bases and what model it describes, builds everything that it names, and holds
+queries, stages, K, ranks, sharing and schedule against each other. What keeps a run from working ends it with exit
+status 2; what merely looks wrong is listed.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from rich.console import Console
+from rich.table import Table
+
+from lors_det.plugin.config import load_config, read_config
+from lors_det.plugin.config_check import check_config
+from lors_det.plugin.config_difference import differences
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of the config")
+
+
+def main(args: Namespace) -> None:
+    cfg = load_config(args.config, args.cfg_options)
+    console = Console(width=140)
+    console.print(changes(read_config(args.config, args.cfg_options)), highlight=False)
+    console.print(facts(cfg), highlight=False)
+    notes = check_config(cfg)
+    for note in notes:
+        print(f"note: {note}")
+    print(f"{args.config}: {f'{len(notes)} notes' if notes else 'nothing looks wrong'}")
+
+
+def changes(cfg: Config) -> Table:
+    """What the config and its options change of the bases."""
+    table = Table(title="What it changes", title_justify="left")
+    for column in ("key", "bases", "here"):
+        table.add_column(column, overflow="fold")
+    for row in differences(Path(cfg.filename), cfg):
+        table.add_row(*map(str, row))
+    return table
+
+
+def facts(cfg: Config) -> Table:
+    """The model and its schedule in short."""
+    head, decoder = cfg.model.bbox_head, cfg.model.bbox_head.decoder
+    loader, optimizer = cfg.train_dataloader, cfg.optim_wrapper.optimizer
+    accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
+    meant_for = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
+    rows = {
+        "classes, queries": f"{head.num_classes}, {head.num_queries}",
+        "stages, base of each": f"{len(decoder.share)}, {tuple(decoder.share)}",
+        "adaptive residuals": f"rank {decoder.get('adaptive_rank', 0)}, K {decoder.get('adaptive_groups')}",
+        "static residual": f"rank {decoder.get('static_rank', 0)}; of other layers {decoder.get('layer_rank', 0)}",
+        "epochs": str(cfg.train_cfg.get("max_epochs")),
+        "batch of a process": f"{loader.batch_size} images x {accumulated} accumulated",
+        "learning rate": f"{optimizer.lr:g}, for {meant_for} images a step",
+        "work dir": cfg.work_dir,
+    }
+    table = Table(title="What it is", title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

@@ -1,0 +1,93 @@
+"""What the options of train and test make of a config."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from references.tiny import LORS, make_data, write_config
+
+from lors_det.cli import shared, test, train
+from lors_det.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("options")
+    return write_config(folder / "tiny.py", make_data(folder / "shapes"))
+
+
+def train_arguments(config: Path, work_dir: Path, **changes: object) -> Namespace:
+    values = dict(config=config, cfg_options=None, work_dir=str(work_dir), launcher="none", local_rank=0)
+    return Namespace(**{**values, "amp": False, "auto_scale_lr": False, "resume": None, **changes})
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float16")])
+def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, native, dtype):
+    # as a T4 answers: it can, by emulation
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
+    cfg = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
+    train.use_mixed_precision(cfg)
+    assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", dtype=dtype)
+
+
+def test_resuming_in_an_empty_folder_keeps_the_weights_to_start_from(tmp_path, capsys):
+    cfg = Config(dict(work_dir=str(tmp_path), load_from="weights.pth"))
+    train.resume(cfg, "auto")
+    assert (cfg.resume, cfg.load_from) == (False, "weights.pth")
+    assert f"{tmp_path} holds no checkpoint, so this starts from the weights of weights.pth" in capsys.readouterr().err
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
+    train.resume(cfg, "auto")
+    assert (cfg.resume, cfg.load_from) == (True, None)
+    train.resume(cfg, "other.pth")
+    assert (cfg.resume, cfg.load_from) == (True, "other.pth")
+
+
+def test_scaling_the_rate_needs_the_batch_that_it_is_for(config, tmp_path):
+    path = config.with_name("unscaled.py")
+    path.write_text(f'_base_ = ["{config}"]\nauto_scale_lr = dict(_delete_=True)\n')
+    with pytest.raises(InputError, match="auto_scale_lr.base_batch_size=16"):
+        train.main(train_arguments(path, tmp_path, auto_scale_lr=True))
+
+
+def test_a_launcher_keeps_what_a_config_says_of_the_model_wrapper(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: None)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    own = dict(type="MMDistributedDataParallel", static_graph=True)
+    cfg = Config(dict(model_wrapper_cfg=own, find_unused_parameters=True))
+    shared.launch(cfg, "pytorch", 0)
+    assert cfg.model_wrapper_cfg == {
+        **own,
+        "broadcast_buffers": False,
+        "find_unused_parameters": True,
+        "device_ids": None,
+    }
+
+
+def test_evaluation_leaves_the_training_config_alone():
+    cfg = Config.fromfile(LORS)
+    renamed = test.renamed(cfg)
+    assert Path(renamed.filename).name == f"{LORS.stem}_test.py"
+    assert renamed.to_dict() == cfg.to_dict()
+
+
+def test_a_batch_larger_than_the_set_trains_nothing_and_says_so(config, tmp_path):
+    options = {"train_dataloader.batch_size": 17}
+    with pytest.raises(InputError, match=r"16 images of this process are fewer than batch_size=17"):
+        train.main(train_arguments(config, tmp_path, cfg_options=options))
+    assert not list(tmp_path.glob("*.pth"))
+
+
+def test_a_validation_set_without_boxes_is_refused_before_the_first_step(config, tmp_path):
+    source = config.parent / "shapes/annotations/val.json"
+    empty = tmp_path / "empty.json"
+    empty.write_text(json.dumps({**json.loads(source.read_text()), "annotations": []}))
+    options = {"val_dataloader.dataset.ann_file": str(empty), "val_evaluator.ann_file": str(empty)}
+    with pytest.raises(InputError, match=r"empty\.json has no boxes, so nothing can be validated on it"):
+        train.main(train_arguments(config, tmp_path / "run", cfg_options=options))
+    assert not list(tmp_path.glob("run/*.pth"))
