@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "lors_det"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "lors_det"
 FRAMEWORK = {"mmcv", "mmdet", "mmengine"}
 MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "ops": set(),
@@ -49,6 +51,22 @@ def test_direction(part):
 
 def test_the_parts_are_all_listed():
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(MAY_IMPORT)
+
+
+def test_of_the_modules_beside_the_parts_only_the_registries_know_the_framework():
+    for path in PACKAGE.glob("*.py"):
+        found = {name.partition(".")[0] for name in imports(path)} & FRAMEWORK
+        assert not found or path.name == "registry.py", f"{path} imports {found}"
+
+
+def test_what_the_package_imports_is_declared():
+    """Of the extras, by choice: the framework, and OpenCV, which comes with it; torch brings Triton."""
+    block = re.search(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE)
+    declared = set(re.findall(r'^ +"([A-Za-z]+)', block[1], re.MULTILINE))
+    given = declared | FRAMEWORK | {"cv2", "triton", "lors_det"} | sys.stdlib_module_names
+    used = {name.partition(".")[0]: path for path in PACKAGE.rglob("*.py") for name in imports(path)}
+    assert "torch" in declared
+    assert {name: path for name, path in used.items() if name not in given} == {}
 
 
 def test_importing_the_package_loads_nothing():

@@ -16,6 +16,7 @@ from lors_det.errors import InputError
 COMMANDS = {
     "train": "train what a config says",
     "test": "evaluate a checkpoint",
+    "check-config": "check a config without training",
     "convert": "convert checkpoints: published names, and folded models",
     "make-shapes": "generate the synthetic detection set",
     "voc-to-coco": "convert a split of a Pascal VOC set",

@@ -1,10 +1,11 @@
 """Set models side by side: parameters, arithmetic, and the AP of finished runs, as a Markdown table.
 
-python tools/analysis/compare.py configs/ablations/*_1x_coco.py
-python tools/analysis/compare.py configs/ablations/*_bccd.py --shape 192 256 --runs work_dirs/study
+lors-det compare configs/ablations/coco
+lors-det compare configs/ablations/bccd --shape 192 256 --runs work_dirs
 
-RUNS/<config> is a run's work dir, or holds several of them, of several seeds, whose mean and standard deviation are
-shown. GMACs are those of count_flops.py.
+A folder stands for all of its configs. RUNS/<the config's path under configs/> is a run's work dir, as tools/train.py
+names it, or holds several of them, of several seeds, whose mean and standard deviation are shown. GMACs are those of
+count-flops.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from lors_det.errors import InputError
-from lors_det.plugin.comparison import comparison
+from lors_det.plugin.comparison import comparison, find_configs
 from lors_det.plugin.config import load_config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("configs", nargs="+", type=Path, help="config files")
+    parser.add_argument("configs", nargs="+", help="config files, or folders of them")
     parser.add_argument(
         "--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"), help="padded image, pixels"
     )
@@ -29,7 +29,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    configs = {path.stem: load_config(path, args.cfg_options) for path in args.configs}
-    if len(configs) < len(args.configs):
-        raise InputError("two configs have the same name")
+    configs = {name: load_config(path, args.cfg_options) for name, path in find_configs(args.configs).items()}
     print(comparison(configs, *args.shape, args.runs))

@@ -1,6 +1,8 @@
 """Train LORS-AdaMixer on the synthetic shapes, evaluate it, and draw what it detects: the whole way in minutes.
 
-Each step is a command that works by itself; they are printed as they run.
+lors-det demo [--work-dir FOLDER]
+
+Each step is a command that works by itself; they are printed as they run. Data go to data/shapes, here.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from pathlib import Path
 from lors_det.plugin.config import load_config
 from lors_det.plugin.summary import print_decoders
 
-LORS = "configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
-ADAMIXER = "configs/shapes/adamixer_r18-half_16-query_5e_shapes.py"
+LORS = "lors_det::shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
+ADAMIXER = "lors_det::shapes/adamixer_r18-half_16-query_5e_shapes.py"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

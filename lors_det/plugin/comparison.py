@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePath
 
 from mmengine.config import Config
 
 from lors_det.errors import InputError
 from lors_det.plugin.accounting import count_macs, count_parameters
+from lors_det.plugin.packaged import CONFIGS, PREFIX, resolve_config_path
 from lors_det.plugin.pictures import read_scalars
+
+REFERENCE = "lors"
+"""In a folder of ablations, the config that the others change."""
+
+
+def find_configs(arguments: Iterable[str]) -> dict[str, Path]:
+    """Config files by name, in which a folder stands for all of its leaves, the reference before the others.
+
+    A config's name is its path under ``configs/``, so that those of two folders differ; outside, its file's name.
+
+    Raises:
+        InputError: if a file does not exist, a folder holds no config, or two configs have the same name.
+    """
+    found: dict[str, Path] = {}
+    for argument in arguments:
+        folder = CONFIGS / argument.removeprefix(PREFIX) if argument.startswith(PREFIX) else Path(argument)
+        paths = list(_leaves(folder)) if folder.is_dir() else [resolve_config_path(argument)]
+        if not paths:
+            raise InputError(f"folder {argument} holds no config")
+        for path in paths:
+            other = found.setdefault(config_name(path), path)
+            if not other.samefile(path):
+                raise InputError(f"{other} and {path} have the same name, {config_name(path)}; rename one")
+    return found
+
+
+def config_name(path: Path) -> str:
+    """A config's path under ``configs/`` without ".py", e.g. "ablations/shapes/r8"; outside of it, the file's stem."""
+    *folders, _ = path.absolute().parts
+    depth = folders[::-1].index("configs") if "configs" in folders else 0
+    return PurePath(*folders[len(folders) - depth :], path.stem).as_posix()
+
+
+def _leaves(folder: Path) -> Iterator[Path]:
+    paths = (path for path in folder.rglob("*.py") if "_base_" not in path.parts)
+    yield from sorted(paths, key=lambda path: (path.parent, path.stem != REFERENCE, path.stem))
 
 
 def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Path | None = None) -> str:
-    """One row for each config, by name.
+    """One row for each config, called by its name less the folders that all names begin with.
 
     Args:
-        configs: name (the config file's stem): config.
+        configs: name (see :func:`find_configs`): config.
         height, width: padded image of the arithmetic, pixels.
         runs: folder with a folder NAME for each config, which is a run's work dir or holds several, as of several
-            seeds; without it the table has no AP.
+            seeds; without it the table has no AP. The default work dirs, in ``work_dirs``, are such folders.
 
     Raises:
         InputError: if a run is missing or did not reach the config's last epoch.
@@ -30,11 +68,12 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
         name: [_final_ap(work_dir, cfg.train_cfg.max_epochs) for work_dir in _work_dirs(runs / name)] if runs else []
         for name, cfg in configs.items()
     }  # before all counting, which takes longer
+    common = os.path.commonpath([PurePath(name).parent for name in configs])
     rows = [columns + (["AP", "runs"] if runs else []), ["---"] + ["---:"] * (len(columns) - 1 + 2 * bool(runs))]
     for name, cfg in configs.items():
         counts, macs = count_parameters(cfg), count_macs(cfg, height, width)
         parts = (counts[part] for part in ("shared", "private_mixing", "per_stage", "decoder"))
-        row = [name, *(f"{part:,}" for part in parts)]
+        row = [PurePath(name).relative_to(common).as_posix(), *(f"{part:,}" for part in parts)]
         row += [f"{macs[part] / 1e9:.3f}" for part in ("decoder", "total")]
         if runs:
             row += [summary(aps[name]), ", ".join(f"{ap:.3f}" for ap in aps[name])]

@@ -60,7 +60,7 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     options = cfg_options or {}
     try:
         cfg = Config.fromfile(file)
-    except (SyntaxError, NameError, KeyError, TypeError, AttributeError, ValueError, ImportError, OSError) as error:
+    except Exception as error:  # whatever the file's code raises
         raise InputError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
     if "model" not in cfg:
         raise InputError(f"config {path} describes no model")

@@ -51,7 +51,7 @@ def test_resuming_in_an_empty_folder_keeps_the_weights_to_start_from(tmp_path, c
 def test_scaling_the_rate_needs_the_batch_that_it_is_for(config, tmp_path):
     path = config.with_name("unscaled.py")
     path.write_text(f'_base_ = ["{config}"]\nauto_scale_lr = dict(_delete_=True)\n')
-    with pytest.raises(InputError, match="auto_scale_lr.base_batch_size=16"):
+    with pytest.raises(InputError, match=r"auto_scale_lr\.base_batch_size=16"):
         train.main(train_arguments(path, tmp_path, auto_scale_lr=True))
 
 

@@ -1,0 +1,61 @@
+"""Commands, their modules and their scripts belong together."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+import lors_det
+from lors_det.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_a_module_and_one_script(root, name):
+    module = importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}")
+    module.add_arguments(argparse.ArgumentParser())
+    assert callable(module.main)
+    scripts = [path for path in root.glob("tools/**/*.py") if f'run("{name}")' in path.read_text()]
+    assert len(scripts) == 1
+
+
+def test_every_script_and_every_module_is_a_command(root):
+    for path in root.glob("tools/**/*.py"):
+        assert re.findall(r'run\("(.+)"\)', path.read_text())[0] in COMMANDS, path
+    modules = {path.stem.replace("_", "-") for path in root.glob("lors_det/cli/*.py")}
+    assert modules - {"--init--", "shared"} == set(COMMANDS)
+
+
+def test_help_lists_the_commands_and_loads_nothing_heavy():
+    code = (
+        "import sys; from lors_det.cli import main\nsys.argv[1:] = ['--help']\n"
+        "try: main()\nexcept SystemExit: print({'torch', 'mmengine', 'matplotlib'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_version_and_wrong_commands(monkeypatch, capsys):
+    for arguments, status in ((["--version"], 0), (["trian"], 2), ([], 2)):
+        monkeypatch.setattr(sys, "argv", ["lors-det", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == status
+    printed = capsys.readouterr()
+    assert printed.out.strip() == f"lors_det {lors_det.__version__}"
+    assert "invalid choice: 'trian'" in printed.err
+    assert "the following arguments are required: COMMAND" in printed.err
+
+
+def test_what_a_user_can_mend_is_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["lors-det", "count-params", str(tmp_path / "none.py")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: config {tmp_path / 'none.py'} does not exist")
