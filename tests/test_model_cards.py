@@ -10,12 +10,14 @@ import torch
 import yaml
 
 from lors_det.adamixer import Decoder
-from lors_det.plugin.accounting import count_parameters
+from lors_det.plugin.accounting import count_macs, count_parameters
 from lors_det.plugin.config import load_config
 
 ROOT = Path(__file__).parent.parent
 METAFILES = [ROOT / path for path in yaml.safe_load((ROOT / "model-index.yml").read_text())["Import"]]
 MODELS = {model["Name"]: model for path in METAFILES for model in yaml.safe_load(path.read_text())["Models"]}
+IMAGE = (800, 1280)
+"""Height and width that the cards state GFLOPs for, pixels."""
 
 
 def card_rows(family: Path) -> dict[str, list[str]]:
@@ -47,6 +49,7 @@ def test_a_model_is_what_its_entries_say(name):
     with torch.device("meta"):
         decoder = Decoder(cfg.model.bbox_head.num_classes, **cfg.model.bbox_head.decoder)
     assert sum(parameter.numel() for parameter in decoder.parameters()) == numbers["Decoder Parameters"]
+    assert round(count_macs(cfg, *IMAGE)["total"] / 1e9, 1) == numbers["GFLOPs"]
     assert cfg.train_cfg.max_epochs == numbers["Epochs"]
     row = card_rows((ROOT / entry["Config"]).parent)[name]
     assert row[2] == re.search(r"(\d+)-query", name)[1]

@@ -1,15 +1,16 @@
-"""3x for Swin: a longer warm-up, and no weight decay on position tables and norms."""
+"""3x for Swin: a longer warm-up, and no weight decay on position tables and norms, those of neck and decoder too."""
 
 _base_ = "schedule_3x.py"
 
 optim_wrapper = dict(
+    constructor="MergedOptimWrapperConstructor",
     paramwise_cfg=dict(
         custom_keys=dict(
             absolute_pos_embed=dict(decay_mult=0.0),
             relative_position_bias_table=dict(decay_mult=0.0),
-            norm=dict(decay_mult=0.0),
-        )
-    )
+        ),
+        norm_decay_mult=0.0,
+    ),
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=1000),

@@ -46,7 +46,8 @@ class Shape:
     @property
     def box_xywh(self) -> tuple[int, int, int, int]:
         """The mask's tight box in pixels: left, top, width, height."""
-        return cv2.boundingRect(self.mask.astype(np.uint8))
+        left, top, width, height = cv2.boundingRect(self.mask.astype(np.uint8))
+        return left, top, width, height
 
     @property
     def visible_share(self) -> float:
@@ -99,7 +100,8 @@ def coverage(
     side = 2 * half + 1
     fine = np.zeros((side * _OVERSAMPLING, side * _OVERSAMPLING), np.uint8)
     cv2.fillPoly(fine, contours, 255, shift=4)
-    return cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255, left, top
+    share = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    return share, left, top
 
 
 def _background(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
@@ -150,7 +152,8 @@ def _paint(
     shadow = cv2.GaussianBlur(np.roll(patch, drop, (0, 1)), (0, 0), 0.5 + drop / 2)[inside]
     rim = (patch - cv2.erode(patch, np.ones((3, 3), np.uint8)))[inside]
     shaded = ground * (1 - 0.35 * shadow)
-    return shaded + patch[inside] * (fill[(slice(None), *inside)] * (1 - 0.3 * rim) - shaded)
+    rows, columns = inside
+    return shaded + patch[inside] * (fill[:, rows, columns] * (1 - 0.3 * rim) - shaded)
 
 
 def render_image(rng: np.random.Generator, image_size: int) -> tuple[NDArray[np.uint8], list[Shape]]:
@@ -159,7 +162,8 @@ def render_image(rng: np.random.Generator, image_size: int) -> tuple[NDArray[np.
     A place that would put too little of the new object into the image, or hide too much of an earlier one, is
     drawn anew; an object that finds no place is left out.
     """
-    canvas, shapes = _background(rng, image_size), []
+    canvas = _background(rng, image_size)
+    shapes: list[Shape] = []
     low, high = (math.log(share * image_size) for share in SIZE_RANGE)
     colours = rng.permutation(_bgr(_PALETTE))
     for colour in colours[: rng.integers(1, MAX_OBJECTS + 1)]:

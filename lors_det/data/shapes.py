@@ -1,5 +1,6 @@
-"""A synthetic detection set in COCO format, generated in seconds: small, yet hard enough to tell a working detector
-from a broken one.
+"""A synthetic detection set in COCO format, generated in seconds.
+
+It is small, yet hard enough to tell a working detector from a broken one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _JPEG_QUALITY = 92
 
 def _split(folder: Path, *, split: str, num_images: int, info: dict[str, Any]) -> dict[str, Any]:
     """Writes a split's images into `folder` and returns its COCO record."""
-    images, annotations, size = [], [], info["image_size"]
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    size = info["image_size"]
     folder.mkdir(parents=True)
     for index in range(num_images):
         seeds = np.random.SeedSequence([info["seed"], SPLITS.index(split), index, size])

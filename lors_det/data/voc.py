@@ -62,11 +62,20 @@ def _parse(xml: Path) -> ElementTree.Element:
 
 def _objects(root: ElementTree.Element, xml: Path) -> Iterator[_Object]:
     for node in root.findall("object"):
-        corners = tuple(_number(node, f"bndbox/{corner}", xml) for corner in _CORNERS)
+        left, top, right, bottom = (_number(node, f"bndbox/{corner}", xml) for corner in _CORNERS)
         difficult = (node.findtext("difficult") or "0").strip()
         if difficult not in ("0", "1"):
             raise InputError(f"{xml}: <difficult> is {difficult!r}, it must be 0 or 1")
-        yield _Object(_text(node, "name", xml), corners, difficult == "1")
+        yield _Object(_text(node, "name", xml), (left, top, right, bottom), difficult == "1")
+
+
+def _check_folders(voc_root: Path) -> None:
+    parts = ("Annotations", "ImageSets/Main", "JPEGImages")
+    if missing := [str(voc_root / part) for part in parts if not (voc_root / part).is_dir()]:
+        raise FileNotFoundError(
+            f"{voc_root} is no Pascal VOC set: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
+            f"a set holds {', '.join(parts)}"
+        )
 
 
 def _stems(voc_root: Path, split: str) -> list[str]:
@@ -109,11 +118,12 @@ def convert_voc(
     of all splits, sorted, so that every split gets the same. `difficult` objects become "crowd" (iscrowd = 1,
     ignored in training and evaluation), ordinary boxes ("keep"), or are dropped and reported ("drop").
 
-    Raises FileNotFoundError for a missing split, XML or image and InputError for malformed content, an empty
-    split, an unknown class and arguments out of range; messages name the file.
+    Raises FileNotFoundError for a missing folder, split, XML or image and InputError for malformed content, an
+    empty split, an unknown class, no class at all and arguments out of range; messages name the file.
     """
     if difficult not in get_args(Difficult):
         raise InputError(f"difficult is {difficult!r}, it must be one of {', '.join(get_args(Difficult))}")
+    _check_folders(voc_root)
     stems = _stems(voc_root, split)
     listing = voc_root / "ImageSets" / "Main" / f"{split}.txt"
     if not stems:
@@ -121,10 +131,18 @@ def convert_voc(
     if repeated := sorted(stem for stem, count in Counter(stems).items() if count > 1):
         raise InputError(f"{listing} lists {', '.join(repeated)} more than once; keep one line each")
     names = list(_all_class_names(voc_root) if classes is None else classes)
+    if not names and classes is None:
+        raise InputError(
+            f"no file of {voc_root / 'Annotations'} that a split lists has an <object> to tell the classes; "
+            "add annotations or name the classes"
+        )
     if not names or len(set(names)) < len(names):
         raise InputError(f"classes are {names}, there must be at least one, each once")
     image_names = _image_names(voc_root)
-    images, annotations, dropped, clipped = [], [], [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    dropped: list[Dropped] = []
+    clipped: list[dict[str, Any]] = []
     for image_id, stem in enumerate(stems, start=1):
         xml = voc_root / "Annotations" / f"{stem}.xml"
         if not xml.is_file():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmdet.registry import MODELS
@@ -20,11 +20,14 @@ from lors_det.errors import InputError
 from lors_det.lors import summarise
 from lors_det.plugin.summary import decoder_of
 
-ADAMIXER = dict(share=tuple(range(6)), num_groups=4, num_points=32, num_out_points=128)
+if TYPE_CHECKING:
+    from mmdet.models import SingleStageDetector
+
+ADAMIXER: dict[str, Any] = dict(share=tuple(range(6)), num_groups=4, num_points=32, num_out_points=128)
 """The decoder of the published AdaMixer."""
 
 
-def build_model(cfg: Config) -> nn.Module:
+def build_model(cfg: Config) -> SingleStageDetector:
     """The config's model, with random weights: nothing is downloaded.
 
     Raises:
@@ -95,7 +98,8 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
 
     Args:
         cfg: the config.
-        height, width: the padded image, multiples of 32, pixels.
+        height: of the padded image, a multiple of 32, pixels.
+        width: likewise.
 
     Returns:
         ``total``, ``backbone``, ``neck``, ``decoder`` and ``components`` of the decoder.
@@ -111,8 +115,11 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
     cfg.model.bbox_head.decoder.cache_folds = False
     model = build_model(cfg).eval().to("meta")  # shapes tell the counts: nothing is computed
     ops = torch.ops
-    formulas = dict.fromkeys((ops.aten._embedding_bag, ops.aten._embedding_bag_forward_only), _embedding_bag_flops)
-    formulas[ops.torchvision.deform_conv2d] = _deform_conv_flops
+    formulas: dict[Any, Callable[..., int]] = {
+        ops.aten._embedding_bag: _embedding_bag_flops,
+        ops.aten._embedding_bag_forward_only: _embedding_bag_flops,
+        ops.torchvision.deform_conv2d: _deform_conv_flops,
+    }
     counter = FlopCounterMode(display=False, custom_mapping=formulas)
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no formula on every device
         model(torch.zeros(1, 3, height, width, device="meta"))

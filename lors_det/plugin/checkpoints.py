@@ -8,11 +8,13 @@ from typing import Any
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
 
 from lors_det.errors import InputError
 from lors_det.plugin.data_guard import datasets_in
 from lors_det.plugin.dataset import check_classes
+from lors_det.plugin.optimizer import merge_saved_groups
 from lors_det.plugin.plain_data import NotPlainError, history_of, to_plain
 from lors_det.plugin.schedule_state import (
     expected_rate,
@@ -63,7 +65,10 @@ class PlainCheckpointHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         scalars = checkpoint.get("message_hub", {}).get("log_scalars", {})
         scalars.update((name, history_of(value)) for name, value in scalars.items())
-        if runner._resume:
+        if runner._resume and "optimizer" in checkpoint:
+            if isinstance(runner.optim_wrapper, OptimWrapper):
+                optimizer, parameters = runner.optim_wrapper.optimizer, runner.model.parameters()
+                checkpoint.update(merge_saved_groups(checkpoint, optimizer, parameters))
             _restore_schedules(runner, checkpoint)
             _reuse_metainfo(runner, checkpoint)
 
@@ -81,8 +86,10 @@ def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
 
 
 def _restore_rates(runner: Runner, checkpoint: dict[str, Any], states: list[dict[str, Any]]) -> None:
-    groups = checkpoint.get("optimizer", {}).get("param_groups", [])
-    rates = [expected_rate(group["initial_lr"], states) for group in groups if "initial_lr" in group]
+    groups = [*checkpoint["optimizer"]["param_groups"]]
+    if base := checkpoint["optimizer"].get("base_param_settings"):  # which mmengine schedules beside them
+        groups.append(base)
+    rates: list[Any] = [expected_rate(group["initial_lr"], states) for group in groups if "initial_lr" in group]
     if len(rates) < len(groups) or None in rates:
         runner.logger.warning("decays that it missed cannot be told from its schedule: check the learning rate")
         return

@@ -41,7 +41,7 @@ def find_configs(arguments: Iterable[str]) -> dict[str, Path]:
 
 def config_name(path: Path) -> str:
     """A config's path under ``configs/`` without ".py", e.g. "ablations/shapes/r8"; outside of it, the file's stem."""
-    *folders, _ = path.absolute().parts
+    *folders, _ = path.resolve().parts
     depth = folders[::-1].index("configs") if "configs" in folders else 0
     return PurePath(*folders[len(folders) - depth :], path.stem).as_posix()
 

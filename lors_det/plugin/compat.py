@@ -69,6 +69,11 @@ def load_weights_only() -> None:
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
+    """The checkpoint in a file, read as plain data.
+
+    Raises:
+        InputError: if there is no such file, or it is damaged, no checkpoint, or more than plain data.
+    """
     path = Path(filename).expanduser()
     if path.is_dir():
         files = sorted(path.glob("*.pth"), key=lambda file: file.stat().st_mtime)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sized
+from typing import Any, cast
 
 from mmdet.registry import HOOKS
 from mmengine.dataset import BaseDataset
@@ -41,7 +41,7 @@ def check_training_set(loader: DataLoader) -> None:
     if not len(loader):
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
         raise InputError(
-            f"train_dataloader makes no batch: {len(loader.sampler)} images of this process are fewer than "
+            f"train_dataloader makes no batch: {len(cast(Sized, loader.sampler))} images of this process are fewer than "
             f"batch_size={size}, and drop_last drops what is left; set train_dataloader.batch_size lower"
         )
 

@@ -86,5 +86,5 @@ def _gradients(
     """Of input, offset and weight; mmcv calls from inside a backward pass, where autograd is off."""
     with torch.enable_grad():
         leaves = [tensor.detach().requires_grad_() for tensor in (input, offset, weight)]
-        output = _deform_conv(*leaves, sizes)
+        output = _deform_conv(leaves[0], leaves[1], leaves[2], sizes)
     return torch.autograd.grad(output, leaves, grad_output.to(output.dtype))

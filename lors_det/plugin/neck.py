@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -30,7 +31,8 @@ class SharedNormNeck(BaseModule):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        for lateral in self.laterals:
+        laterals: Iterable[Any] = self.laterals  # convolutions, each with a bias
+        for lateral in laterals:
             nn.init.xavier_uniform_(lateral.weight)
             nn.init.zeros_(lateral.bias)
 

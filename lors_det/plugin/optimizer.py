@@ -12,6 +12,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 from torch.optim import Optimizer
 
+from lors_det.errors import InputError
+
 _MULTIPLIERS = ("lr_mult", "decay_mult")
 """What mmengine leaves in a group of its custom keys; their effect stands in ``lr`` and ``weight_decay``."""
 
@@ -20,7 +22,7 @@ _PER_GROUP = ("base_values", "_last_value", "min_values")
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class MergedGroupsConstructor(DefaultOptimWrapperConstructor):
+class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with parameters of equal settings in one group.
 
     Wherever ``paramwise_cfg`` is set, mmengine makes a group of every parameter. The updates are the same, but fused
@@ -83,8 +85,9 @@ def merge_saved_groups(
         of single parameters, or are as many as the optimiser's. Whether they fit, torch finds out.
 
     Raises:
-        ValueError: if parameters of one group had different learning rates, or other values that a schedule changes:
-            no one value goes on from them. Also if ``parameters`` lacks one of the optimiser's.
+        InputError: if parameters of one group had different learning rates, or other values that a schedule changes:
+            no one value goes on from them.
+        ValueError: if ``parameters`` lacks one of the optimiser's.
     """
     saved = checkpoint["optimizer"]["param_groups"]
     groups = optimizer.param_groups
@@ -158,9 +161,9 @@ def _merge_schedule(schedule: Mapping[str, Any], members: Sequence[Sequence[int]
     return merged
 
 
-def _differing(name: str, values: Sequence[Any]) -> ValueError:
+def _differing(name: str, values: Sequence[Any]) -> InputError:
     found = ", ".join(dict.fromkeys(str(value) for value in values))
-    return ValueError(
+    return InputError(
         f"parameters that share a group have different values of {name} in the checkpoint: {found}; "
         "resume with the optim_wrapper.paramwise_cfg that it was trained with"
     )

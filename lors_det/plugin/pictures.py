@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -83,7 +83,9 @@ def _pair(
     if image is None:
         raise InputError(f"image {info['img_path']} cannot be read")
     scale = CELL_WIDTH_PX / image.shape[1]
-    image = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    image = cast(NDArray[np.uint8], image)  # what imread gives, of which OpenCV's annotations say less
 
     truth = [instance for instance in info["instances"] if not instance["ignore_flag"]]
     labels = [instance["bbox_label"] for instance in truth]

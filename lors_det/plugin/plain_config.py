@@ -26,10 +26,13 @@ def parse_config(text: str, where: str) -> Config:
         raise InputError(f"{where} is no config: {error}") from error
     values = {}
     for statement in tree.body:
-        simple = isinstance(statement, ast.Assign) and len(statement.targets) == 1
-        if not simple or not isinstance(statement.targets[0], ast.Name):
-            raise InputError(f"{where}, line {statement.lineno}, is more than data, and is not run; name a config file")
-        values[statement.targets[0].id] = _value(statement.value, where)
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                values[name] = _value(value, where)
+            case _:
+                raise InputError(
+                    f"{where}, line {statement.lineno}, is more than data, and is not run; name a config file"
+                )
     return Config(values)
 
 
@@ -44,8 +47,10 @@ def _value(node: ast.expr, where: str) -> Any:
             else:
                 merged[keyword.arg] = _value(keyword.value, where)
         return merged
-    if isinstance(node, ast.Dict) and None not in node.keys:
-        return {_value(key, where): _value(value, where) for key, value in zip(node.keys, node.values)}
+    if isinstance(node, ast.Dict):
+        keys = [key for key in node.keys if key is not None]
+        if len(keys) == len(node.keys):  # else it unpacks another
+            return {_value(key, where): _value(value, where) for key, value in zip(keys, node.values)}
     if isinstance(node, ast.List):
         return [_value(item, where) for item in node.elts]
     if isinstance(node, ast.Tuple):

@@ -56,7 +56,7 @@ def _plain_mapping(value: Mapping[Any, Any], where: str) -> dict[Any, Any]:
     items = {to_plain(key, where): to_plain(item, f"{where}.{key}") for key, item in value.items()}
     if not isinstance(value, OrderedDict):
         return items
-    ordered = OrderedDict(items)
+    ordered: Any = OrderedDict(items)
     if hasattr(value, "_metadata"):  # versions of modules, which torch keeps on a state dict
         ordered._metadata = to_plain(value._metadata, f"{where}._metadata")
     return ordered

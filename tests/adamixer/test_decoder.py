@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from mmengine.model import ExponentialMovingAverage
 from references.small import (
     NUM_CLASSES,
     RESIDUALS,
@@ -28,6 +31,16 @@ def run(decoder: Decoder, seed: int = 1) -> list[Tensor]:
     levels, state = inputs()
     with torch.no_grad():
         return [torch.cat([output.logits, output.boxes_xyxy], -1) for output in decoder(levels, state)]
+
+
+def equal(left: list[Tensor], right: list[Tensor]) -> list[bool]:
+    """Whether the results of each stage are the same bits."""
+    return [torch.equal(ours, theirs) for ours, theirs in zip(left, right, strict=True)]
+
+
+def move(decoder: Decoder, name: str, change: Tensor) -> None:
+    with torch.no_grad():
+        decoder.get_parameter(name).add_(change)
 
 
 def folded(lors: Decoder) -> Decoder:
@@ -205,6 +218,66 @@ def test_a_batch_equals_its_images():
             [level[image : image + 1] for level in levels], QueryState(*(t[image : image + 1] for t in state))
         )
         torch.testing.assert_close(together[image : image + 1], alone[-1].logits, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("num_queries", [5, 20], ids=["few", "many"])
+@pytest.mark.parametrize("variant", ["adamixer", *VARIANTS])
+def test_permuting_queries_permutes_the_outputs(variant, num_queries):
+    """Of every stage: a query has no place among the others."""
+    decoder = adamixer_decoder() if variant == "adamixer" else lors_decoder(**VARIANTS[variant])
+    randomise(decoder).double()
+    levels, state = inputs(num_queries=num_queries)
+    order = torch.randperm(num_queries)
+    with torch.no_grad():
+        straight = decoder(levels, state)
+        permuted = decoder(levels, QueryState(*(tensor[:, order] for tensor in state)))
+    for left, right in zip(straight, permuted):
+        for ours, theirs in zip((left.logits, left.boxes_xyxy), (right.logits, right.boxes_xyxy)):
+            torch.testing.assert_close(theirs, ours[:, order], rtol=1e-9, atol=1e-9)
+            assert not torch.allclose(theirs, ours)
+
+
+COPIES = {"deepcopy": copy.deepcopy, "average": lambda decoder: ExponentialMovingAverage(decoder).module}
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
+@pytest.mark.parametrize("changes", [{}, {"share": (0, 1, 0)}, {"layer_rank": 2}], ids=str)
+def test_a_copy_shares_as_its_original_does(changes, make_copy, mode):
+    """And nothing with it: what a shared weight moves in one, it moves in the other only when it is moved there too."""
+    original = randomise(lors_decoder(**changes)).double().train(mode == "train")
+    before = run(original)  # in evaluation, it keeps folded weights from here on
+    twin = make_copy(original).train(mode == "train")
+    assert [(name, value.shape) for name, value in twin.named_parameters()] == [
+        (name, value.shape) for name, value in original.named_parameters()
+    ]
+    assert not {p.data_ptr() for p in twin.parameters()} & {p.data_ptr() for p in original.parameters()}
+    assert equal(run(twin), before) == [True] * 3
+    for first, second in ((twin, original), (original, twin)):
+        for entry in original.ledger():
+            if not entry.shared:
+                continue
+            start = run(second)
+            change = torch.randn_like(original.get_parameter(entry.name))
+            move(first, entry.name, change)
+            moved = run(first)
+            assert not equal(moved, start)[min(entry.users)], entry.name
+            assert equal(run(second), start) == [True] * 3, entry.name
+            move(second, entry.name, change)
+            assert equal(run(second), moved) == [True] * 3, entry.name
+
+
+def test_an_average_takes_a_shared_weight_once():
+    decoder = randomise(lors_decoder()).double()
+    average = ExponentialMovingAverage(decoder, momentum=0.3)
+    average.update_parameters(decoder)  # the first time, it copies
+    old = copy.deepcopy(decoder.state_dict())
+    randomise(decoder)
+    average.update_parameters(decoder)
+    expected = lors_decoder().double()
+    expected.load_state_dict({name: 0.7 * old[name] + 0.3 * new for name, new in decoder.state_dict().items()})
+    for left, right in zip(run(average.module), run(expected)):
+        torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Pascal VOC to COCO: coordinates, blemishes, errors; on a tiny set and on a real one where it is present."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -156,6 +157,23 @@ def test_missing_files_and_bad_lists_are_named(voc: VocSet) -> None:
     (voc.root / "Annotations" / "c.xml").unlink()
     with pytest.raises(FileNotFoundError, match=r"c\.xml is missing; add it or take c out of .*val\.txt"):
         convert_voc(voc.root, "val")
+
+
+@pytest.mark.parametrize("part", ["Annotations", "ImageSets/Main", "JPEGImages"])
+def test_a_missing_folder_is_named(voc: VocSet, part: str) -> None:
+    shutil.move(voc.root / part, voc.root / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=rf"is no Pascal VOC set: \S+voc.{part} is missing; a set holds"):
+        convert_voc(voc.root, "train")
+    with pytest.raises(FileNotFoundError, match=r"voc.nowhere.Annotations, .*nowhere.JPEGImages are missing"):
+        convert_voc(voc.root / "nowhere", "train", classes=["dog"])
+
+
+def test_annotations_without_an_object_are_named(voc: VocSet) -> None:
+    for stem in "abc":
+        voc.image(stem)
+    with pytest.raises(ValueError, match=r"no file of .*Annotations .* has an <object> to tell the classes"):
+        convert_voc(voc.root, "train")
+    assert convert_voc(voc.root, "train", classes=["dog"])[0]["annotations"] == []
 
 
 def run_tool(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -37,7 +37,7 @@ def test_published_totals(root, name):
 
 def test_lors_plus(root):
     """28.6 M: five weights of a stage more are shared, each with a residual of rank 8 a stage."""
-    config = root / "configs/ablations/lors-adamixer-plus_r50_100-query_1x_coco.py"
+    config = root / "configs/ablations/coco/plus.py"
     counts = count_parameters(load_config(config))
     shapes = [(256, 768), (256, 256), (256, 2048), (2048, 256), (256, 384)]
     saved = sum(5 * rows * columns - 6 * 8 * (rows + columns) for rows, columns in shapes)
@@ -54,7 +54,7 @@ def test_json(root):
 
 def small(root, **changes):
     options = {"model.bbox_head.num_classes": 5, **{f"model.bbox_head.{key}": value for key, value in changes.items()}}
-    return load_config(root / "configs/ablations/lors-adamixer_r18-half_16-query_3e_shapes.py", options)
+    return load_config(root / "configs/ablations/shapes/lors.py", options)
 
 
 def stage_macs(queries: int, residuals: bool) -> dict[str, int]:

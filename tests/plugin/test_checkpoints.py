@@ -195,3 +195,18 @@ def test_a_folder_is_no_checkpoint(trained, tmp_path):
         _load_checkpoint(str(trained))
     with pytest.raises(InputError, match="is a folder; it holds no checkpoint file"):
         _load_checkpoint(str(tmp_path))
+
+
+def test_groups_of_single_parameters_are_resumed_as_merged_ones(data, tmp_path):
+    """As checkpoints of mmengine's own constructor have them."""
+    no_decay = {"optim_wrapper.paramwise_cfg": dict(norm_decay_mult=0.0), "train_cfg.val_interval": 2}
+    runner_of(tiny_config(data, tmp_path, **no_decay, **{"train_cfg.max_epochs": 1})).train()
+    saved = torch.load(find_latest_checkpoint(str(tmp_path)), weights_only=True)["optimizer"]
+    merged = {"optim_wrapper.constructor": "MergedOptimWrapperConstructor"}
+    runner = runner_of(tiny_config(data, tmp_path, resume=True, **no_decay, **merged, **{"train_cfg.max_epochs": 2}))
+    runner.train()
+    assert runner.iter == 4
+    groups = runner.optim_wrapper.optimizer.param_groups
+    assert len(saved["param_groups"]) > 100
+    assert sorted(group["weight_decay"] for group in groups) == [0, 0.01]
+    assert {int(state["step"]) for state in runner.optim_wrapper.optimizer.state.values()} == {4}

@@ -131,12 +131,13 @@ def test_deform_conv_refuses_shapes_that_do_not_fit():
 
 
 def test_everything_is_registered_in_mmdet():
-    from mmdet.registry import DATASETS, HOOKS, MODELS
+    from mmdet.registry import DATASETS, HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
     names = {
         MODELS: ("AdaMixerHead", "SharedNormNeck", "SetCriterion"),
         DATASETS: ("CocoDetection",),
-        HOOKS: ("PlainCheckpointHook", "CheckpointGuardHook"),
+        HOOKS: ("PlainCheckpointHook", "CheckpointGuardHook", "DataGuardHook"),
+        OPTIM_WRAPPER_CONSTRUCTORS: ("MergedOptimWrapperConstructor",),
     }
     for registry, members in names.items():
         for name in members:

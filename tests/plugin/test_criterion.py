@@ -136,7 +136,7 @@ def test_one_copy_to_the_host_for_all_stages_and_images(monkeypatch):
 
         monkeypatch.setattr(Tensor, name, counted)
     SetCriterion()([output() for _ in range(4)], [target(3), target(2)], SIZES)
-    assert copies == [("cpu", (4, 2, 6, 3 + 1))]
+    assert copies == [("cpu", (4 * 2 * 6 * 3 + 3,))]  # costs, and where one is not finite
 
 
 @pytest.mark.parametrize("counts", [(2, 2), (2, 0), (0, 0)])
@@ -149,6 +149,28 @@ def test_divergence_is_named(counts, part):
     targets = [Target(boxes(count), torch.zeros(count, dtype=torch.long)) for count in counts]
     with pytest.raises(FloatingPointError, match=r"stage 1 .* image 1 of the batch"):
         SetCriterion()(stages, targets, SIZES)
+
+
+@pytest.mark.parametrize("num_queries", [2, 6], ids=["fewer queries", "more queries"])
+def test_the_order_of_targets_and_queries_changes_no_loss(num_queries):
+    stages, targets = [output(num_queries=num_queries) for _ in range(2)], [target(5), target(3)]
+    losses = SetCriterion()(stages, targets, SIZES)
+    orders = [torch.tensor([3, 0, 4, 2, 1]), torch.tensor([2, 0, 1])]
+    permuted = [Target(*(values[order] for values in each)) for each, order in zip(targets, orders)]
+    queries = torch.arange(num_queries).flip(0)
+    turned = [StageOutput(s.logits[:, queries], s.boxes_xyxy[:, queries], None) for s in stages]
+    for other in (SetCriterion()(stages, permuted, SIZES), SetCriterion()(turned, targets, SIZES)):
+        for name, loss in losses.items():
+            torch.testing.assert_close(other[name], loss, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_an_image_without_boxes_is_not_judged_by_the_others_targets():
+    """Far boxes are finite, though their costs would not be; the image has nothing to match them with."""
+    stage = output()
+    with torch.no_grad():
+        stage.boxes_xyxy[0, 0] = 1e30
+    losses = SetCriterion()([stage], [target(0), target(2)], SIZES)
+    assert all(loss.isfinite() for loss in losses.values())
 
 
 def test_half_precision_is_computed_in_float32():

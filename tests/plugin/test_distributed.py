@@ -1,7 +1,9 @@
-"""Two processes with half of the batch each are one process with all of it."""
+"""Two processes with half of the batch each are one process with all of it, and end as one."""
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData
 from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+
+from lors_det.adamixer import StageOutput
+from lors_det.plugin.criterion import SetCriterion, Target
 
 NUM_STEPS, BATCH = 3, 4
 
@@ -71,3 +76,51 @@ def test_two_processes_equal_one(tmp_path, config):
     for name, value in one["state"].items():
         assert torch.equal(first["state"][name], second["state"][name]), name
         torch.testing.assert_close(first["state"][name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+DIVERGED = ({}, {0: (1, 1)}, {1: (0, 2)}, {0: (1, 0), 1: (0, 0)})
+"""Of steps in turn: the process that diverges, and the stage and image in which it does."""
+
+
+def diverge(rank: int, folder: Path) -> None:
+    """Losses of ``rank + 2`` images in two stages, once for each of ``DIVERGED``.
+
+    Writes how each step ended, and its number of reductions.
+    """
+    torch.set_num_threads(1)
+    # a process that waits for one that has raised gives up after the timeout
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timedelta(seconds=10)
+    )
+    reductions, all_reduce = [], dist.all_reduce
+    dist.all_reduce = lambda *args, **kwargs: reductions.append(1) or all_reduce(*args, **kwargs)
+    targets = [Target(torch.tensor([[4.0, 4.0, 20.0, 20.0]]), torch.tensor([1]))] * (rank + 2)
+    ends = []
+    for places in DIVERGED:
+        logits, boxes = torch.zeros(2, rank + 2, 4, 3), torch.tensor([8.0, 8.0, 24.0, 24.0]).repeat(2, rank + 2, 4, 1)
+        if rank in places:
+            logits[(*places[rank], 0, 0)] = float("nan")
+        outputs = [StageOutput(*predicted, None) for predicted in zip(logits, boxes)]
+        reductions.clear()
+        end = "finished"
+        try:
+            SetCriterion()(outputs, targets, torch.full((rank + 2, 2), 32.0))
+        except (FloatingPointError, RuntimeError) as error:
+            end = f"{type(error).__name__}: {error}"
+        ends.append((end, len(reductions)))
+    (folder / f"{rank}.json").write_text(json.dumps(ends))
+    dist.destroy_process_group()
+
+
+def test_divergence_of_one_process_ends_all(tmp_path):
+    """With the same words, and without a reduction more than a healthy step has."""
+    mp.spawn(diverge, args=(tmp_path,), nprocs=2)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert first[0] == ["finished", 1]
+    for (end, num_reductions), places in zip(first[1:], DIVERGED[1:]):
+        rank = min(places)
+        stage, image = places[rank]
+        assert end.startswith(f"FloatingPointError: stage {stage} predicts logits or boxes that are not finite")
+        assert f"for image {image} of the batch of rank {rank}:" in end
+        assert num_reductions == 1

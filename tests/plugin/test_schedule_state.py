@@ -52,9 +52,10 @@ def saved_and_loaded(checkpoint: dict, live: list, path) -> dict:
         _resume=True,
         logger=MMLogger.get_current_instance(),
         param_schedulers=live,
+        optim_wrapper=None,
         train_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo={})),
     )
-    checkpoint["meta"] = {}
+    checkpoint.update(meta={}, optimizer=checkpoint.get("optimizer", {"param_groups": []}))
     hook = PlainCheckpointHook()
     hook.before_save_checkpoint(runner, checkpoint)
     torch.save(checkpoint, path)
@@ -122,7 +123,7 @@ def test_milestones_of_the_first_version_are_repaired(times, tmp_path):
     _, scheduler = stepped("MultiStepLR")
     state = wrongly_rebuilt(scheduler.state_dict(), times)
     assert 4 not in state["milestones"]
-    loaded = saved_and_loaded({"param_schedulers": [state], "optimizer": {}}, [scheduler], tmp_path / "state.pth")
+    loaded = saved_and_loaded({"param_schedulers": [state]}, [scheduler], tmp_path / "state.pth")
     assert_equal(loaded["param_schedulers"][0]["milestones"], Counter({2: 1, 4: 2}))
 
 

@@ -1,0 +1,100 @@
+"""The number of epochs is one value, and the learning rate follows it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from lors_det.errors import InputError
+from lors_det.plugin.config import load_config
+from lors_det.plugin.schedule import check_schedule
+
+COCO = "lors_adamixer/lors-adamixer_r50_100-query_1x_coco"
+SCRATCH = [
+    "shapes/adamixer_r18-half_16-query_5e_shapes",
+    "ablations/bccd/lors",
+    "own/lors-adamixer_r18-half_50-query_60e_own",
+]
+EPOCH_LENGTH = 20
+
+
+@pytest.fixture
+def load(root, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where no data is, a model may have any number of classes
+    return lambda name, **options: load_config(
+        root / f"configs/{name}.py",
+        {"model.bbox_head.num_classes": 3, **{key.replace("__", "."): value for key, value in options.items()}},
+    )
+
+
+def rates(cfg, work_dir) -> list[float]:
+    """The learning rate of each iteration, by the Runner's own schedulers."""
+    loader = dict(dataset=[0] * EPOCH_LENGTH, batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False))
+    runner = Runner(
+        torch.nn.Linear(1, 1),
+        str(work_dir),
+        train_dataloader=loader,
+        train_cfg=cfg.train_cfg,
+        optim_wrapper=dict(optimizer={**cfg.optim_wrapper.optimizer, "fused": False}),
+        param_scheduler=cfg.param_scheduler,
+        experiment_name=f"rates-{cfg.train_cfg.max_epochs}",
+        log_level="ERROR",
+    )
+    runner._train_loop = runner.build_train_loop(cfg.train_cfg)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    schedulers = runner.build_param_scheduler(cfg.param_scheduler)
+    found = []
+    for iteration in range(EPOCH_LENGTH * cfg.train_cfg.max_epochs):
+        found += runner.optim_wrapper.get_lr()["lr"]
+        runner.optim_wrapper.optimizer.step()
+        for scheduler in schedulers:
+            if not scheduler.by_epoch or (iteration + 1) % EPOCH_LENGTH == 0:
+                scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize("name", SCRATCH)
+@pytest.mark.parametrize("epochs", [4, 9])
+def test_a_cosine_ends_with_the_run(load, tmp_path, name, epochs):
+    """lr(t) = lr (0.01 + 0.99 (1 + cos(pi t / T)) / 2), T the iterations of the run; looked at without the warm-up."""
+    cfg = load(name, train_cfg__max_epochs=epochs)
+    warm_up, cosine = cfg.param_scheduler
+    assert (warm_up.start_factor, warm_up.end, warm_up.by_epoch) == (0.01, 50, False)
+    cfg.param_scheduler = [cosine]
+    time = torch.arange(EPOCH_LENGTH * epochs, dtype=torch.float64)
+    expected = 5e-4 * (0.01 + 0.99 * (1 + torch.cos(torch.pi * time / len(time))) / 2)
+    torch.testing.assert_close(torch.tensor(rates(cfg, tmp_path), dtype=torch.float64), expected, rtol=1e-9, atol=0)
+
+
+def test_steps_stand_where_they_are_named(load, tmp_path):
+    cfg = load(COCO, train_cfg__max_epochs=30)
+    cfg.param_scheduler[0].end = EPOCH_LENGTH  # the warm-up, in iterations
+    found = rates(cfg, tmp_path)[EPOCH_LENGTH::EPOCH_LENGTH]
+    assert found == pytest.approx([2.5e-5] * 7 + [2.5e-6] * 3 + [2.5e-7] * 19)
+
+
+def test_milestones_beyond_the_run_are_refused(load):
+    check_schedule(load(COCO))
+    with pytest.raises(
+        InputError, match=r"param_scheduler\.1\.milestones are \[8, 11\] epochs.*max_epochs is 11.*--cfg"
+    ):
+        check_schedule(load(COCO, train_cfg__max_epochs=11))
+    check_schedule(load(COCO, train_cfg__max_epochs=6, param_scheduler__1__milestones=[4, 5]))
+    check_schedule(load(COCO, train_cfg__max_epochs=1, param_scheduler__1__milestones=[]))
+
+
+def test_every_form_of_a_schedule_is_read(load):
+    cfg = load(COCO)
+    step = dict(type="MultiStepLR", by_epoch=False, milestones=[100, 200])
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=150)
+    for schedule, key in ((step, "param_scheduler"), (dict(first=[step]), r"param_scheduler\.first\.0")):
+        cfg.param_scheduler = schedule
+        with pytest.raises(InputError, match=rf"{key}\.milestones are \[100, 200\] iterations.*max_iters is 150"):
+            check_schedule(cfg)
+        cfg.train_cfg.max_iters = 201
+        check_schedule(cfg)
+        cfg.train_cfg.max_iters = 150
+    for schedule in (None, [], dict(type="LinearLR", start_factor=0.1)):
+        cfg.param_scheduler = schedule
+        check_schedule(cfg)
