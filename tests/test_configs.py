@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.config import Config
 from mmengine.dataset import Compose
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from lors_det.adamixer import Decoder
 from lors_det.lors import StaticResidual
 from lors_det.plugin.config import load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-LEAVES = sorted(path for path in CONFIGS.glob("*/*.py") if path.parent.name != "_base_")
+LEAVES = sorted(path for path in CONFIGS.rglob("*.py") if path.parent.name != "_base_")
 BACKBONES = {
     "r18-half": dict(type="ResNet", depth=18, base_channels=32),
     "r50": dict(type="ResNet", depth=50),
@@ -27,7 +33,7 @@ BACKBONES = {
     ),
     "swin-s": dict(type="SwinTransformer", embed_dims=96, depths=[2, 2, 18, 2], drop_path_rate=0.2),
 }
-LORS_SHAPE = {"coco": (2, 64), "shapes": (4, 9), "bccd": (4, 9)}  # G and P by data set
+LORS_SHAPE = {"coco": (2, 64), "shapes": (4, 9), "bccd": (4, 9), "own": (4, 9)}  # G and P by data set
 ADAMIXER_SHAPES = {
     "adamixer": {**LORS_SHAPE, "coco": (4, 32)},
     "adamixer-g2-p64": {"coco": (2, 64)},
@@ -54,13 +60,82 @@ ABLATIONS = {  # what each does to LORS, in terms of the facts below
     "factors-matrix": {"factor_init": "matrix"},
     "plus": {"layers": True},
 }
+STUDIES = {  # backbone, queries and schedule that all ablations of a folder have
+    "coco": ("r50", "100-query", "1x"),
+    "shapes": ("r18-half", "16-query", "3e"),
+    "bccd": ("r18-half", "50-query", "30e"),
+}
+FEW = {"shared-only", "private-only"}
+"""The ablations on photographs, for which each seed takes a quarter of an hour."""
+
 MILESTONES = {"1x": [8, 11], "crop-ms-480-800-3x": [24, 33], "ms-480-800-3x": [27, 33]}
+FLIPS = {  # in training
+    "coco": {"horizontal"},
+    "own": {"horizontal"},
+    "shapes": {"horizontal", "vertical"},
+    "bccd": {"horizontal", "vertical", "diagonal"},
+}
+
+
+class Name(NamedTuple):
+    """What a leaf's name says; an ablation's is told by its folder."""
+
+    algorithm: str
+    backbone: str
+    queries: str
+    schedule: str
+    dataset: str
+
+
+def name_of(path: Path) -> Name:
+    if path.parent.parent.name != "ablations":
+        return Name(*path.stem.split("_"))
+    change = "" if path.stem == "lors" else f"-{path.stem}"
+    algorithm = path.stem if path.stem.startswith("adamixer") else f"lors-adamixer{change}"
+    return Name(algorithm, *STUDIES[path.parent.name], path.parent.name)
+
+
+def identity(path: Path) -> str:
+    """A leaf in the tests' names."""
+    return path.relative_to(CONFIGS).with_suffix("").as_posix()
+
+
+FAMILIES = [path for path in LEAVES if path.parent.parent.name != "ablations"]
+RUN_FORWARD = {(path.parent, *name_of(path)[:2]): path for path in FAMILIES}.values()
+"""One leaf for each algorithm and backbone of a family."""
 
 
 def epochs(schedule: str) -> int:
     """Of "1x", "crop-ms-480-800-3x" or "5e"."""
     number, unit = re.search(r"(\d+)([ex])$", schedule).groups()
     return int(number) * (12 if unit == "x" else 1)
+
+
+@pytest.fixture(autouse=True)
+def _without_data(monkeypatch, tmp_path) -> None:
+    """Where no data is, a model may have any number of classes."""
+    monkeypatch.chdir(tmp_path)
+
+
+@cache
+def loaded(path: Path) -> Config:
+    """A leaf's config, to be read only."""
+    return load_config(path, {"model.bbox_head.num_classes": 80}, "work_dir")
+
+
+class WithRanges(TorchFunctionMode):
+    """Lets ``torch.linspace`` have values, which mmdet's Swin reads while it is built."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}), **({"device": "cpu"} if func is torch.linspace else {}))
+
+
+def built(cfg: Config) -> nn.Module:
+    """A config's model without values: shapes are all that a name speaks of."""
+    model = copy.deepcopy(cfg.model)
+    model.backbone.init_cfg = None  # no download
+    with torch.device("meta"), WithRanges():
+        return MODELS.build(model)
 
 
 def check_pipeline(pipeline: list[dict], *, crop: bool) -> None:
@@ -71,6 +146,12 @@ def check_pipeline(pipeline: list[dict], *, crop: bool) -> None:
     shapes = {tuple(Compose(pipeline)(info)["inputs"].shape[1:]) for _ in range(12 if crop else 1)}
     assert all(min(shape) >= 72 and max(shape) <= 1333 for shape in shapes)
     assert not crop or len({round(height / width, 1) for height, width in shapes}) > 1
+
+
+@pytest.fixture(scope="module")
+def passed() -> set[str]:
+    """Pipelines that :func:`check_pipeline` has found good: most leaves have the same."""
+    return set()
 
 
 def facts(decoder: Decoder) -> dict[str, object]:
@@ -119,13 +200,13 @@ def expected_facts(algorithm: str, dataset: str) -> dict[str, object]:
     return expected
 
 
-@pytest.mark.parametrize("path", LEAVES, ids=lambda path: path.stem)
-def test_a_leaf_is_what_its_name_says(path, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # where no data is, a model may have any number of classes
-    algorithm, backbone, queries, schedule, dataset = path.stem.split("_")
-    cfg = load_config(path, {"model.bbox_head.num_classes": 80})
+@pytest.mark.parametrize("path", LEAVES, ids=identity)
+def test_a_leaf_is_what_its_name_says(path, passed):
+    algorithm, backbone, queries, schedule, dataset = name_of(path)
+    cfg = loaded(path)
     assert {name: cfg.model.backbone[name] for name in BACKBONES[backbone]} == BACKBONES[backbone]
     assert cfg.train_cfg.max_epochs == epochs(schedule)
+    assert not any("end" in s for s in cfg.param_scheduler if s.by_epoch)  # the run's length is one value
     assert dataset in cfg.train_dataloader.dataset.data_root
     pipeline = str(cfg.train_dataloader.dataset.pipeline)
     assert ("RandomCrop" in pipeline) == ("crop" in schedule)
@@ -133,14 +214,15 @@ def test_a_leaf_is_what_its_name_says(path, monkeypatch, tmp_path):
     if dataset == "coco":
         warm_up, decay = cfg.param_scheduler
         assert decay.milestones == MILESTONES[schedule]
-        assert decay.end == epochs(schedule)
         assert warm_up.end == (1000 if backbone == "swin-s" else 500)
 
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        check_pipeline(loader.dataset.pipeline, crop="crop" in schedule and loader is cfg.train_dataloader)
+        crop = "crop" in schedule and loader is cfg.train_dataloader
+        if str((loader.dataset.pipeline, crop)) not in passed:
+            check_pipeline(loader.dataset.pipeline, crop=crop)
+            passed.add(str((loader.dataset.pipeline, crop)))
 
-    cfg.model.backbone.init_cfg = None  # no download
-    model = MODELS.build(cfg.model)
+    model = built(cfg)
     head = model.bbox_head
     assert f"{len(head.queries.content)}-query" == queries
     assert head.max_per_img == len(head.queries.content)
@@ -158,49 +240,80 @@ def test_a_leaf_is_what_its_name_says(path, monkeypatch, tmp_path):
     # the published weights of matching and loss
     criterion = head.criterion
     assert (criterion.class_weight, criterion.l1_weight, criterion.giou_weight) == (2, 5, 2)
-    # the levels fit the neck, and the neck the decoder
-    with torch.no_grad():
-        assert len(model.eval()(torch.zeros(1, 3, 64, 64))[-1].logits[0]) == len(head.queries.content)
+    # the neck fits the decoder, and so do the levels the neck, once a family
+    assert model.neck.norm.num_channels == head.queries.content.shape[1]
+    if path in RUN_FORWARD:
+        with torch.no_grad():  # in training mode, where no weights are folded
+            outputs = model.train()(torch.zeros(1, 3, 64, 64, device="meta"))
+        assert len(outputs) == len(decoder.stages)
+        assert {tuple(output.logits.shape) for output in outputs} == {(1, len(head.queries.content), 80)}
+
+
+@pytest.mark.parametrize("dataset", FLIPS)
+def test_images_are_flipped_in_the_ways_that_change_no_meaning(dataset):
+    for path in (leaf for leaf in LEAVES if name_of(leaf).dataset == dataset):
+        cfg = loaded(path)
+        (flip,) = (step for step in cfg.train_dataloader.dataset.pipeline if step.type == "RandomFlip")
+        directions = flip.get("direction", "horizontal")
+        assert set([directions] if isinstance(directions, str) else directions) == FLIPS[dataset]
+        assert "RandomFlip" not in str(cfg.val_dataloader.dataset.pipeline)
 
 
 def test_swin_has_no_decay_on_tables_and_norms():
     for path in (leaf for leaf in LEAVES if "swin-s" in leaf.stem):
-        keys = load_config(path).optim_wrapper.paramwise_cfg.custom_keys
-        assert set(keys) == {"absolute_pos_embed", "relative_position_bias_table", "norm"}
-        assert all(value == dict(decay_mult=0.0) for value in keys.values())
+        rules = loaded(path).optim_wrapper.paramwise_cfg
+        assert set(rules.custom_keys) == {"absolute_pos_embed", "relative_position_bias_table"}
+        assert all(value == dict(decay_mult=0.0) for value in rules.custom_keys.values())
+        assert rules.norm_decay_mult == 0.0
+
+
+def changes(dataset: str) -> set[str]:
+    return {path.stem for path in CONFIGS.glob(f"ablations/{dataset}/*.py")}
 
 
 def test_every_ablation_has_its_configs():
     """On shapes and on COCO; ranks and stages differ, since the small decoder does."""
-    names = {
-        path.stem.split("_")[0].removeprefix("lors-adamixer-") for path in LEAVES if path.parent.stem == "ablations"
-    }
-    assert set(ABLATIONS) <= names
-    for dataset in ("shapes", "coco"):
-        found = {path.stem.split("_")[0] for path in CONFIGS.glob(f"ablations/*_{dataset}.py")}
-        both = set(ABLATIONS) - {
-            "r2",
-            "r32",
-            "2-stages",
-            "3-stages",
-            "6-stages",
-            "9-stages",
-            "out-linear",
-            "out-xavier",
-        }
-        assert {f"lors-adamixer-{name}" for name in both} <= found
+    references = {"lors", *ADAMIXER_SHAPES}
+    assert {name for dataset in STUDIES for name in changes(dataset)} == {*ABLATIONS, *references}
+    small = {"r2", "2-stages", "6-stages", "out-linear"}
+    full = {"r32", "3-stages", "9-stages", "out-xavier"}
+    assert changes("shapes") - references == set(ABLATIONS) - full
+    assert changes("coco") - references == set(ABLATIONS) - small
+    assert changes("bccd") - references == FEW
+    for dataset in STUDIES:
+        shapes = {name for name, shape in ADAMIXER_SHAPES.items() if dataset in shape}
+        assert changes(dataset) & references == {"lors", *shapes}
 
 
-def test_residuals_grow_with_depth(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    for path in CONFIGS.glob("*/lors-adamixer_*.py"):  # not the ablations of it
-        groups = load_config(path, {"model.bbox_head.num_classes": 3}).model.bbox_head.decoder.adaptive_groups
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {key: each for name, part in value.items() for key, each in flat(part, f"{prefix}.{name}").items()}
+
+
+@pytest.mark.parametrize("dataset", STUDIES)
+def test_an_ablation_changes_nothing_but_the_decoder(dataset):
+    folder = CONFIGS / "ablations" / dataset
+    reference = flat(loaded(folder / "lors.py").to_dict())
+    for path in folder.glob("*.py"):
+        values = flat(loaded(path).to_dict())
+        keys = reference.keys() | values.keys()
+        differing = {key for key in keys if reference.get(key, "none") != values.get(key, "none")}
+        assert all(key.startswith(".model.bbox_head.decoder.") for key in differing), path
+        assert bool(differing) == (path.stem != "lors"), path
+
+
+def test_residuals_grow_with_depth():
+    leaves = [path for path in LEAVES if name_of(path).algorithm == "lors-adamixer"]  # not the ablations of it
+    assert {name_of(path).dataset for path in leaves} == set(LORS_SHAPE)
+    for path in leaves:
+        groups = loaded(path).model.bbox_head.decoder.adaptive_groups
         assert list(groups) == sorted(groups)
         assert groups[0] < groups[-1]
 
 
 def test_the_1x_recipe():
-    cfg = load_config(CONFIGS / "lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py")
+    cfg = loaded(CONFIGS / "lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py")
     assert (cfg.optim_wrapper.optimizer.type, cfg.optim_wrapper.optimizer.lr) == ("AdamW", 2.5e-5)
     assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
     assert cfg.optim_wrapper.clip_grad.max_norm == 1.0

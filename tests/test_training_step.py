@@ -19,11 +19,11 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 FAMILIES = [  # each backbone once, each full-size decoder at least once
     "lors_adamixer/lors-adamixer_r50_100-query_1x_coco",
     "lors_adamixer/lors-adamixer_swin-s_300-query_crop-ms-480-800-3x_coco",
-    "adamixer/adamixer_r101_300-query_crop-ms-480-800-3x_coco",
+    "lors_adamixer/lors-adamixer_r101_300-query_crop-ms-480-800-3x_coco",
     "adamixer/adamixer_x101-32x4d-dcn_300-query_crop-ms-480-800-3x_coco",
     "bccd/lors-adamixer_r18-half_50-query_60e_bccd",
     "shapes/adamixer_r18-half_16-query_5e_shapes",
-    *sorted(f"ablations/{path.stem}" for path in CONFIGS.glob("ablations/*_shapes.py")),
+    *sorted(f"ablations/shapes/{path.stem}" for path in CONFIGS.glob("ablations/shapes/*.py")),
 ]
 WITHOUT_EFFECT = "bbox_head.decoder.stages.0.attention.tau"
 """Every query starts at the whole image, so in stage 0 the overlap bias is the same for all keys, and softmax drops it:

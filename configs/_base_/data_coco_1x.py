@@ -1,21 +1,8 @@
 """COCO 2017 in data/coco, resized to 800 pixels (at most 1333), mirrored half of the time."""
 
-_data_root = "data/coco/"
-_meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")
+_base_ = "pipelines.py"
 
-_train_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="Resize", scale=(1333, 800), keep_ratio=True),
-    dict(type="RandomFlip", prob=0.5),
-    dict(type="PackDetInputs"),
-]
-_test_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(1333, 800), keep_ratio=True),
-    dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="PackDetInputs", meta_keys=_meta_keys),
-]
+_data_root = "data/coco/"
 
 train_dataloader = dict(
     batch_size=2,
@@ -29,7 +16,7 @@ train_dataloader = dict(
         ann_file="annotations/instances_train2017.json",
         data_prefix=dict(img="train2017/"),
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
-        pipeline=_train_pipeline,
+        pipeline=_base_.mirrored_1333x800.train,
     ),
 )
 val_dataloader = dict(
@@ -44,7 +31,7 @@ val_dataloader = dict(
         ann_file="annotations/instances_val2017.json",
         data_prefix=dict(img="val2017/"),
         test_mode=True,
-        pipeline=_test_pipeline,
+        pipeline=_base_.mirrored_1333x800.test,
     ),
 )
 test_dataloader = val_dataloader

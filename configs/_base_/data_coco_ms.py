@@ -2,14 +2,4 @@
 
 _base_ = "data_coco_1x.py"
 
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            dict(type="LoadImageFromFile"),
-            dict(type="LoadAnnotations", with_bbox=True),
-            dict(type="RandomFlip", prob=0.5),
-            dict(type="RandomChoiceResize", scales=[(side, 1333) for side in range(480, 801, 32)], keep_ratio=True),
-            dict(type="PackDetInputs"),
-        ]
-    )
-)
+train_dataloader = dict(dataset=dict(pipeline=_base_.mirrored_multi_scale))

@@ -14,5 +14,5 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=1000),
-    dict(type="MultiStepLR", by_epoch=True, begin=0, end=36, milestones=[24, 33], gamma=0.1),
+    dict(type="MultiStepLR", by_epoch=True, begin=0, milestones=[24, 33], gamma=0.1),
 ]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import DictAction
 from rich.console import Console
@@ -31,13 +33,13 @@ def main(args: Namespace) -> None:
         show(counts)
 
 
-def show(counts: dict) -> None:
+def show(counts: dict[str, Any]) -> None:
     """Tables for people."""
     components = counts["components"]
     decoder = Table(title="Decoder parameters")
     for column in ("", *components, "total"):
         decoder.add_column(column, justify="right" if column else "left")
-    rows = [[part["shared"] for part in components.values()]]
+    rows: list[Sequence[int]] = [[part["shared"] for part in components.values()]]
     rows += zip(*(part["per_stage"] for part in components.values()))
     for number, row in enumerate(rows):
         name = f"stage {number - 1}" if number else "shared"

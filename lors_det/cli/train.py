@@ -16,6 +16,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from lors_det.cli import shared
 from lors_det.errors import InputError
 from lors_det.plugin.config import load_config
+from lors_det.plugin.config_check import schedule_notes
 from lors_det.plugin.data_guard import check_training_set
 
 
@@ -30,6 +31,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    for note in schedule_notes(cfg):
+        print(f"warning: {note}", file=sys.stderr)
     shared.launch(cfg, args.launcher, args.local_rank)
     if args.amp:
         use_mixed_precision(cfg)

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from lors_det.errors import InputError
 from lors_det.plugin.accounting import count_macs, count_parameters
+from lors_det.plugin.config import config_name
 from lors_det.plugin.packaged import CONFIGS, PREFIX, resolve_config_path
 from lors_det.plugin.pictures import read_scalars
 
@@ -39,13 +40,6 @@ def find_configs(arguments: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def config_name(path: Path) -> str:
-    """A config's path under ``configs/`` without ".py", e.g. "ablations/shapes/r8"; outside of it, the file's stem."""
-    *folders, _ = path.resolve().parts
-    depth = folders[::-1].index("configs") if "configs" in folders else 0
-    return PurePath(*folders[len(folders) - depth :], path.stem).as_posix()
-
-
 def _leaves(folder: Path) -> Iterator[Path]:
     paths = (path for path in folder.rglob("*.py") if "_base_" not in path.parts)
     yield from sorted(paths, key=lambda path: (path.parent, path.stem != REFERENCE, path.stem))
@@ -56,7 +50,8 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
 
     Args:
         configs: name (see :func:`find_configs`): config.
-        height, width: padded image of the arithmetic, pixels.
+        height: of the padded image that arithmetic is counted for, pixels.
+        width: of that image, pixels.
         runs: folder with a folder NAME for each config, which is a run's work dir or holds several, as of several
             seeds; without it the table has no AP. The default work dirs, in ``work_dirs``, are such folders.
 

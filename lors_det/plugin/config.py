@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mmdet.datasets.transforms import PackDetInputs
@@ -43,7 +43,7 @@ def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None, wor
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = f"work_dirs/{_name_of(Path(cfg.filename))}"
+        cfg.work_dir = f"work_dirs/{config_name(Path(cfg.filename))}"
     add_safe_hooks(cfg)
     fill_classes(cfg)
     check_evaluators(cfg)
@@ -78,11 +78,11 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     return cfg
 
 
-def _name_of(path: Path) -> Path:
-    """A config's path under the folder ``configs``, without suffix; its file name's stem where it is in none."""
-    parts = path.resolve().with_suffix("").parts
-    folders = [number for number, part in enumerate(parts[:-1]) if part == "configs"]
-    return Path(*parts[folders[-1] + 1 :]) if folders else Path(parts[-1])
+def config_name(path: Path) -> str:
+    """A config's path under ``configs/`` without ".py", such as ablations/shapes/r8; outside of it, the file's stem."""
+    *folders, _ = path.resolve().parts
+    depth = folders[::-1].index("configs") if "configs" in folders else 0
+    return PurePath(*folders[len(folders) - depth :], path.stem).as_posix()
 
 
 def add_safe_hooks(cfg: Config) -> None:

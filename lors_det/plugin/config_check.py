@@ -39,7 +39,7 @@ def check_config(cfg: Config) -> list[str]:
         if not isinstance(hook, Hook | None):
             _built(f"hook {name}", lambda h=hook: HOOKS.build({k: v for k, v in h.items() if k != "priority"}))
     _built("model.bbox_head.decoder", lambda: _run_once(model))
-    return [*_queries(cfg), *_residuals(cfg), *_schedules(cfg), *_data(cfg)]
+    return [*_queries(cfg), *_residuals(cfg), *schedule_notes(cfg), *_data(cfg)]
 
 
 def _built(key: str, build: Any) -> Any:
@@ -90,21 +90,26 @@ def _residuals(cfg: Config) -> Iterator[str]:
         )
 
 
-def _schedules(cfg: Config) -> Iterator[str]:
-    epochs, interval = cfg.train_cfg.get("max_epochs"), cfg.train_cfg.get("val_interval", 1)
-    if not epochs:
-        return  # a loop by iterations
-    if cfg.get("val_dataloader") and interval > epochs:
+def schedule_notes(cfg: Config) -> Iterator[str]:
+    """What in the schedules does not fit the length of the run, in words."""
+    loop = cfg.get("train_cfg") or {}
+    lengths = {"epochs": loop.get("max_epochs"), "iterations": loop.get("max_iters")}
+    epochs, interval = lengths["epochs"], loop.get("val_interval", 1)
+    if epochs and cfg.get("val_dataloader") and interval > epochs:
         yield f"train_cfg.val_interval is {interval}, more than the {epochs} epochs: nothing is validated"
-    for number, schedule in enumerate(cfg.param_scheduler or ()):
-        key = f"param_scheduler.{number}"
-        if not schedule.get("by_epoch", True):
+    for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
+        unit = "epochs" if schedule.get("by_epoch", True) else "iterations"
+        length = lengths[unit]
+        if length is None:
             continue
-        late = [step for step in schedule.get("milestones", ()) if step >= epochs]
+        late = [step for step in schedule.get("milestones", ()) if step >= length]
         if late:
-            yield f"{key}.milestones {late} are never met in {epochs} epochs"
-        if schedule.get("end", epochs) != epochs:
-            yield f"{key}.end is {schedule.end}, and training ends after {epochs} epochs; leave it out to follow"
+            yield f"param_scheduler.{number}.milestones {late} are never met in {length} {unit}"
+        if unit == "epochs" and schedule.get("end", length) != length:
+            yield (
+                f"param_scheduler.{number}.end is {schedule.end}, and training ends after {length} epochs; "
+                "leave it out to follow"
+            )
 
 
 def _data(cfg: Config) -> Iterator[str]:

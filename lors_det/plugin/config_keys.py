@@ -83,7 +83,8 @@ def taken_by(target: Callable[..., Any]) -> set[str] | None:
         kinds = [target]
     else:
         ends = (object, nn.Module)  # the latter's **kwargs take nothing
-        kinds = [kind.__init__ for kind in target.__mro__ if "__init__" in vars(kind) and kind not in ends]
+        mro: tuple[Any, ...] = target.__mro__
+        kinds = [kind.__init__ for kind in mro if "__init__" in vars(kind) and kind not in ends]
     keys: set[str] = set()
     open_ended = False
     for number, kind in enumerate(kinds):

@@ -40,8 +40,9 @@ def check_training_set(loader: DataLoader) -> None:
     """
     if not len(loader):
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
+        images = len(cast(Sized, loader.sampler))
         raise InputError(
-            f"train_dataloader makes no batch: {len(cast(Sized, loader.sampler))} images of this process are fewer than "
+            f"train_dataloader makes no batch: {images} images of this process are fewer than "
             f"batch_size={size}, and drop_last drops what is left; set train_dataloader.batch_size lower"
         )
 

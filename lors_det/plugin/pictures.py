@@ -54,7 +54,7 @@ def detection_sheet(
     visualizer = Visualizer()
     classes = dataset.metainfo["classes"]
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
-    pairs = [
+    pairs: list[NDArray[Any]] = [
         _pair(visualizer, dataset.get_data_info(int(i)), predictions[i], classes=classes, threshold=score_threshold)
         for i in chosen
     ]

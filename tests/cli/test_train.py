@@ -183,16 +183,28 @@ def test_resume_without_a_checkpoint_says_so(root, config, tmp_path):
     assert f"{tmp_path} holds no checkpoint, so this starts from the beginning" in done.stderr
 
 
-def test_mmdets_inferencer_takes_our_checkpoints(interrupted, config, data):
-    from lors_det.plugin import compat
-
-    compat.apply()
-    from mmdet.apis import DetInferencer
-
-    inferencer = DetInferencer(
-        str(interrupted / config.name), str(interrupted / "epoch_3.pth"), device="cpu", show_progress=False
+def test_mmdets_inferencer_takes_our_checkpoints(root, interrupted, config, data, tmp_path):
+    """By the lines of the README, in a process of their own."""
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(import lors_det\.plugin\n.*?)```", readme, re.DOTALL)
+    names = {
+        "work_dirs/NAME/CONFIG.py": interrupted / config.name,
+        "work_dirs/NAME/CHECKPOINT.pth": interrupted / "epoch_3.pth",
+        "IMAGE.jpg": sorted((data / "val").glob("*"))[0],
+    }
+    for name, path in names.items():
+        assert name in lines
+        lines = lines.replace(name, str(path))
+    shown = "import json\nprint(json.dumps([detections['scores'], detections['bboxes']]))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", lines + shown],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=tmp_path,
+        timeout=300,
     )
-    image = sorted((data / "val").glob("*"))[0]
-    found = inferencer(str(image), no_save_vis=True)["predictions"][0]
-    assert len(found["scores"]) == 8
-    assert found["scores"] == sorted(found["scores"], reverse=True)
+    assert done.returncode == 0, done.stderr
+    scores, boxes = json.loads(done.stdout.strip().splitlines()[-1])
+    assert len(scores) == len(boxes) == 8
+    assert scores == sorted(scores, reverse=True)

@@ -8,8 +8,8 @@ import statistics
 import pytest
 
 from lors_det.errors import InputError
-from lors_det.plugin.comparison import comparison, config_name, find_configs
-from lors_det.plugin.config import load_config
+from lors_det.plugin.comparison import comparison, find_configs
+from lors_det.plugin.config import config_name, load_config
 
 NAMES = ("ablations/shapes/lors", "ablations/shapes/adamixer")
 

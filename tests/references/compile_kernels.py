@@ -1,6 +1,12 @@
-"""Compile the kernels for GPUs that are not there, and print what they need of them, as JSON.
+"""Ask what runs on GPUs that are not there, and what that needs of them; prints JSON.
 
-Its own process: Triton compiles only where its interpreter was never switched on.
+    compile_kernels.py CAPABILITY=SHARED_MEMORY=CASE+CASE... ...
+
+where a case is ``mix,DTYPE,P,C,O`` or ``sample,DTYPE,G,P,C``, both directions of it.
+
+A stand-in for Triton's driver says that the GPUs are there: each has its capability for an index, its kernels are
+compiled for it in earnest, and "loading" them counts their registers. So what decides here is the package's own
+code. Its own process: Triton compiles only where its interpreter was never switched on.
 """
 
 from __future__ import annotations
@@ -10,64 +16,91 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
+from triton.runtime import driver
 
-from lors_det.ops.triton import mix, sample
+from lors_det.ops.triton import launch, mix, sample
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+STRIDES = (4, 8, 16, 32)
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def resources(kernel: triton.JITFunction, constants: dict, types: dict, capability: int, num_warps: int) -> dict:
-    """Registers and spilled bytes of a thread, and shared memory of a program, in bytes."""
-    names = kernel.arg_names
-    signature = {name: "constexpr" if name in constants else types[name] for name in names}
-    aligned = {(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name.endswith("pointer")}
-    values = {(names.index(name),): value for name, value in constants.items()}
-    target = GPUTarget("cuda", capability, 32)
-    compiled = triton.compile(ASTSource(kernel, signature, values, aligned), target, {"num_warps": num_warps})
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(compiled.asm["cubin"])
-        file.flush()
-        usage = subprocess.run([CUOBJDUMP, "--dump-resource-usage", file.name], capture_output=True, text=True).stdout
-    registers, stack = re.search(r"REG:(\d+) STACK:(\d+)", usage).groups()
-    return {"registers": int(registers), "spilled": int(stack), "shared": compiled.metadata.shared}
+class AbsentGPUs:
+    """What Triton asks of a driver to compile and load a kernel, for the current one of several GPUs."""
+
+    def __init__(self, shared_memory: dict[int, int]) -> None:
+        self.shared_memory = shared_memory
+        self.current = next(iter(shared_memory))
+        self.loaded: dict[tuple[int, str], dict[str, int]] = {}
+        """By GPU and kernel, as last loaded: registers and spilled bytes of a thread, bytes of a program's memory."""
+        self.utils = self
+
+    @contextmanager
+    def on(self, device: torch.device) -> Iterator[None]:
+        self.current = device.index
+        yield
+
+    def get_current_device(self) -> int:
+        return self.current
+
+    def get_current_stream(self, device: int) -> int:
+        return 0
+
+    def get_current_target(self) -> GPUTarget:
+        return GPUTarget("cuda", self.current, 32)
+
+    def get_device_properties(self, device: int) -> dict[str, int]:
+        return {"max_shared_mem": self.shared_memory[device]}
+
+    def launcher_cls(self, source: object, metadata: object) -> None:
+        return None
+
+    def load_binary(self, name: str, cubin: bytes, shared: int, device: int) -> tuple[object, None, int, int, int]:
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            file.write(cubin)
+            file.flush()
+            command = [CUOBJDUMP, "--dump-resource-usage", file.name]
+            usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        registers, spilled = map(int, re.search(r"REG:(\d+) STACK:(\d+)", usage).groups())
+        self.loaded[device, name] = {"registers": registers, "spilled": spilled, "shared": shared}
+        return name, None, registers, spilled // 4, 1024
+
+    def unload_module(self, module: object) -> None:
+        """There is none."""
 
 
-def mix_kernels(capability: int, dtype: str, shape: tuple[int, int, int]) -> dict[str, dict]:
-    backward = (mix.mix_backward,) if capability >= 90 else (mix.mix_backward_out, mix.mix_backward_hidden)
-    constants = {**mix.constants(*shape), "PRECISION": "tf32" if dtype == "fp32" else "ieee"}
-    return {
-        kernel.__name__: resources(
-            kernel, constants, dict.fromkeys(kernel.arg_names, f"*{dtype}"), capability, mix.NUM_WARPS
-        )
-        for kernel in (mix.mix_forward, *backward)
-    }
-
-
-def sample_kernels(capability: int, dtype: str, shape: tuple[int, int, int]) -> dict[str, dict]:
-    found = {}
-    for kernel, num_warps in (
-        (sample.sample_forward, sample.FORWARD_WARPS),
-        (sample.sample_backward, sample.BACKWARD_WARPS),
-    ):
-        types = {name: "*fp32" if name.endswith("pointer") else "i32" for name in kernel.arg_names}
-        types |= {"levels_pointer": "*i32"}
-        types |= dict.fromkeys(("bank_pointer", "out_pointer", "grad_pointer"), f"*{dtype}")
-        constants = sample.constants(*shape, (4, 8, 16, 32))
-        found[kernel.__name__] = resources(kernel, constants, types, capability, num_warps)
-    return found
+def choice(gpus: AbsentGPUs, capability: int, case: str) -> dict[str, object]:
+    """What runs: the obstacle or none, the kernels of the path taken, and what each of them needs."""
+    operation, dtype, *sizes = case.split(",")
+    first, second, third = map(int, sizes)
+    device = torch.device("cuda", capability)
+    if operation == "sample":
+        obstacle = sample.obstacle(device, DTYPES[dtype], (first, second, third), STRIDES, True)
+        taken = ["sample_forward", "sample_backward"]
+    else:
+        precision = "tf32" if dtype == "fp32" else "ieee"
+        split, obstacle = mix.plan(device, DTYPES[dtype], (first, second, third), precision, True)
+        backward = ["mix_backward_out", "mix_backward_hidden"] if split else ["mix_backward"]
+        taken = ["mix_forward", *backward]
+    needs = {} if obstacle else {name: gpus.loaded[capability, name] for name in taken}
+    return {"obstacle": obstacle, "kernels": needs}
 
 
 def main() -> None:
-    capability, dtype, *shape = sys.argv[1:]
-    num_groups, num_points, channels, num_out = map(int, shape)
-    found = mix_kernels(int(capability), dtype, (num_points, channels, num_out))
-    found |= sample_kernels(int(capability), dtype, (num_groups, num_points, channels))
-    print(json.dumps(found))
+    work = [argument.split("=") for argument in sys.argv[1:]]
+    gpus = AbsentGPUs({int(capability): int(memory) for capability, memory, _ in work})
+    driver.set_active(gpus)
+    launch.on = gpus.on
+    print(
+        json.dumps({gpu: {case: choice(gpus, int(gpu), case) for case in cases.split("+")} for gpu, _, cases in work})
+    )
 
 
 if __name__ == "__main__":

@@ -1,3 +1,0 @@
-_base_ = "../lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
-
-model = dict(bbox_head=dict(decoder=dict(adaptive_rank=32)))
