@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lors_det.ops.dispatch import obstacle_of, use_kernel
+from lors_det.ops.dispatch import obstacle_of, tf32_allowed, use_kernel
 
 MAX_KERNEL_SIDE = 128
 """Longest side of a matrix that the fused kernel holds; the published models stay within it."""
@@ -31,15 +31,16 @@ def adaptive_mix(x: Tensor, channel: Tensor, spatial: Tensor) -> Tensor:
     """
     lead = x.shape[:-2]
     x, channel, spatial = (tensor.reshape(-1, *tensor.shape[-2:]) for tensor in (x, channel, spatial))
-    if use_kernel("adaptive_mix", _obstacle(x, channel, spatial)):
+    if use_kernel("adaptive_mix", _obstacle(x, channel, spatial), warn=x.is_cuda and len(x) > 0):
         from lors_det.ops.triton.mix import mix
 
-        return mix(x, channel, spatial).unflatten(0, lead)
-    h = x.bmm(channel)
-    h = F.relu(F.layer_norm(h, h.shape[-2:]), inplace=True)
-    o = spatial.bmm(h)
-    o = F.relu(F.layer_norm(o, o.shape[-2:]), inplace=True)
-    return o.unflatten(0, lead)
+        o = mix(x, channel, spatial)
+    else:
+        h = x.bmm(channel)
+        h = F.relu(F.layer_norm(h, h.shape[-2:]), inplace=True)
+        o = spatial.bmm(h)
+        o = F.relu(F.layer_norm(o, o.shape[-2:]), inplace=True)
+    return o.view(*lead, *o.shape[-2:])
 
 
 def _obstacle(x: Tensor, channel: Tensor, spatial: Tensor) -> str | None:
@@ -49,11 +50,16 @@ def _obstacle(x: Tensor, channel: Tensor, spatial: Tensor) -> str | None:
         return obstacle
     if not x.dtype == channel.dtype == spatial.dtype:
         return f"its tensors have different types, {x.dtype}, {channel.dtype} and {spatial.dtype}"
-    if x.dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32:
-        return "float32 products at full precision spill registers; torch.backends.cuda.matmul.allow_tf32 is False"
+    if x.dtype == torch.float32 and not tf32_allowed():
+        return (
+            "float32 products at full precision spill registers, and TF32 is off "
+            "(torch.set_float32_matmul_precision('high') allows it)"
+        )
     if not len(x) or max(*x.shape[1:], spatial.shape[1]) > MAX_KERNEL_SIDE:
         return f"it holds matrices of 1 to {MAX_KERNEL_SIDE} rows and columns, and got {tuple(x.shape)} points"
-    return None
+    from lors_det.ops.triton.mix import plan_for
+
+    return plan_for(x, channel, spatial).obstacle
 
 
 def adaptive_mix_reference(x: Tensor, channel: Tensor, spatial: Tensor) -> Tensor:

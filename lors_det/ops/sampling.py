@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lors_det.ops.dispatch import obstacle_of, use_kernel
+from lors_det.ops.dispatch import differentiated, obstacle_of, use_kernel
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
         ValueError: if G does not divide the channels.
     """
     num_groups = _checked_groups(bank, points)
-    if use_kernel("sample_3d", _obstacle(bank, points)):
+    if use_kernel("sample_3d", _obstacle(bank, points), warn=points.is_cuda and points.numel() > 0):
         from lors_det.ops.triton.sample import sample
 
         return sample(bank.rows, bank.table, points, bank.strides)
@@ -156,7 +156,17 @@ def _obstacle(bank: FeatureBank, points: Tensor) -> str | None:
         return obstacle
     if points.dtype != torch.float32:
         return f"its points are {points.dtype}, and the kernel takes float32"
-    return None if points.numel() else "it has no points"
+    if not points.numel():
+        return "it has no points"
+    backward = differentiated(bank.rows, points)
+    if backward and torch.are_deterministic_algorithms_enabled():
+        return (
+            "torch.use_deterministic_algorithms is on, and its backward pass adds up gradients in an order that changes"
+        )
+    from lors_det.ops.triton.sample import obstacle as obstacle_of_kernels
+
+    sizes = (points.shape[2], points.shape[3], bank.rows.shape[-1] // points.shape[2])
+    return obstacle_of_kernels(points.device, bank.rows.dtype, sizes, bank.strides, backward)
 
 
 def _checked_groups(bank: FeatureBank, points: Tensor) -> int:

@@ -1,1 +1,1 @@
-"""Fused kernels. Imported by ``ops.dispatch`` alone, and only where Triton is installed."""
+"""Fused kernels and their autograd functions. Imported in a call that may take them, where Triton is installed."""

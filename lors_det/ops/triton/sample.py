@@ -1,18 +1,18 @@
-"""3-D sampling in one kernel a direction: level weights, corner addresses and the sum over corners stay in registers.
-
-One program serves a block of points of one query and group: it reads 4 L rows of C channels for each point from the
-channels-last bank and sums them in float32. The backward pass reads them again, and adds to the bank's gradient
-atomically, in float32.
-"""
+"""3-D sampling as an autograd function of one kernel a direction."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
+
+from lors_det.ops.triton.launch import launch, misfit
+from lors_det.ops.triton.sample_kernels import sample_backward, sample_forward
 
 BLOCK = 16
 """Points of one program."""
@@ -21,99 +21,26 @@ FORWARD_WARPS, BACKWARD_WARPS = 4, 8
 """Fewer spill registers at the published shapes."""
 
 
-@triton.jit
-def _weight(z, level: tl.constexpr, CENTRES: tl.constexpr):
-    """(w, d w / d z / w) of one level for every point: w is the softmax over levels of -(z - c)^2 / 2, c = log2 s.
+@cache
+def obstacle(
+    device: torch.device, dtype: torch.dtype, sizes: tuple[int, int, int], strides: tuple[int, ...], backward: bool
+) -> str | None:
+    """Why the kernels cannot run on a device, in words, tried once a process; None where they can.
 
-    The difference of two exponents is (c' - c) (z - (c + c') / 2), and the derivative sum_c' w' (c - c'): no large
-    numbers are subtracted from each other.
+    Args:
+        device: a CUDA device, with its index.
+        dtype: of the bank.
+        sizes: G, P, C.
+        strides: of the levels, pixels.
+        backward: whether the backward pass must fit too.
     """
-    total, slope = tl.zeros_like(z), tl.zeros_like(z)
-    for other in tl.static_range(len(CENTRES)):
-        exponent = (CENTRES[other] - CENTRES[level]) * (z - (CENTRES[other] + CENTRES[level]) / 2)
-        # a level that far off has no weight; beyond, the exponential would be infinite and its slope no number
-        share = tl.exp(tl.minimum(exponent, 80.0, propagate_nan=tl.PropagateNan.ALL))
-        total += share
-        slope += (CENTRES[level] - CENTRES[other]) * share
-    return 1 / total, slope / total
-
-
-@triton.jit
-def sample_forward(
-    bank_pointer, levels_pointer, points_pointer, out_pointer, num_rows, num_queries,
-    G: tl.constexpr, P: tl.constexpr, C: tl.constexpr, PADDED_C: tl.constexpr,
-    STRIDES: tl.constexpr, CENTRES: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    n = tl.program_id(0).to(tl.int64)  # (image, query, group)
-    p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    c = tl.arange(0, PADDED_C)
-    point = points_pointer + (n * P + p) * 3
-    x, y, z = tl.load(point, p < P, 0.0), tl.load(point + 1, p < P, 0.0), tl.load(point + 2, p < P, 0.0)
-    image = bank_pointer + n // (G * num_queries) * num_rows * G * C + n % G * C
-    total = tl.zeros((BLOCK, PADDED_C), tl.float32)
-    for level in tl.static_range(len(STRIDES)):
-        height = tl.load(levels_pointer + 3 * level)
-        width = tl.load(levels_pointer + 3 * level + 1)
-        start = tl.load(levels_pointer + 3 * level + 2)
-        weight, _ = _weight(z, level, CENTRES)
-        column, row = x / STRIDES[level] - 0.5, y / STRIDES[level] - 0.5
-        left, top = tl.floor(column), tl.floor(row)
-        for corner in tl.static_range(4):
-            corner_x, corner_y = left + corner % 2, top + corner // 2
-            share = (1 - tl.abs(column - corner_x)) * (1 - tl.abs(row - corner_y))
-            inside = (corner_x >= 0) & (corner_x < width) & (corner_y >= 0) & (corner_y < height)
-            pixel = start + tl.where(inside, corner_y * width + corner_x, 0.0).to(tl.int64)
-            read = (inside & (p < P))[:, None] & (c < C)[None, :]
-            value = tl.load(image + pixel[:, None] * (G * C) + c[None, :], read, 0.0).to(tl.float32)
-            total += (weight * share)[:, None] * value
-    tl.store(
-        out_pointer + (n * P + p)[:, None] * C + c[None, :],
-        total.to(out_pointer.dtype.element_ty),
-        (p < P)[:, None] & (c < C)[None, :],
-    )
-
-
-@triton.jit
-def sample_backward(
-    bank_pointer, levels_pointer, points_pointer, grad_pointer, d_bank_pointer, d_points_pointer, num_rows, num_queries,
-    G: tl.constexpr, P: tl.constexpr, C: tl.constexpr, PADDED_C: tl.constexpr,
-    STRIDES: tl.constexpr, CENTRES: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    n = tl.program_id(0).to(tl.int64)
-    p = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    c = tl.arange(0, PADDED_C)
-    point = (n * P + p) * 3
-    x = tl.load(points_pointer + point, p < P, 0.0)
-    y = tl.load(points_pointer + point + 1, p < P, 0.0)
-    z = tl.load(points_pointer + point + 2, p < P, 0.0)
-    own = (p < P)[:, None] & (c < C)[None, :]
-    grad = tl.load(grad_pointer + (n * P + p)[:, None] * C + c[None, :], own, 0.0).to(tl.float32)
-    image = n // (G * num_queries) * num_rows * G * C + n % G * C
-    d_x, d_y, d_z = tl.zeros_like(x), tl.zeros_like(x), tl.zeros_like(x)
-    for level in tl.static_range(len(STRIDES)):
-        height = tl.load(levels_pointer + 3 * level)
-        width = tl.load(levels_pointer + 3 * level + 1)
-        start = tl.load(levels_pointer + 3 * level + 2)
-        weight, slope = _weight(z, level, CENTRES)
-        column, row = x / STRIDES[level] - 0.5, y / STRIDES[level] - 0.5
-        left, top = tl.floor(column), tl.floor(row)
-        change = tl.zeros_like(d_x)
-        for corner in tl.static_range(4):
-            corner_x, corner_y = left + corner % 2, top + corner // 2
-            share_x, share_y = 1 - tl.abs(column - corner_x), 1 - tl.abs(row - corner_y)
-            inside = (corner_x >= 0) & (corner_x < width) & (corner_y >= 0) & (corner_y < height)
-            pixel = start + tl.where(inside, corner_y * width + corner_x, 0.0).to(tl.int64)
-            address = image + pixel[:, None] * (G * C) + c[None, :]
-            read = inside[:, None] & own
-            product = tl.sum(grad * tl.load(bank_pointer + address, read, 0.0).to(tl.float32), axis=1)
-            tl.atomic_add(d_bank_pointer + address, (weight * share_x * share_y)[:, None] * grad, read, sem="relaxed")
-            change += share_x * share_y * product
-            d_x += weight * share_y * product * (2 * (corner % 2) - 1) / STRIDES[level]
-            d_y += weight * share_x * product * (2 * (corner // 2) - 1) / STRIDES[level]
-        d_z += weight * slope * change
-    tl.store(d_points_pointer + point, d_x, p < P)
-    tl.store(d_points_pointer + point + 1, d_y, p < P)
-    tl.store(d_points_pointer + point + 2, d_z, p < P)
+    fixed = constants(*sizes, strides)
+    bank, levels, points, counts = dtype, torch.int32, torch.float32, (1, 1)
+    found = misfit(sample_forward, device, [bank, levels, points, dtype, *counts], fixed | {"num_warps": FORWARD_WARPS})
+    if found is not None or not backward:
+        return found
+    tensors = [bank, levels, points, dtype, torch.float32, torch.float32]
+    return misfit(sample_backward, device, [*tensors, *counts], fixed | {"num_warps": BACKWARD_WARPS})
 
 
 def constants(num_groups: int, num_points: int, channels: int, strides: tuple[int, ...]) -> dict[str, object]:
@@ -133,31 +60,36 @@ class Sample(torch.autograd.Function):
     """bank (B, rows, D), levels (L, 3) int32 of (height, width, first row), points (B, Q, G, P, 3) float32."""
 
     @staticmethod
-    def forward(ctx, bank: Tensor, levels: Tensor, points: Tensor, strides: tuple[int, ...]) -> Tensor:
+    def forward(ctx: Any, bank: Tensor, levels: Tensor, points: Tensor, strides: tuple[int, ...]) -> Tensor:
         num_images, num_queries, num_groups, num_points, _ = points.shape
         channels = bank.shape[2] // num_groups
         out = bank.new_empty(num_images, num_queries, num_groups, num_points, channels)
         ctx.sizes = constants(num_groups, num_points, channels, strides)
-        grid = (num_images * num_queries * num_groups, triton.cdiv(num_points, BLOCK))
-        sample_forward[grid](
-            bank, levels, points, out, bank.shape[1], num_queries, **ctx.sizes, num_warps=FORWARD_WARPS
-        )
         ctx.save_for_backward(bank, levels, points)
+        _launch(sample_forward, FORWARD_WARPS, ctx.sizes, bank, levels, points, out)
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, Tensor, None]:
         bank, levels, points = ctx.saved_tensors
-        num_images, num_queries, num_groups, num_points, _ = points.shape
         d_bank = torch.zeros_like(bank, dtype=torch.float32)
         d_points = torch.empty_like(points)
-        grid = (num_images * num_queries * num_groups, triton.cdiv(num_points, BLOCK))
-        tensors = (bank, levels, points, grad.contiguous(), d_bank, d_points)
-        sample_backward[grid](*tensors, bank.shape[1], num_queries, **ctx.sizes, num_warps=BACKWARD_WARPS)
+        _launch(sample_backward, BACKWARD_WARPS, ctx.sizes, bank, levels, points, grad.contiguous(), d_bank, d_points)
         return d_bank.to(bank.dtype), None, d_points, None
+
+
+def _launch(
+    kernel: Any, num_warps: int, sizes: dict[str, object], bank: Tensor, levels: Tensor, points: Tensor, *rest: Tensor
+) -> None:
+    """One program for each block of points of each query and group."""
+    num_images, num_queries, num_groups, num_points, _ = points.shape
+    grid = (num_images * num_queries * num_groups, triton.cdiv(num_points, BLOCK))
+    tensors = (bank, levels, points, *rest)
+    launch(kernel, grid, [*tensors, bank.shape[1], num_queries], sizes | {"num_warps": num_warps})
 
 
 def sample(bank: Tensor, levels: Tensor, points: Tensor, strides: tuple[int, ...]) -> Tensor:
     """See :func:`lors_det.ops.sampling.sample_3d`."""
-    return Sample.apply(bank.contiguous(), levels, points.contiguous(), strides)
+    apply: Callable[..., Tensor] = Sample.apply  # torch leaves it untyped
+    return apply(bank.contiguous(), levels, points.contiguous(), strides)
