@@ -1,1 +1,1 @@
-"""Measuring: this project's operations against plain ones, side by side in one process."""
+"""Measuring: this project's operations against the published ones, side by side in one process."""

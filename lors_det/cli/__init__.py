@@ -25,7 +25,7 @@ COMMANDS = {
     "count-params": "count a model's parameters by component",
     "count-flops": "count a model's arithmetic by component",
     "compare": "tabulate models side by side",
-    "benchmark": "time the operations against plain ones",
+    "benchmark": "time the operations against the published ones",
     "demo": "train, evaluate and draw on the synthetic set, in minutes",
 }
 """Command: what it does, in a line of ``lors-det --help``."""
