@@ -1,5 +1,5 @@
 # make demo   train LORS-AdaMixer on a synthetic set, evaluate it, draw pictures
-# make test   lint, format check and tests
+# make test   lint, format check, types and tests
 #
 # Both set up .venv once. To use an environment of your own instead: make test PY=/path/to/python
 # (see "Your own environment" in README.md).
@@ -29,6 +29,7 @@ test: lint
 lint: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 $(VENV)/.ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \

@@ -59,4 +59,5 @@ class OverlapAttention(nn.Module):
         bias = self.bias(state.xyzr).to(query.dtype)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         attended = attended.transpose(1, 2).flatten(2)
-        return self.norm(u + corrected(attended, self.out, part(base, "attended")))
+        content: Tensor = self.norm(u + corrected(attended, self.out, part(base, "attended")))
+        return content

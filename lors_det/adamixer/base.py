@@ -22,8 +22,7 @@ PARTS = {
 
 
 class StageBase(nn.Module):
-    """Full-rank weights of one stage or of several: the mixing's three maps, and where the stages' other layers are
-    shared, theirs.
+    """Full-rank weights of one stage or of several: the mixing's three maps and, where they are shared, other layers.
 
     channel: D -> G C C generates M, input channel first; spatial: D -> G O P generates S; out: G O C -> D.
     qkv: D -> 3 D and attended: D -> D of the attention; expand and contract of the feed-forward layer; offsets:
@@ -66,7 +65,7 @@ class StageBase(nn.Module):
         self.spatial = nn.Linear(dim, num_groups * num_out_points * num_points)
         self.out = nn.Linear(num_groups * num_out_points * group_dim, dim, bias=out_bias)
         self.with_layers = ffn_dim is not None
-        if self.with_layers:
+        if ffn_dim is not None:
             self.qkv = nn.Linear(dim, 3 * dim, bias=False)
             self.attended = nn.Linear(dim, dim, bias=False)
             self.expand = nn.Linear(dim, ffn_dim, bias=False)

@@ -49,7 +49,7 @@ _COMMON = {  # published name: ours
     _STAGE + "reg_fcs.1": _DECODER + "stages.{}.regress.1",
     _STAGE + "fc_reg": _DECODER + "stages.{}.regress.3",
 }
-_OWN = {
+_OWN: dict[Model, dict[str, str]] = {
     "adamixer": {  # every stage owns its mixing
         _STAGE + "sampling_n_mixing.sampling_offset_generator.0": _DECODER + "stages.{}.sampling.offsets",
         _STAGE + "sampling_n_mixing.norm": _DECODER + "stages.{}.mixing.norm",
@@ -64,7 +64,10 @@ _OWN = {
         _LORS + "out_norm.{}": _DECODER + "stages.{}.mixing.norm",
     },
 }
-_GENERATOR = {"adamixer": _MIXING + "parameter_generator.0", "lors": _LORS + "common_parameter_generator"}
+_GENERATOR: dict[Model, str] = {
+    "adamixer": _MIXING + "parameter_generator.0",
+    "lors": _LORS + "common_parameter_generator",
+}
 _CORE = _LORS + "private_parameter_generator.{}"
 _FACTORS = {
     _LORS + "ml_parameters.{}": _DECODER + "stages.{}.mixing.channel.left",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -170,8 +171,8 @@ class Decoder(nn.Module):
         """
         bank = self._bank(levels)
         outputs = []
-        for stage, base in zip(self.stages, self._base_of_each_stage()):
-            output = stage(state, bank, base)
+        for stage, base in self.stages_with_bases():
+            output: StageOutput = stage(state, bank, base)
             outputs.append(output)
             state = QueryState(output.state.content, output.state.xyzr.detach())
         return outputs
@@ -179,20 +180,23 @@ class Decoder(nn.Module):
     def predict(self, levels: Sequence[Tensor], state: QueryState) -> StageOutput:
         """Output of the last stage alone: what :meth:`forward` ends with, without the class heads before it."""
         bank = self._bank(levels)
-        *earlier, (last, base) = zip(self.stages, self._base_of_each_stage())
+        *earlier, (last, base) = self.stages_with_bases()
         for stage, stage_base in earlier:
             state = stage.advance(state, bank, stage_base)
             state = QueryState(state.content, state.xyzr.detach())
-        return last(state, bank, base)
+        output: StageOutput = last(state, bank, base)
+        return output
+
+    def stages_with_bases(self) -> list[tuple[Stage, StageBase | None]]:
+        """Every stage with the base that it uses, in order."""
+        stages, bases = cast(Iterable[Stage], self.stages), list(cast(Iterable[StageBase], self.bases))
+        return [(stage, None if base is None else bases[base]) for stage, base in zip(stages, self.share)]
 
     def _bank(self, levels: Sequence[Tensor]) -> FeatureBank:
         channels = levels[0].shape[1]
         if channels != self.dim:
             raise ValueError(f"features of {channels} channels came to a decoder of dim={self.dim}; make them equal")
         return FeatureBank.from_levels(levels, self.strides)
-
-    def _base_of_each_stage(self) -> list[StageBase | None]:
-        return [None if base is None else self.bases[base] for base in self.share]
 
     def ledger(self) -> list[LedgerEntry]:
         """Who uses which parameter; names are those of this module's state dict."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -19,8 +20,7 @@ def folded_state(decoder: Decoder) -> dict[str, Tensor]:
     result belongs to a decoder of the same shape with ``share=(0, 1, ..., S - 1)`` and no residuals.
     """
     state = dict(decoder.stages.state_dict(prefix="stages."))
-    for number, (stage, share) in enumerate(zip(decoder.stages, decoder.share)):
-        base = None if share is None else decoder.bases[share]
+    for number, (stage, base) in enumerate(decoder.stages_with_bases()):
         for name, place in PARTS.items():
             full, own = part(base, name), _at(stage, place)
             if isinstance(own, AdaptiveResidual | StaticResidual):
@@ -28,6 +28,7 @@ def folded_state(decoder: Decoder) -> dict[str, Tensor]:
                     del state[f"stages.{number}.{place}.{residual}"]
                 weight, bias = own.fold(full)
             elif own is None:
+                assert full is not None  # only residuals are ever alone
                 weight, bias = full.weight, full.bias
             else:
                 continue  # the stage's own layer
@@ -36,7 +37,7 @@ def folded_state(decoder: Decoder) -> dict[str, Tensor]:
     return state
 
 
-def folded_arguments(arguments: Mapping[str, object], num_stages: int) -> dict[str, object]:
+def folded_arguments(arguments: Mapping[str, Any], num_stages: int) -> dict[str, Any]:
     """Arguments of the dense decoder, given those of the decoder that was folded."""
     dropped = (
         "share",
@@ -55,4 +56,5 @@ def folded_arguments(arguments: Mapping[str, object], num_stages: int) -> dict[s
 def _at(stage: Stage, place: str) -> nn.Module | None:
     """A stage's submodule by its dotted name; None where the stage has no residual there."""
     *path, last = place.split(".")
-    return getattr(stage.get_submodule(".".join(path)), last)
+    found: nn.Module | None = getattr(stage.get_submodule(".".join(path)), last)
+    return found

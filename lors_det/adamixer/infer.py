@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ def decoder_of_weights(state: Mapping[str, Tensor], *, lors: bool) -> Decoder:
         raise ValueError(f"bases.0.channel.weight has the shape {tuple(shape('bases.0.channel.weight'))}")
     channel_rows, dim = shape("bases.0.channel.weight")
     num_groups = max(dim * dim // channel_rows, 1)
-    arguments = dict(
+    arguments: dict[str, Any] = dict(
         num_groups=num_groups,
         num_points=shape(stages[0] + "sampling.offsets.weight")[0] // (3 * num_groups),
         num_out_points=shape("bases.0.out.weight")[1] // dim,

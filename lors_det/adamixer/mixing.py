@@ -53,13 +53,26 @@ class Mixing(nn.Module):
         channel = _kernels(content, part(base, "channel"), self.channel, (num_groups, group_dim, group_dim))
         spatial = _kernels(content, part(base, "spatial"), self.spatial, (num_groups, -1, num_points))
         mixed = adaptive_mix(sampled.to(channel.dtype), channel, spatial).flatten(2)
-        out = part(base, "out")
-        projected = out(mixed) if self.out is None else self.out(mixed, out)
-        return self.norm(content + projected)
+        refined: Tensor = self.norm(content + self._projected(mixed, part(base, "out")))
+        return refined
+
+    def _projected(self, mixed: Tensor, base: nn.Linear | None) -> Tensor:
+        """(B, Q, G O C) -> (B, Q, D)."""
+        if self.out is not None:
+            projected: Tensor = self.out(mixed, base)
+        else:
+            assert base is not None  # only residuals are ever alone
+            projected = base(mixed)
+        return projected
 
 
 def _kernels(
     content: Tensor, base: nn.Linear | None, residual: AdaptiveResidual | None, shape: tuple[int, int, int]
 ) -> Tensor:
     """Kernels of every query, (B, Q, *shape)."""
-    return base(content).unflatten(-1, shape) if residual is None else residual(content, base)
+    if residual is not None:
+        kernels: Tensor = residual(content, base)
+    else:
+        assert base is not None  # only residuals are ever alone
+        kernels = base(content).unflatten(-1, shape)
+    return kernels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -60,16 +60,18 @@ class FeedForward(nn.Module):
         """(B, Q, D) -> (B, Q, D); ``base`` holds the weights that residuals correct."""
         expand, relu, contract = self.layers
         hidden = relu(corrected(content, expand, part(base, "expand")))
-        return self.norm(content + corrected(hidden, contract, part(base, "contract")))
+        transformed: Tensor = self.norm(content + corrected(hidden, contract, part(base, "contract")))
+        return transformed
 
 
 class PredictionHead(nn.Sequential):
     """Linear - LN - ReLU - Linear, D -> ``out_dim``. Starts with Xavier uniform weights, torch's default biases."""
 
     def __init__(self, dim: int, out_dim: int) -> None:
-        super().__init__(nn.Linear(dim, dim), nn.LayerNorm(dim), nn.ReLU(inplace=True), nn.Linear(dim, out_dim))
-        nn.init.xavier_uniform_(self[0].weight)
-        nn.init.xavier_uniform_(self[3].weight)
+        hidden, predict = nn.Linear(dim, dim), nn.Linear(dim, out_dim)
+        super().__init__(hidden, nn.LayerNorm(dim), nn.ReLU(inplace=True), predict)
+        nn.init.xavier_uniform_(hidden.weight)
+        nn.init.xavier_uniform_(predict.weight)
 
 
 class Stage(nn.Module):
@@ -112,9 +114,10 @@ class Stage(nn.Module):
 
     def reset_parameters(self) -> None:
         """What the heads start from; every part resets itself when it is built."""
-        nn.init.constant_(self.classify[3].bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
-        nn.init.zeros_(self.regress[3].weight)
-        nn.init.zeros_(self.regress[3].bias)
+        classify, regress = cast(nn.Linear, self.classify[3]), cast(nn.Linear, self.regress[3])
+        nn.init.constant_(classify.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
+        nn.init.zeros_(regress.weight)
+        nn.init.zeros_(regress.bias)
 
     def forward(self, state: QueryState, bank: FeatureBank, base: StageBase | None) -> StageOutput:
         """Refine the queries, and predict from them."""

@@ -30,4 +30,5 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     configs = {name: load_config(path, args.cfg_options) for name, path in find_configs(args.configs).items()}
-    print(comparison(configs, *args.shape, args.runs))
+    height, width = args.shape
+    print(comparison(configs, height, width, args.runs))

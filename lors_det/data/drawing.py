@@ -100,7 +100,8 @@ def coverage(
     side = 2 * half + 1
     fine = np.zeros((side * _OVERSAMPLING, side * _OVERSAMPLING), np.uint8)
     cv2.fillPoly(fine, contours, 255, shift=4)
-    share = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    share = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    share /= np.float32(255)
     return share, left, top
 
 

@@ -100,12 +100,17 @@ class AdaptiveResidual(nn.Module):
         num_groups, _, rows, _ = self.left.shape
         if self.cache is not None:
             if not self.training and not torch.is_grad_enabled():
-                return F.linear(query, *self._kept_fold(query, base)).unflatten(-1, (num_groups, rows, -1))
+                folded = self._kept_fold(self.cache, query, base)
+                kernels: Tensor = F.linear(query, *folded).unflatten(-1, (num_groups, rows, -1))
+                return kernels
             self.cache.clear()
         if query[..., 0].numel() > query.shape[-1]:
-            return F.linear(query, *self.fold(base)).unflatten(-1, (num_groups, rows, -1))
-        residual = self._residual(self.core(query))
-        return residual if base is None else base(query).unflatten(-1, (num_groups, rows, -1)) + residual
+            kernels = F.linear(query, *self.fold(base)).unflatten(-1, (num_groups, rows, -1))
+        else:
+            kernels = self._residual(self.core(query))
+            if base is not None:
+                kernels = base(query).unflatten(-1, (num_groups, rows, -1)) + kernels
+        return kernels
 
     def fold(self, base: nn.Linear | None) -> tuple[Tensor, Tensor]:
         """Dense weight and bias of a linear map D -> G * rows * columns that generates the same kernels.
@@ -122,12 +127,12 @@ class AdaptiveResidual(nn.Module):
             self.cache.clear()
         return super().train(mode)
 
-    def _kept_fold(self, query: Tensor, base: nn.Linear | None) -> tuple[Tensor, ...]:
+    def _kept_fold(self, cache: FoldCache, query: Tensor, base: nn.Linear | None) -> tuple[Tensor, ...]:
         """The folded weights in the precision of the product, so that autocast has nothing to cast in every call."""
         device = query.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.left.dtype
         sources = [*self.parameters(), *(base.parameters() if base is not None else ())]
-        return self.cache.get(lambda: self.fold(base), sources, dtype)
+        return cache.get(lambda: self.fold(base), sources, dtype)
 
     def _residual(self, core: Tensor) -> Tensor:
         """sum_k left_k E_k right_k for E given as (..., G K R R): (..., G, rows, columns)."""

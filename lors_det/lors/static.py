@@ -63,6 +63,7 @@ def linear(in_dim: int, out_dim: int, *, static_rank: int) -> nn.Linear | Static
     return StaticResidual(in_dim, out_dim, rank=static_rank) if static_rank else nn.Linear(in_dim, out_dim)
 
 
-def corrected(x: Tensor, layer: nn.Linear | StaticResidual, base: nn.Linear | None) -> Tensor:
+def corrected(x: Tensor, layer: nn.Module, base: nn.Linear | None) -> Tensor:
     """Apply what :func:`linear` made; ``base`` is read by a residual only."""
-    return layer(x, base) if isinstance(layer, StaticResidual) else layer(x)
+    y: Tensor = layer(x, base) if isinstance(layer, StaticResidual) else layer(x)
+    return y
