@@ -24,7 +24,7 @@ demo: $(READY)
 	$(PY) tools/demo.py
 
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(PY) -m ruff check .
