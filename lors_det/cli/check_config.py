@@ -30,11 +30,11 @@ def main(args: Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     console = Console(width=140)
     console.print(changes(read_config(args.config, args.cfg_options)), highlight=False)
-    console.print(facts(cfg), highlight=False)
     notes = check_config(cfg)
+    console.print(facts(cfg), highlight=False)
     for note in notes:
         print(f"note: {note}")
-    print(f"{args.config}: {f'{len(notes)} notes' if notes else 'nothing looks wrong'}")
+    print(f"{args.config}: {f'to note: {len(notes)}' if notes else 'nothing looks wrong'}")
 
 
 def changes(cfg: Config) -> Table:
@@ -50,19 +50,21 @@ def changes(cfg: Config) -> Table:
 def facts(cfg: Config) -> Table:
     """The model and its schedule in short."""
     head, decoder = cfg.model.bbox_head, cfg.model.bbox_head.decoder
-    loader, optimizer = cfg.train_dataloader, cfg.optim_wrapper.optimizer
-    accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
-    meant_for = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
     rows = {
         "classes, queries": f"{head.num_classes}, {head.num_queries}",
         "stages, base of each": f"{len(decoder.share)}, {tuple(decoder.share)}",
         "adaptive residuals": f"rank {decoder.get('adaptive_rank', 0)}, K {decoder.get('adaptive_groups')}",
-        "static residual": f"rank {decoder.get('static_rank', 0)}; of other layers {decoder.get('layer_rank', 0)}",
-        "epochs": str(cfg.train_cfg.get("max_epochs")),
-        "batch of a process": f"{loader.batch_size} images x {accumulated} accumulated",
-        "learning rate": f"{optimizer.lr:g}, for {meant_for} images a step",
+        "static residuals": f"rank {decoder.get('static_rank', 0)}; of other layers {decoder.get('layer_rank', 0)}",
         "work dir": cfg.work_dir,
     }
+    if cfg.get("train_cfg"):
+        accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
+        meant_for = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
+        rows |= {
+            "length": str(cfg.train_cfg.get("max_epochs") or cfg.train_cfg.get("max_iters")),
+            "batch of a process": f"{cfg.train_dataloader.get('batch_size')} images x {accumulated} accumulated",
+            "learning rate": f"{cfg.optim_wrapper.optimizer.get('lr')}, for {meant_for} images a step",
+        }
     table = Table(title="What it is", title_justify="left", show_header=False)
     for name, value in rows.items():
         table.add_row(name, value)

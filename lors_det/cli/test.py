@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
-from lors_det.plugin.config import augment_test_time, load_config
+from lors_det.plugin.config import augment_test_time, evaluators_of, load_config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,8 +41,7 @@ def main(args: Namespace) -> None:
     if args.tta:
         augment_test_time(cfg)
     if args.out:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        cfg.test_evaluator = [*evaluators, dict(type="DumpDetResults", out_file_path=args.out)]
+        cfg.test_evaluator = [*evaluators_of(cfg, "test"), dict(type="DumpDetResults", out_file_path=args.out)]
     Runner.from_cfg(renamed(cfg)).test()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 from mmdet.registry import HOOKS
@@ -17,10 +18,12 @@ from lors_det.plugin.dataset import check_classes
 from lors_det.plugin.optimizer import merge_saved_groups
 from lors_det.plugin.plain_data import NotPlainError, history_of, to_plain
 from lors_det.plugin.schedule_state import (
+    catch_up,
     expected_rate,
     live_and_saved,
     repair_milestones,
     restore_containers,
+    take_constants,
     without_functions,
 )
 
@@ -76,13 +79,25 @@ class PlainCheckpointHook(Hook):
 def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
     pairs = list(live_and_saved(runner.param_schedulers, checkpoint.get("param_schedulers")))
     rebuilt = max((repair_milestones(state) for _, state in pairs), default=0)
-    for scheduler, state in pairs:
+    behind = False
+    for number, (scheduler, state) in enumerate(pairs):
         restore_containers(scheduler, state)
-    if not rebuilt:
-        return
-    runner.logger.warning("the checkpoint's milestones were written wrongly, by lors_det 0.1.0, and are repaired")
-    if rebuilt > 1:  # of a run that had been resumed already, and had lost its decays since
+        for name, (saved, own) in take_constants(scheduler, state).items():
+            kind = type(scheduler).__name__
+            runner.logger.warning(
+                f"param_scheduler.{number}, {kind}, had {name}={_in_words(saved)} in the checkpoint's run, and goes on "
+                f"with the config's {name}={_in_words(own)}"
+            )
+            behind |= name == "end" and own > saved and catch_up(state)
+    if rebuilt:
+        runner.logger.warning("the checkpoint's milestones were written wrongly, by lors_det 0.1.0, and are repaired")
+    # of a run that had been resumed already, and had lost its decays since; or of one that is made longer
+    if rebuilt > 1 or behind:
         _restore_rates(runner, checkpoint, [state for _, state in pairs if state.get("param_name") == "lr"])
+
+
+def _in_words(value: Any) -> str:
+    return str(sorted(value)) if isinstance(value, Counter) else str(value)
 
 
 def _restore_rates(runner: Runner, checkpoint: dict[str, Any], states: list[dict[str, Any]]) -> None:
@@ -91,11 +106,11 @@ def _restore_rates(runner: Runner, checkpoint: dict[str, Any], states: list[dict
         groups.append(base)
     rates: list[Any] = [expected_rate(group["initial_lr"], states) for group in groups if "initial_lr" in group]
     if len(rates) < len(groups) or None in rates:
-        runner.logger.warning("decays that it missed cannot be told from its schedule: check the learning rate")
+        runner.logger.warning("decays that were missed cannot be told from the schedule: check the learning rate")
         return
     for group, rate in zip(groups, rates):
         if abs(group["lr"] - rate) > 1e-6 * abs(rate):
-            runner.logger.warning(f"its learning rate was {group['lr']:g}, which missed decays, and is {rate:g} now")
+            runner.logger.warning(f"the learning rate was {group['lr']:g}, which missed decays, and is {rate:g} now")
             group["lr"] = rate
     for state in states:
         state["_last_value"] = list(rates)

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from lors_det.errors import InputError
 from lors_det.plugin.config_keys import check_keys
 from lors_det.plugin.config_names import check_options, drop_unread_names
+from lors_det.plugin.config_types import check_types
 from lors_det.plugin.config_values import check_kinds, check_numbers, complete_workers
 from lors_det.plugin.dataset import check_coco, read_json
 from lors_det.plugin.packaged import resolve_config_path
@@ -44,6 +45,7 @@ def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None, wor
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
         cfg.work_dir = f"work_dirs/{config_name(Path(cfg.filename))}"
+    check_splits(cfg)
     add_safe_hooks(cfg)
     fill_classes(cfg)
     check_evaluators(cfg)
@@ -61,7 +63,8 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     try:
         cfg = Config.fromfile(file)
     except Exception as error:  # whatever the file's code raises
-        raise InputError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
+        reason = (str(error).strip() or "it says no more").splitlines()[0]
+        raise InputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
     if "model" not in cfg:
         raise InputError(f"config {path} describes no model")
     init_default_scope(cfg.get("default_scope", "mmdet"))  # names in the config are mmdet's from here on
@@ -72,6 +75,7 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"--cfg-options do not fit config {path}: {type(error).__name__}: {error}") from error
+    check_types(cfg)
     check_keys(cfg)
     check_numbers(cfg)
     complete_workers(cfg)
@@ -85,12 +89,31 @@ def config_name(path: Path) -> str:
     return PurePath(*folders[len(folders) - depth :], path.stem).as_posix()
 
 
+def check_splits(cfg: Config) -> None:
+    """Refuse a split of which something is missing: Runner wants all of it, or nothing."""
+    parts = {
+        "train": ("train_dataloader", "train_cfg", "optim_wrapper"),
+        "val": ("val_dataloader", "val_cfg", "val_evaluator"),
+        "test": ("test_dataloader", "test_cfg", "test_evaluator"),
+    }
+    for split, keys in parts.items():
+        missing = [key for key in keys if not cfg.get(key)]
+        if missing and len(missing) < len(keys):
+            there = [key for key in keys if key not in missing]
+            raise InputError(
+                f"config keys {', '.join(missing)} are not set, and {', '.join(there)} are; "
+                f"set all three of {split}, or none of them (None)"
+            )
+
+
 def add_safe_hooks(cfg: Config) -> None:
     """Put the hooks that make a run safe into ``default_hooks``, where a config lacks them."""
     hooks = cfg.setdefault("default_hooks", ConfigDict())
     present = [hook.get("type") for hook in (*hooks.values(), *(cfg.get("custom_hooks") or ())) if hook]
     for name, hook in SAFE_HOOKS.items():
         if hook["type"] not in present:
+            while hooks.get(name) is not None:  # a hook of the user's, by chance of that name
+                name += "_"
             hooks[name] = ConfigDict(hook)
 
 
@@ -140,14 +163,19 @@ def check_evaluators(cfg: Config) -> None:
         if not cfg.get(f"{split}_dataloader"):
             continue
         files = {_annotation_file(dataset).resolve() for dataset in _unwrapped(cfg[f"{split}_dataloader"].dataset)}
-        evaluators = cfg.get(f"{split}_evaluator") or []
-        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        for evaluator in evaluators_of(cfg, split):
             file = evaluator.get("ann_file")
             if file and Path(file).resolve() not in files:
                 raise InputError(
                     f"config key {split}_evaluator.ann_file is {file}, but {split}_dataloader evaluates "
                     f"{', '.join(map(str, files))}; set both to the same file"
                 )
+
+
+def evaluators_of(cfg: Config, split: str) -> list[ConfigDict]:
+    """The evaluators of "val" or "test": a config names one, or a list of them."""
+    evaluators = cfg.get(f"{split}_evaluator") or []
+    return list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
 
 
 def _datasets(cfg: Config) -> Iterator[ConfigDict]:

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, EVALUATOR, HOOKS, PARAM_SCHEDULERS, VISUALIZERS
+from mmengine.runner import Runner
 from torch import nn
 
 from lors_det.errors import InputError
 from lors_det.plugin.accounting import build_model
-from lors_det.plugin.data_guard import datasets_in
+from lors_det.plugin.config import evaluators_of
+from lors_det.plugin.data_guard import check_training_set, check_validation_set, datasets_in
 
 
 def check_config(cfg: Config) -> list[str]:
@@ -30,16 +32,26 @@ def check_config(cfg: Config) -> list[str]:
         InputError: if a part cannot be built, or no run with it could work; it names the key.
     """
     model = _built("model", lambda: build_model(cfg)).to("meta")
-    optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, cfg.optim_wrapper.copy()))
-    for number, schedule in enumerate(cfg.param_scheduler or ()):
-        _built(f"param_scheduler.{number}", lambda s=schedule: _schedule(s, optimizer))
-    visualizer = {**(cfg.get("visualizer") or dict(type="DetLocalVisualizer")), "vis_backends": None}
+    notes = []
+    if cfg.get("optim_wrapper"):
+        wrapper = cfg.optim_wrapper.copy()
+        if wrapper.get("type") == "AmpOptimWrapper" and not torch.cuda.is_available():
+            notes.append("optim_wrapper.type AmpOptimWrapper needs a GPU, and this machine has none")
+            wrapper = ConfigDict({k: v for k, v in wrapper.items() if k not in _OF_AMP}, type="OptimWrapper")
+        optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, wrapper))
+        for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
+            _built(f"param_scheduler.{number}", lambda s=schedule: _schedule(s, optimizer))
+    default = dict(type="DetLocalVisualizer", name="visualizer")
+    visualizer = {**(cfg.get("visualizer") or default), "vis_backends": None}
     _built("visualizer", lambda: VISUALIZERS.build(visualizer))  # the hook that draws asks for it
     for name, hook in {**cfg.default_hooks, **dict(enumerate(cfg.get("custom_hooks") or ()))}.items():
         if not isinstance(hook, Hook | None):
             _built(f"hook {name}", lambda h=hook: HOOKS.build({k: v for k, v in h.items() if k != "priority"}))
     _built("model.bbox_head.decoder", lambda: _run_once(model))
-    return [*_queries(cfg), *_residuals(cfg), *schedule_notes(cfg), *_data(cfg)]
+    return [*notes, *_queries(cfg), *_residuals(cfg), *schedule_notes(cfg), *_data(cfg)]
+
+
+_OF_AMP = ("type", "dtype", "loss_scale", "use_fsdp")
 
 
 def _built(key: str, build: Any) -> Any:
@@ -113,7 +125,7 @@ def schedule_notes(cfg: Config) -> Iterator[str]:
 
 
 def _data(cfg: Config) -> Iterator[str]:
-    """Of sets that are there, the first sample, and more boxes than queries."""
+    """Of sets that are there: loader, first sample, boxes, and whether there are more of them than queries."""
     for split in ("train", "val"):
         loader = cfg.get(f"{split}_dataloader")
         if not loader:
@@ -123,13 +135,18 @@ def _data(cfg: Config) -> Iterator[str]:
         except (InputError, FileNotFoundError) as error:
             yield f"{split}_dataloader was not built: {error}"
             continue
+        except Exception as error:
+            raise InputError(f"config key {split}_dataloader.dataset: {type(error).__name__}: {error}") from error
         _built(f"{split}_dataloader.dataset.pipeline", lambda d=dataset: d[0])
-        yield from _crowded(split, dataset, cfg.model.bbox_head.num_queries)
+        built = _built(f"{split}_dataloader", lambda d=dataset, c=loader: Runner.build_dataloader({**c, "dataset": d}))
         if split == "train":
-            yield from _steps(cfg, len(dataset))
+            check_training_set(built)
+            yield from _steps(cfg, len(built))
+        else:
+            check_validation_set(dataset)
+        yield from _crowded(split, dataset, cfg.model.bbox_head.num_queries)
     for split in ("val", "test"):
-        evaluators = cfg.get(f"{split}_evaluator") or []
-        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        for evaluator in evaluators_of(cfg, split):
             if evaluator.get("ann_file") and not Path(evaluator.ann_file).is_file():
                 continue  # as its set, which was told of above
             _built(f"{split}_evaluator", lambda e=evaluator: EVALUATOR.build(dict(type="Evaluator", metrics=[e])))
@@ -149,8 +166,8 @@ def _crowded(split: str, dataset: Any, num_queries: int) -> Iterator[str]:
         )
 
 
-def _steps(cfg: Config, num_images: int) -> Iterator[str]:
-    steps = num_images // cfg.train_dataloader.batch_size * cfg.train_cfg.get("max_epochs", 0)
-    for number, schedule in enumerate(cfg.param_scheduler or ()):
+def _steps(cfg: Config, num_batches: int) -> Iterator[str]:
+    steps = num_batches * cfg.train_cfg.get("max_epochs", 0)
+    for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
         if steps and not schedule.get("by_epoch", True) and schedule.get("end", 0) > steps:
             yield f"param_scheduler.{number}.end is {schedule.end}, and one process trains {steps} steps in all"

@@ -9,27 +9,27 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import mmdet.registry
-import mmengine.registry
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapper
-from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner, TestLoop, ValLoop
 from torch import nn
+from torch.distributed import init_process_group
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
 from lors_det.adamixer import Decoder
 from lors_det.errors import InputError
 from lors_det.plugin.config_names import nearest
+from lors_det.plugin.config_types import registered
+from lors_det.plugin.criterion import SetCriterion
 
 _TAKEN_BY_BUILDER = {
     *("type", "_scope_"),
     "priority",  # of hooks
     "by_epoch",  # of loops
     "convert_to_iter_based",  # of schedules
-    *("init_cfg", "requires_grad", "fallback_on_stride"),  # of models, norms and convolutions
+    *("init_cfg", "requires_grad", "fallback_on_stride", "deformable_groups"),  # of models, norms and convolutions
     *("constructor", "paramwise_cfg"),  # of optimiser wrappers
     *("bg_cls_weight", "scale_factor"),  # of losses and of upsampling, by heads of mmdet
 }
@@ -44,6 +44,9 @@ _PARAMWISE = {
     *("custom_keys", "bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "dwconv_decay_mult", "flat_decay_mult"),
     *("dcn_offset_lr_mult", "bypass_duplicate"),
 }
+_PASS_ON_KEYWORDS = ("lors_det", "mmcv", "mmdet", "mmengine", "torch", "torchvision")
+"""Libraries whose classes take no other keywords than their bases."""
+
 _PASSED_ON = {CheckpointHook: Runner.save_checkpoint}
 """Classes whose ``**kwargs`` go to a function that takes no others."""
 
@@ -52,10 +55,19 @@ _FIXED = {
     "randomness": set(inspect.signature(Runner.set_randomness).parameters),
     "custom_imports": {"imports", "allow_failed_imports"},
     "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
+    "env_cfg.dist_cfg": {*inspect.signature(init_process_group).parameters, "init_backend", "port"},
     "env_cfg.mp_cfg": {"mp_start_method", "opencv_num_threads"},
     "optim_wrapper.clip_grad": {*inspect.signature(clip_grad_norm_).parameters, "type", "clip_value"},
 }
 """Keys of dictionaries that functions read, by their place."""
+
+
+_OF_DATASETS = {
+    "filter_cfg": {"filter_empty_gt", "min_size"},
+    "data_prefix": {"img", "img_path", "seg", "seg_map_path"},
+    "metainfo": {"classes", "palette"},
+}
+"""Keys of dictionaries that sets in COCO's format read."""
 
 
 class Reader:
@@ -74,7 +86,8 @@ class Reader:
 def taken_by(target: Callable[..., Any]) -> set[str] | None:
     """Names of a callable's arguments; None: it takes any.
 
-    A class with ``**kwargs`` passes them to one of its bases, and takes what any of those takes.
+    A class with ``**kwargs`` passes them to one of its bases, and takes what any of those takes, where it is of a
+    library that does so; what a user's own does with them is not known.
     """
     if target in _PASSED_ON:
         own = {name for name, p in inspect.signature(target).parameters.items() if p.kind is not p.VAR_KEYWORD}
@@ -96,6 +109,8 @@ def taken_by(target: Callable[..., Any]) -> set[str] | None:
         open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
         if not number and not open_ended:
             return keys
+        if not number and target.__module__.partition(".")[0] not in _PASS_ON_KEYWORDS:
+            return None
     return None if open_ended else keys
 
 
@@ -103,7 +118,7 @@ def check_keys(cfg: Config) -> None:
     """Refuse keys below the top level that their reader does not take.
 
     A dictionary with a ``type`` is read by that class, wherever it stands; those without one that Runner and this
-    project's head read are known by their place. What a class takes as ``**kwargs`` is not checked.
+    project's head read are known by their place. See :func:`taken_by` for what a class takes.
 
     Raises:
         InputError: it names the key, its reader and the nearest real key.
@@ -130,8 +145,10 @@ def _unread(value: Any, path: str, places: Mapping[str, Reader]) -> Iterator[tup
     reader = places.get(path) or _reader_of_type(value.get("type"))
     if reader.keys is not None:
         yield from ((path, key, reader) for key in value if key not in reader.keys)
+    inner = _OF_DATASETS if reader.name in ("CocoDetection", "CocoDataset") else {}
+    here = {f"{path}.{key}": Reader(f"{reader.name}.{key}", keys) for key, keys in inner.items()}
     for key, item in value.items():
-        yield from _unread(item, f"{path}.{key}" if path else key, places)
+        yield from _unread(item, f"{path}.{key}" if path else key, {**places, **here})
 
 
 def _places(cfg: Config) -> dict[str, Reader]:
@@ -160,6 +177,7 @@ def _places(cfg: Config) -> dict[str, Reader]:
             for name in custom
         }
     if (cfg.get("model") or {}).get("bbox_head", {}).get("type") == "AdaMixerHead":
+        places["model.bbox_head.criterion"] = Reader.of(SetCriterion, {"type"})
         places["model.bbox_head.decoder"] = Reader("the decoder", (taken_by(Decoder) or set()) - {"num_classes"})
     return places
 
@@ -168,22 +186,7 @@ def _reader_of_type(kind: Any) -> Reader:
     """The class of that ``type``; what any of the classes takes that registries have under one name."""
     if callable(kind):
         return Reader.of(kind, _TAKEN_BY_BUILDER)
-    readers = list(_registered(kind)) if isinstance(kind, str) else []
+    readers = [Reader.of(each, _TAKEN_BY_BUILDER) for each in registered(kind)] if isinstance(kind, str) else []
     if not readers or any(reader.keys is None for reader in readers):
         return Reader(str(kind), None)
     return Reader(readers[0].name, set().union(*(reader.keys or () for reader in readers)))
-
-
-def _registered(kind: str) -> Iterator[Reader]:
-    for registry in _registries():
-        found = registry.module_dict.get(kind.rpartition(".")[2])
-        if found is not None:
-            yield Reader.of(found, _TAKEN_BY_BUILDER)
-
-
-def _registries() -> Iterator[Registry]:
-    for module in (mmengine.registry, mmdet.registry):
-        for registry in vars(module).values():
-            if isinstance(registry, Registry):
-                registry.import_from_location()
-                yield registry

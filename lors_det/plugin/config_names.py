@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.runner import Runner
 
 from lors_det.errors import InputError
@@ -26,6 +27,11 @@ READ = frozenset(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"
     *("tta_model", "tta_pipeline"),  # by the commands
 }
 """Top-level keys of a config that something reads."""
+
+_TOO_LATE = {
+    "custom_imports": "modules are imported while the config file is read; name them there",
+    "launcher": "the option --launcher names it",
+}
 
 _SURELY_MISSPELLED = 0.9
 """Similarity to a key that something reads, above which a base's name is taken for a misspelling of it."""
@@ -45,18 +51,22 @@ def drop_unread_names(cfg: Config, path: Path) -> None:
         misspelled = get_close_matches(name, READ, n=1, cutoff=_SURELY_MISSPELLED)
         if not name.startswith("_") and name not in used and (name in own or misspelled):
             where = f"in {path}" if name in own else f"in a base of {path}"
-            raise InputError(f"config key {name}, {where}, is read by nothing{nearest(cfg, name, READ)}")
+            hint = nearest(cfg, name, READ) or _alike(cfg, name)
+            raise InputError(f"config key {name}, {where}, is read by nothing{hint}")
         cfg.pop(name)
 
 
 def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Refuse ``--cfg-options`` whose first part no part of the Runner reads.
+    """Refuse ``--cfg-options`` whose first part no part of the Runner reads, or that come too late to have an effect.
 
     Raises:
         InputError: it names the key, and the nearest that is read.
     """
     for key in options:
-        if key.partition(".")[0] not in READ:
+        first = key.partition(".")[0]
+        if first in _TOO_LATE:
+            raise InputError(f"--cfg-options {key} has no effect: {_TOO_LATE[first]}")
+        if first not in READ:
             raise InputError(f"--cfg-options {key} is read by nothing{nearest(cfg, key, READ)}")
 
 
@@ -72,7 +82,25 @@ def nearest(cfg: Config, where: str, siblings: Collection[str] | None) -> str:
     paths = list(dotted(cfg._cfg_dict))
     found = [f"{parent}.{name}".lstrip(".") for name in get_close_matches(key, siblings or (), n=1)]
     found += [path for path in paths if path != where and path.rpartition(".")[2] == key]
+    if not parent:
+        ends = {path.rpartition(".")[2]: path for path in paths if path != where}
+        found += [ends[end] for end in get_close_matches(key, ends, n=1, cutoff=0.8)]
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def _alike(cfg: Config, name: str) -> str:
+    """Words that name the dictionary that has all keys of the one of that name; empty if none has."""
+    keys = set(cfg[name]) if isinstance(cfg[name], Mapping) else set()
+    places = {path.rpartition(".")[0] for path in dotted(cfg._cfg_dict)} - {"", name}
+    found = [place for place in sorted(places) if keys and keys <= set(_get(cfg, place))]
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _get(cfg: Config, place: str) -> Mapping[str, Any]:
+    value: Any = cfg._cfg_dict
+    for key in place.split("."):
+        value = value[key]
+    return value
 
 
 def dotted(value: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -86,7 +114,7 @@ def dotted(value: Mapping[str, Any], path: str = "") -> Iterator[str]:
 def _names_in(path: Path) -> tuple[set[str], set[str]]:
     """Names that a config file sets at its top level, and names that it uses."""
     if path.suffix != ".py":
-        return set(Config._file2dict(str(path))[0]), set()
+        return set(load(str(path))), set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return (

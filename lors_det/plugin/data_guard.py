@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sized
 from typing import Any, cast
 
 from mmdet.registry import HOOKS
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, InfiniteSampler
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -29,6 +29,12 @@ class DataGuardHook(Hook):
         if runner.val_loop is not None:
             check_validation_set(runner.val_dataloader.dataset)
 
+    def before_test(self, runner: Runner) -> None:
+        try:
+            check_validation_set(runner.test_dataloader.dataset)
+        except InputError as error:  # such sets are published, for predictions that others judge
+            runner.logger.warning(f"{error.args[0].partition(', so')[0]}: metrics of -1 say nothing")
+
 
 def check_training_set(loader: DataLoader) -> None:
     """Refuse a loader without a single batch.
@@ -38,7 +44,7 @@ def check_training_set(loader: DataLoader) -> None:
     Raises:
         InputError: it names the numbers.
     """
-    if not len(loader):
+    if not len(loader) and not isinstance(loader.sampler, InfiniteSampler):  # which fills batches over and over
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
         images = len(cast(Sized, loader.sampler))
         raise InputError(

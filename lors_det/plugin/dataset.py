@@ -67,7 +67,8 @@ class CocoDetection(CocoDataset):
                     f"image {path} does not exist; the annotation file lists it, so check data_root and data_prefix.img"
                 ) from error
             # decoded as the loader does: OpenCV reads what there is of a truncated file, but not of truncated bytes
-            if cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) is None:
+            content = np.fromfile(path, np.uint8)
+            if not content.size or cv2.imdecode(content, cv2.IMREAD_COLOR) is None:
                 raise InputError(f"image {path} cannot be decoded; replace it or drop it from the set") from error
             raise
 

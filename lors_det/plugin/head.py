@@ -65,7 +65,7 @@ class AdaMixerHead(BaseModule):
         if num_queries < 1:
             raise InputError(f"config key model.bbox_head.num_queries is {num_queries}; it must be at least 1")
         self.queries = InitialQueries(num_queries, self.decoder.dim)
-        self.criterion = MODELS.build(criterion or dict(type="SetCriterion"))
+        self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
 
     def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:
         """Outputs of every stage.

@@ -37,6 +37,45 @@ def restore_containers(scheduler: Any, state: dict[str, Any]) -> None:
         state[name] = defaultdict(own.default_factory, saved) if isinstance(own, defaultdict) else type(own)(saved)
 
 
+CONSTANTS = (
+    *("begin", "end", "milestones", "gamma", "step_size", "total_iters", "start_factor", "end_factor", "factor"),
+    *("T_max", "eta_min", "eta_min_ratio", "power", "periods", "restart_weights"),
+)
+"""Values of a schedule that a config says; all others tell how far it is."""
+
+
+def take_constants(scheduler: Any, state: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Let the config's constants hold where a run goes on with others, such as more epochs.
+
+    mmengine's schedules are restored whole, so that a run made longer would end its schedule where the shorter one did.
+
+    Returns:
+        What differed, by name: (the checkpoint's value, the config's).
+    """
+    changed = {}
+    for name in CONSTANTS:
+        own = getattr(scheduler, name, None)
+        if name in state and own != state[name]:
+            changed[name] = state[name], own
+            state[name] = own
+    return changed
+
+
+def catch_up(state: dict[str, Any]) -> bool:
+    """Count the steps that a schedule did not, because it had ended, and which belong to it now that it ends later.
+
+    Returns:
+        Whether there were any: decays may have been missed.
+    """
+    begin, end, steps = (state.get(name) for name in ("begin", "end", "_global_step"))
+    if begin is None or end is None or steps is None or steps < begin:
+        return False
+    due = min(steps, end - 1) - begin
+    behind = 0 <= state["last_step"] < due
+    state["last_step"] = max(due, state["last_step"])
+    return behind
+
+
 def repair_milestones(state: dict[str, Any]) -> int:
     """Turn milestones that version 0.1.0 wrote into those that were meant.
 

@@ -109,10 +109,14 @@ def test_evaluation_repeats_the_last_validation_of_training(root, config, interr
         assert image.std() > 10
 
 
-def test_test_time_augmentation(root, config, interrupted, tmp_path):
-    done = call(root, "test.py", config, interrupted / "epoch_3.pth", "--work-dir", tmp_path, "--tta")
+def test_test_time_augmentation(root, config, interrupted):
+    """In the work dir of the training, whose config stays what was trained."""
+    trained = (interrupted / config.name).read_text()
+    done = call(root, "test.py", config, interrupted / "epoch_3.pth", "--work-dir", interrupted, "--tta")
     assert done.returncode == 0, done.stderr
-    assert "coco/bbox_mAP" in metrics(tmp_path)
+    assert "coco/bbox_mAP" in metrics(interrupted)
+    assert (interrupted / config.name).read_text() == trained
+    assert "DetTTAModel" in (interrupted / f"{config.stem}_test.py").read_text()
 
 
 def test_learning_rate_scales_with_the_batch(root, config, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,13 @@ MISSPELLED = {  # key: what the message must suggest
     "default_hooks.checkpoint.intervall": "default_hooks.checkpoint.interval",
     "default_hooks.chekpoint.interval": "default_hooks.checkpoint",
     "val_evaluator.metrics": "val_evaluator.metric",
+    "train_dataloader.dataset.filter_cfg.min_sise": "train_dataloader.dataset.filter_cfg.min_size",
+    "train_dataloader.dataset.data_prefix.imgg": "train_dataloader.dataset.data_prefix.img",
+    "model.bbox_head.criterion.l1_wieght": "model.bbox_head.criterion.l1_weight",
     "env_cfg.cudnn_benchmrk": "env_cfg.cudnn_benchmark",
     "randomness.sede": "randomness.seed",
     "trian_cfg": "train_cfg",
+    "max_epoch": "train_cfg.max_epochs",
 }
 
 
@@ -55,10 +60,53 @@ def test_a_key_that_nothing_reads_is_refused_with_the_nearest(tmp_path, key, pla
     with pytest.raises(InputError) as caught:
         read_config(path, {key: 3} if place == "option" else None)
     top = key.partition(".")[0]
-    named = top if place == "file" and top in ("lors", "trian_cfg") else key.removesuffix(".interval")
+    named = top if place == "file" and top in ("lors", "trian_cfg", "max_epoch") else key.removesuffix(".interval")
     assert named in str(caught.value)
-    if not (place == "file" and top == "lors"):  # a name of a file has no more to go by than itself
-        assert f"did you mean {MISSPELLED[key]}?" in str(caught.value)
+    hint = "model.bbox_head.decoder" if (place, top) == ("file", "lors") else MISSPELLED[key]
+    assert f"did you mean {hint}?" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".json"])
+def test_other_formats_are_read_with_their_bases(tmp_path, suffix):
+    path = tmp_path / f"child{suffix}"
+    path.write_text(json.dumps({"_base_": str(LORS), "train_cfg": {"max_epochs": 2}}))  # YAML too
+    assert read_config(path).train_cfg.max_epochs == 2
+    path.write_text(json.dumps({"_base_": str(LORS), "trian_cfg": {"max_epochs": 2}}))
+    with pytest.raises(InputError, match=r"trian_cfg, in .* did you mean train_cfg\?"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("model.backbone.type", "ResNeXtt", "did you mean ResNeXt?"),
+        ("optim_wrapper.optimizer.type", "AdamWW", "did you mean AdamW?"),
+        ("optim_wrapper.type", "AmpOptimWraper", "did you mean AmpOptimWrapper?"),
+        ("param_scheduler.0.type", "MultiStepL", "did you mean MultiStepLR?"),
+        ("val_evaluator.type", "CocoMetrik", "did you mean CocoMetric?"),
+        ("train_dataloader.sampler.type", "DefaultSamplerr", "did you mean DefaultSampler?"),
+        ("train_dataloader.dataset.pipeline.1.type", "LoadAnnotationz", "did you mean LoadAnnotations?"),
+        ("model.backbone.norm_cfg.type", "Nothing at all", "custom_imports names the modules"),
+    ],
+)
+def test_types_that_no_registry_knows_are_refused_with_the_nearest(key, value, words):
+    with pytest.raises(InputError) as caught:
+        read_config(LORS, {key: value})
+    assert str(caught.value).startswith(f"config key {key} is {value!r}, which no registry knows")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["model", "model.bbox_head", "train_cfg", "optim_wrapper.optimizer", "auto_scale_lr"])
+def test_what_must_be_a_dictionary(key):
+    with pytest.raises(InputError, match=f"config key {key} is 5; it must be a dictionary"):
+        read_config(LORS, {key: 5})
+
+
+def test_options_that_come_too_late_are_refused():
+    with pytest.raises(InputError, match=r"custom_imports\.imports has no effect: .* while the config file is read"):
+        read_config(LORS, {"custom_imports.imports": ["os"]})
+    with pytest.raises(InputError, match="--launcher names it"):
+        read_config(LORS, {"launcher": "slurm"})
 
 
 def test_real_keys_that_a_config_lacks_are_taken(tmp_path):
@@ -166,6 +214,8 @@ def test_arguments_are_read_through_a_class_and_its_bases():
         def __init__(self, height):
             pass
 
+    assert taken_by(Leaf) is None  # a user's own class may do anything with them
+    Leaf.__module__ = "mmdet.models"
     assert taken_by(Leaf) == {"length", "height", "depth", "width"}
     assert taken_by(Closed) == {"height"}
     assert taken_by(lambda a, **kwargs: None) is None

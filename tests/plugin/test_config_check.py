@@ -55,9 +55,13 @@ def test_milestones_that_are_never_met_are_told(data, tmp_path):
     [
         ({"model.bbox_head.decoder.adaptive_groups": (1, 2)}, "has 2 values for 4 stages"),
         ({"model.bbox_head.decoder.share": (0, 0, 2, 2)}, "share"),
+        ({"train_dataloader.batch_size": 17}, "train_dataloader makes no batch: 16 images"),
+        ({"val_dataloader": None}, "config keys val_dataloader are not set, and val_cfg, val_evaluator are"),
+        ({"log_level": "INF"}, "config key log_level is 'INF'; choose from CRITICAL"),
+        ({"default_hooks.logger.interval": "x"}, "default_hooks.logger.interval=x: it must be a number"),
         ({"model.neck.out_channels": 64}, "features of 64 channels came to a decoder of dim=96"),
         ({"model.test_cfg": dict(max_per_img=99)}, "8 queries with 6 classes give 48 detections at most"),
-        ({"optim_wrapper.optimizer.type": "Adamw"}, "config key optim_wrapper: "),
+        ({"optim_wrapper.optimizer.betas": 5}, "config key optim_wrapper: "),
         ({"param_scheduler.0.begin": 100}, "config key param_scheduler.0: "),
         ({"val_evaluator.metric": "box"}, "config key val_evaluator: "),
     ],
@@ -89,5 +93,5 @@ def test_differences_are_those_of_the_file_and_its_options(tmp_path):
         ("train_cfg.max_epochs", base.train_cfg.max_epochs, 7),
     ]
     alone = tmp_path / "alone.py"
-    alone.write_text("model = dict(type='A')\n")
-    assert differences(alone, read_config(alone)) == [("model.type", ABSENT, "A")]
+    alone.write_text("model = dict(type='SingleStageDetector')\n")
+    assert differences(alone, read_config(alone)) == [("model.type", ABSENT, "SingleStageDetector")]

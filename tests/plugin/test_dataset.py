@@ -130,14 +130,15 @@ def test_bad_images_are_named(data, tmp_path):
     folder.mkdir()
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations/val.json").write_text(json.dumps(content))
-    first, second, third, fourth = (folder / entry["file_name"] for entry in content["images"][:4])
+    first, second, third, fourth, fifth = (folder / entry["file_name"] for entry in content["images"][:5])
     first.write_bytes(b"not an image")
     third.write_bytes(cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     whole = cv2.imencode(".jpg", noise)[1].tobytes()
     fourth.write_bytes(whole[: len(whole) // 2])
+    fifth.touch()
     dataset = open_set(tmp_path / "annotations/val.json")
-    for number, path in ((0, first), (3, fourth)):
+    for number, path in ((0, first), (3, fourth), (4, fifth)):
         with pytest.raises(InputError, match=f"{path} cannot be decoded"):
             dataset[number]
     with pytest.raises(InputError, match=f"{second} does not exist"):

@@ -46,7 +46,9 @@ class Rates(Hook):
         self.rates.append(runner.optim_wrapper.get_lr()["lr"][0])
 
 
-def rates_of(work_dir: Path, *, stop_before: int | None = None, resume: bool = False) -> list[float]:
+def rates_of(
+    work_dir: Path, *, stop_before: int | None = None, resume: bool = False, max_epochs: int = 12
+) -> list[float]:
     """Learning rates of a run that is stopped before an epoch, or goes to its end.
 
     The schedule is the published 1x; its epochs and warm-up are shorter.
@@ -59,7 +61,7 @@ def rates_of(work_dir: Path, *, stop_before: int | None = None, resume: bool = F
         train_dataloader=dict(
             dataset=torch.zeros(EPOCH), batch_size=1, sampler=dict(type="DefaultSampler", shuffle=True)
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=12),
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
         optim_wrapper=schedule.optim_wrapper,
         param_scheduler=schedule.param_scheduler,
         default_hooks={
@@ -107,4 +109,11 @@ def test_resumed_from_a_checkpoint_of_the_first_version(tmp_path, uninterrupted)
     state = content["param_schedulers"][1]
     state["milestones"] = Counter((key, value) for key, value in state["milestones"].items())  # as it wrote them
     torch.save(content, path)
+    assert rates + rates_of(tmp_path, resume=True) == uninterrupted
+
+
+def test_a_run_that_is_made_longer_goes_on_as_a_long_one(tmp_path, uninterrupted):
+    """Its schedules, which end with the run, were saved with the end of the short one."""
+    rates = rates_of(tmp_path, max_epochs=5)
+    rates += rates_of(tmp_path, resume=True, max_epochs=9)
     assert rates + rates_of(tmp_path, resume=True) == uninterrupted
