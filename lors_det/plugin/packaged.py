@@ -39,7 +39,7 @@ def resolve_config_path(text: str | Path) -> Path:
     path = CONFIGS / text.removeprefix(PREFIX) if named else Path(text)
     if path.is_file():
         return path.resolve() if named else path
-    if path.is_dir():
+    if path.is_dir() and path != CONFIGS:
         raise InputError(f"config {text} is a folder; name a file in it")
     near = _near(path)
     remedy = f"near it are {', '.join(near)}" if near else f"the configs of this package are in {CONFIGS}"
