@@ -19,7 +19,7 @@ if not torch.cuda.is_available():
 from mmengine.registry import init_default_scope
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # for `from references import ...`
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]  # for `references`, and for `benchmarks`
 torch.set_num_threads(1)  # tensors are tiny: threads would wait for each other
 
 

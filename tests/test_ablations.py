@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lors_det.cli import compare
-from lors_det.plugin.accounting import count_parameters
-from lors_det.plugin.comparison import find_configs
 from lors_det.plugin.config import load_config
+from lors_det.reports.accounting import count_parameters
+from lors_det.reports.comparison import find_configs
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs/ablations.md").read_text()

@@ -19,7 +19,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from lors_det.adamixer import Decoder
-from lors_det.lors import StaticResidual
+from lors_det.lors import AdaptiveResidual, StaticResidual
 from lors_det.plugin.config import load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -156,20 +156,21 @@ def passed() -> set[str]:
 
 def facts(decoder: Decoder) -> dict[str, object]:
     """What a decoder is, read from its modules and not from its config."""
-    mixings = [stage.mixing for stage in decoder.stages]
-    adaptive = [mixing.channel for mixing in mixings if mixing.channel is not None]
-    static = [mixing.out for mixing in mixings if mixing.out is not None]
-    found = {"num_stages": len(mixings), "num_bases": len(decoder.bases), "adaptive": False, "static": False}
-    found["layers"] = isinstance(decoder.stages[0].attention.qkv, StaticResidual)
-    found["out_init"] = decoder.bases[0].out_init if decoder.bases else None
-    if len(adaptive) == len(mixings):
+    stack = decoder.stack
+    kinds = [dict(tree.named_modules()) for tree in stack.residuals]
+    adaptive = [kind["mixing.channel"] for kind in kinds if isinstance(kind.get("mixing.channel"), AdaptiveResidual)]
+    static = [kind["mixing.out.weight"] for kind in kinds if isinstance(kind.get("mixing.out.weight"), StaticResidual)]
+    found = {"num_stages": len(stack), "num_bases": len(stack.bases), "adaptive": False, "static": False}
+    found["layers"] = isinstance(kinds[0].get("attention.qkv.weight"), StaticResidual)
+    found["out_init"] = stack[0].mixing.out_init if stack.bases else None
+    if len(adaptive) == len(stack):
         groups = [residual.left.shape[1] for residual in adaptive]
         ends = groups[-1] - groups[0]
         trend = "rising" if ends > 0 else "falling" if ends < 0 else "constant"
         assert groups == sorted(groups, reverse=trend == "falling")
         found |= {"adaptive": True, "adaptive_rank": adaptive[0].left.shape[3], "trend": trend}
         found["factor_init"] = adaptive[0].factor_init
-    if len(static) == len(mixings):
+    if len(static) == len(stack):
         found |= {"static": True, "static_rank": static[0].down.shape[0]}
     return found
 
@@ -227,11 +228,13 @@ def test_a_leaf_is_what_its_name_says(path, passed):
     assert f"{len(head.queries.content)}-query" == queries
     assert head.max_per_img == len(head.queries.content)
     decoder = head.decoder
-    sampling = decoder.stages[0].sampling
+    sampling = decoder.stack[0].sampling
     shape = (sampling.num_groups, sampling.offsets.bias.numel() // sampling.num_groups // 3)
     if algorithm in ADAMIXER_SHAPES:
         assert shape == ADAMIXER_SHAPES[algorithm][dataset]
-        assert len(decoder.bases) == len(decoder.stages) == (6 if dataset == "coco" else 4)
+        assert decoder.spec.is_plain
+        assert not list(decoder.stack.bases.parameters())
+        assert len(decoder.stack) == (6 if dataset == "coco" else 4)
         assert not any(facts(decoder)[kind] for kind in ("adaptive", "static", "layers"))
     else:
         assert algorithm.startswith("lors-adamixer")
@@ -243,9 +246,9 @@ def test_a_leaf_is_what_its_name_says(path, passed):
     # the neck fits the decoder, and so do the levels the neck, once a family
     assert model.neck.norm.num_channels == head.queries.content.shape[1]
     if path in RUN_FORWARD:
-        with torch.no_grad():  # in training mode, where no weights are folded
+        with torch.no_grad():
             outputs = model.train()(torch.zeros(1, 3, 64, 64, device="meta"))
-        assert len(outputs) == len(decoder.stages)
+        assert len(outputs) == len(decoder.stack)
         assert {tuple(output.logits.shape) for output in outputs} == {(1, len(head.queries.content), 80)}
 
 

@@ -17,11 +17,14 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "ops": set(),
     "lors": set(),
     "adamixer": {"ops", "lors"},
-    "benchmark": {"ops", "lors", "adamixer"},
     "data": {"errors"},
-    "plugin": {"adamixer", "lors", "errors", "files"},
-    "cli": {"plugin", "benchmark", "data", "errors", "files"},
+    "plugin": {"adamixer", "errors", "files", "state_diff"},
+    "checkpoints": {"plugin", "adamixer", "errors", "files", "state_diff"},
+    "reports": {"plugin", "adamixer", "lors", "errors", "files"},
+    "cli": {"checkpoints", "reports", "plugin", "data", "errors", "files"},
 }
+PLAIN = ("stage", "attention", "points", "mixing", "queries", "geometry")
+"""Modules of ``adamixer`` that a stage is made of."""
 
 
 def imports(path: Path) -> set[str]:
@@ -45,8 +48,43 @@ def test_direction(part):
             package, _, rest = name.partition(".")
             if package == "lors_det":
                 assert rest.split(".")[0] in MAY_IMPORT[part] | {part, "__version__", ""}, f"{path} imports {name}"
-            if part not in ("plugin", "cli"):
+            if part in ("ops", "lors", "adamixer", "data"):
                 assert package not in FRAMEWORK, f"{path} imports {name}"
+
+
+def test_a_stage_knows_nothing_of_sharing():
+    """Nor does what it is made of, not even through what that imports, the package itself aside: AdaMixer is plain."""
+    core = PACKAGE / "adamixer"
+    waiting, seen = [core / f"{name}.py" for name in PLAIN], set()
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        names = {name for name in imports(path) if name.startswith("lors_det.")}
+        assert not {name for name in names if name.split(".")[1] == "lors"}, path
+        found = {core / f"{name.split('.')[2]}.py" for name in names if name.startswith("lors_det.adamixer.")}
+        assert all(file.is_file() for file in found), f"{path} imports from the package, which imports the decoder"
+        waiting.extend(found - seen)
+    assert {path.stem for path in seen} == set(PLAIN)
+
+
+def test_of_adamixer_only_the_decoder_and_what_describes_it_know_lors():
+    knowing = {
+        path.stem
+        for path in (PACKAGE / "adamixer").glob("*.py")
+        if any(name.startswith("lors_det.lors") for name in imports(path))
+    }
+    assert knowing == {"decoder", "spec"}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_stage_has_no_word_of_bases_and_residuals(name):
+    """But for the residual connections of a transformer, which have nothing to do with it."""
+    tree = ast.parse((PACKAGE / f"adamixer/{name}.py").read_text(encoding="utf-8"))
+    words = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg | ast.keyword) and node.arg}
+    words |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    words |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    forbidden = re.compile(r"base|residual|lors|rank|share|fold", re.IGNORECASE)
+    assert {word for word in words if forbidden.search(word)} == set()
 
 
 def test_the_parts_are_all_listed():

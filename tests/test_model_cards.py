@@ -9,9 +9,9 @@ import pytest
 import torch
 import yaml
 
-from lors_det.adamixer import Decoder
-from lors_det.plugin.accounting import count_macs, count_parameters
+from lors_det.adamixer import Decoder, DecoderSpec
 from lors_det.plugin.config import load_config
+from lors_det.reports.accounting import count_macs, count_parameters
 
 ROOT = Path(__file__).parent.parent
 METAFILES = [ROOT / path for path in yaml.safe_load((ROOT / "model-index.yml").read_text())["Import"]]
@@ -47,7 +47,7 @@ def test_a_model_is_what_its_entries_say(name):
     cfg = load_config(ROOT / entry["Config"])
     numbers = entry["Metadata"]
     with torch.device("meta"):
-        decoder = Decoder(cfg.model.bbox_head.num_classes, **cfg.model.bbox_head.decoder)
+        decoder = Decoder(cfg.model.bbox_head.num_classes, DecoderSpec(**cfg.model.bbox_head.decoder))
     assert sum(parameter.numel() for parameter in decoder.parameters()) == numbers["Decoder Parameters"]
     assert round(count_macs(cfg, *IMAGE)["total"] / 1e9, 1) == numbers["GFLOPs"]
     assert cfg.train_cfg.max_epochs == numbers["Epochs"]

@@ -25,7 +25,7 @@ FAMILIES = [  # each backbone once, each full-size decoder at least once
     "shapes/adamixer_r18-half_16-query_5e_shapes",
     *sorted(f"ablations/shapes/{path.stem}" for path in CONFIGS.glob("ablations/shapes/*.py")),
 ]
-WITHOUT_EFFECT = "bbox_head.decoder.stages.0.attention.tau"
+WITHOUT_EFFECT = "bbox_head.decoder.stack.stages.0.attention.tau"
 """Every query starts at the whole image, so in stage 0 the overlap bias is the same for all keys, and softmax drops it:
 the gradient is nothing but rounding. The published models have this parameter."""
 

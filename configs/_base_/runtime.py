@@ -15,6 +15,7 @@ default_hooks = dict(
     plain_checkpoint=dict(type="PlainCheckpointHook"),
     checkpoint_guard=dict(type="CheckpointGuardHook"),
     data_guard=dict(type="DataGuardHook"),
+    folding=dict(type="FoldingHook"),
 )
 
 env_cfg = dict(

@@ -2,6 +2,7 @@
 
 from lors_det.adamixer.decoder import Decoder
 from lors_det.adamixer.queries import InitialQueries, QueryState
+from lors_det.adamixer.spec import DecoderSpec
 from lors_det.adamixer.stage import Stage, StageOutput
 
-__all__ = ["Decoder", "InitialQueries", "QueryState", "Stage", "StageOutput"]
+__all__ = ["Decoder", "DecoderSpec", "InitialQueries", "QueryState", "Stage", "StageOutput"]

@@ -6,10 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lors_det.adamixer.base import StageBase, part
 from lors_det.adamixer.geometry import pairwise_iof, position_embedding, xyzr_to_xyxy
 from lors_det.adamixer.queries import QueryState
-from lors_det.lors import corrected, linear
 
 
 class OverlapAttention(nn.Module):
@@ -24,40 +22,36 @@ class OverlapAttention(nn.Module):
     Args:
         dim: D.
         num_heads: heads; it divides D.
-        static_rank: R of the residuals on shared weights; 0 where the stage has its own.
     """
 
-    def __init__(self, dim: int, num_heads: int, *, static_rank: int = 0) -> None:
+    def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
         if dim % num_heads:
             raise ValueError(f"OverlapAttention: num_heads={num_heads} does not divide dim={dim}")
         self.num_heads = num_heads
         self.tau = nn.Parameter(torch.empty(num_heads))
-        self.qkv = linear(dim, 3 * dim, static_rank=static_rank)
-        self.out = linear(dim, dim, static_rank=static_rank)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         nn.init.uniform_(self.tau, 0.0, 4.0)
         for layer in (self.qkv, self.out):
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def bias(self, xyzr: Tensor) -> Tensor:
         """What the boxes (B, Q, 4) add to the logits: (B, heads, Q, Q), at least float32."""
         iof = pairwise_iof(xyzr_to_xyxy(xyzr.detach()))
         return self.tau[:, None, None] * (iof + 1e-7).log()[:, None]
 
-    def forward(self, state: QueryState, base: StageBase | None = None) -> Tensor:
-        """Attended content, (B, Q, D); ``base`` holds the weights that residuals correct."""
+    def forward(self, state: QueryState) -> Tensor:
+        """Attended content, (B, Q, D)."""
         u = state.content + position_embedding(state.xyzr.detach(), state.content.shape[-1])
-        query, key, value = (
-            corrected(u, self.qkv, part(base, "qkv")).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        )
+        query, key, value = self.qkv(u).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.bias(state.xyzr).to(query.dtype)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         attended = attended.transpose(1, 2).flatten(2)
-        content: Tensor = self.norm(u + corrected(attended, self.out, part(base, "attended")))
+        content: Tensor = self.norm(u + self.out(attended))
         return content

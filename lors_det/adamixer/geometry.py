@@ -104,3 +104,14 @@ def grid_offsets(num_points: int) -> Tensor | None:
         return None
     centres = (torch.arange(side) + 0.5) / side - 0.5
     return torch.cartesian_prod(centres, centres)
+
+
+def generalized_iou(left: Tensor, right: Tensor, eps: float = 1e-6) -> Tensor:
+    """GIoU = IoU - (hull - union) / hull of boxes (..., 4), xyxy, which broadcast against each other."""
+    low, high = torch.maximum(left[..., :2], right[..., :2]), torch.minimum(left[..., 2:], right[..., 2:])
+    overlap = (high - low).clamp(min=0).prod(-1)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (left, right)]
+    union = (areas[0] + areas[1] - overlap).clamp(min=eps)
+    low, high = torch.minimum(left[..., :2], right[..., :2]), torch.maximum(left[..., 2:], right[..., 2:])
+    hull = (high - low).clamp(min=0).prod(-1).clamp(min=eps)
+    return overlap / union - (hull - union) / hull

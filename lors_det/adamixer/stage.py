@@ -8,12 +8,10 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 
 from lors_det.adamixer.attention import OverlapAttention
-from lors_det.adamixer.base import StageBase, part
 from lors_det.adamixer.geometry import refine, xyzr_to_xyxy
-from lors_det.adamixer.mixing import Mixing
+from lors_det.adamixer.mixing import Mixing, OutInit
+from lors_det.adamixer.points import SamplingPoints
 from lors_det.adamixer.queries import QueryState
-from lors_det.adamixer.sampling import SamplingPoints
-from lors_det.lors import corrected, linear
 from lors_det.ops import FeatureBank, sample_3d
 
 CLASS_PRIOR = 0.01
@@ -24,7 +22,7 @@ class StageOutput(NamedTuple):
     """What a stage predicts.
 
     Attributes:
-        logits: (B, Q, N), before the sigmoid.
+        logits: (B, Q, N), before the sigmoid; (B, Q, 0) where the stage was not asked to classify.
         boxes_xyxy: (B, Q, 4), pixels of the network's input, at least float32.
         state: the queries after this stage; its position still carries gradients.
     """
@@ -40,27 +38,21 @@ class FeedForward(nn.Module):
     Args:
         dim: D.
         hidden_dim: rows of W1.
-        static_rank: R of the residuals on shared weights; 0 where the stage has its own.
     """
 
-    def __init__(self, dim: int, hidden_dim: int, *, static_rank: int = 0) -> None:
+    def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        expand = linear(dim, hidden_dim, static_rank=static_rank)
-        contract = linear(hidden_dim, dim, static_rank=static_rank)
-        self.layers = nn.ModuleList([expand, nn.ReLU(inplace=True), contract])
+        self.layers = nn.Sequential(nn.Linear(dim, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, dim))
         self.norm = nn.LayerNorm(dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         for layer in (self.layers[0], self.layers[2]):
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
+            nn.init.xavier_uniform_(cast(nn.Linear, layer).weight)
 
-    def forward(self, content: Tensor, base: StageBase | None = None) -> Tensor:
-        """(B, Q, D) -> (B, Q, D); ``base`` holds the weights that residuals correct."""
-        expand, relu, contract = self.layers
-        hidden = relu(corrected(content, expand, part(base, "expand")))
-        transformed: Tensor = self.norm(content + corrected(hidden, contract, part(base, "contract")))
+    def forward(self, content: Tensor) -> Tensor:
+        """(B, Q, D) -> (B, Q, D)."""
+        transformed: Tensor = self.norm(content + self.layers(content))
         return transformed
 
 
@@ -75,7 +67,7 @@ class PredictionHead(nn.Sequential):
 
 
 class Stage(nn.Module):
-    """A decoder stage. What it may share with other stages, its base, is a call argument.
+    """A decoder stage.
 
     Starts with every class scored 0.01 and every box unmoved.
 
@@ -86,9 +78,8 @@ class Stage(nn.Module):
         ffn_dim: width of the feed-forward layer.
         num_groups: G.
         num_points: P.
-        mixing: the private part of the mixing.
-        static_rank: R of the residuals on shared weights of attention, feed-forward layer and offsets; 0 where the
-            stage has its own.
+        num_out_points: O.
+        out_init: initialisation of the mixing's output projection, see :class:`Mixing`.
     """
 
     def __init__(
@@ -100,14 +91,16 @@ class Stage(nn.Module):
         ffn_dim: int,
         num_groups: int,
         num_points: int,
-        mixing: Mixing,
-        static_rank: int = 0,
+        num_out_points: int,
+        out_init: OutInit = "xavier",
     ) -> None:
         super().__init__()
-        self.attention = OverlapAttention(dim, num_heads, static_rank=static_rank)
-        self.sampling = SamplingPoints(dim, num_groups=num_groups, num_points=num_points, static_rank=static_rank)
-        self.mixing = mixing
-        self.ffn = FeedForward(dim, ffn_dim, static_rank=static_rank)
+        self.attention = OverlapAttention(dim, num_heads)
+        self.sampling = SamplingPoints(dim, num_groups=num_groups, num_points=num_points)
+        self.mixing = Mixing(
+            dim, num_groups=num_groups, num_points=num_points, num_out_points=num_out_points, out_init=out_init
+        )
+        self.ffn = FeedForward(dim, ffn_dim)
         self.classify = PredictionHead(dim, num_classes)
         self.regress = PredictionHead(dim, 4)
         self.reset_parameters()
@@ -119,14 +112,11 @@ class Stage(nn.Module):
         nn.init.zeros_(regress.weight)
         nn.init.zeros_(regress.bias)
 
-    def forward(self, state: QueryState, bank: FeatureBank, base: StageBase | None) -> StageOutput:
-        """Refine the queries, and predict from them."""
-        state = self.advance(state, bank, base)
-        return StageOutput(self.classify(state.content), xyzr_to_xyxy(state.xyzr), state)
-
-    def advance(self, state: QueryState, bank: FeatureBank, base: StageBase | None) -> QueryState:
-        """Refine the queries; nothing is classified."""
-        content = self.attention(state, base)
-        sampled = sample_3d(bank, self.sampling(content, state.xyzr, base))
-        content = self.ffn(self.mixing(sampled, content, base), base)
-        return QueryState(content, refine(state.xyzr, self.regress(content)))
+    def forward(self, state: QueryState, bank: FeatureBank, *, classify: bool = True) -> StageOutput:
+        """Refine the queries, and predict from them; without ``classify``, boxes alone."""
+        content = self.attention(state)
+        sampled = sample_3d(bank, self.sampling(content, state.xyzr))
+        content = self.ffn(self.mixing(sampled, content))
+        xyzr = refine(state.xyzr, self.regress(content))
+        logits = self.classify(content) if classify else content[..., :0]
+        return StageOutput(logits, xyzr_to_xyxy(xyzr), QueryState(content, xyzr))

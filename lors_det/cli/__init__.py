@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from types import ModuleType
 
 import lors_det
 from lors_det.errors import InputError
@@ -25,7 +26,6 @@ COMMANDS = {
     "count-params": "count a model's parameters by component",
     "count-flops": "count a model's arithmetic by component",
     "compare": "tabulate models side by side",
-    "benchmark": "time the operations against the published ones",
     "demo": "train, evaluate and draw on the synthetic set, in minutes",
 }
 """Command: what it does, in a line of ``lors-det --help``."""
@@ -46,14 +46,18 @@ def main() -> None:
 
 
 def run(name: str, arguments: list[str] | None = None, prog: str | None = None) -> None:
-    """Run a command; what a user can mend becomes one line on stderr and exit status 2.
+    """Run a command of :data:`COMMANDS` by its name, see :func:`run_command`."""
+    run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
+
+
+def run_command(command: ModuleType, arguments: list[str] | None = None, prog: str | None = None) -> None:
+    """Run a command's module; what a user can mend becomes one line on stderr and exit status 2.
 
     Args:
-        name: of the command, a key of :data:`COMMANDS`.
+        command: has ``add_arguments(parser)`` and ``main(args)``.
         arguments: its words; those of this process by default.
         prog: how the user called it, for its help; the script's name by default.
     """
-    command = importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(
         prog=prog, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

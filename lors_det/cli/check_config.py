@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lors_det.plugin.config import load_config, read_config
-from lors_det.plugin.config_check import check_config
-from lors_det.plugin.config_difference import differences
+from lors_det.reports.config_check import check_config
+from lors_det.reports.config_difference import differences
 
 
 def add_arguments(parser: ArgumentParser) -> None:

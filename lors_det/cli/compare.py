@@ -15,8 +15,8 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from lors_det.plugin.comparison import comparison, find_configs
 from lors_det.plugin.config import load_config
+from lors_det.reports.comparison import comparison, find_configs
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from lors_det.checkpoints.convert import convert_file, fold_file
 from lors_det.errors import InputError
-from lors_det.plugin.convert import convert_file, fold_file
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -5,8 +5,9 @@ python tools/analysis/count_flops.py CONFIG --shape 800 1280 --json
 
 GFLOPs as detection papers state them are 10^9 multiply-accumulates, each of which torch counts as two operations; both
 are printed. Counted are convolutions, matrix products and the sums of 3-D sampling; norms, activations and other
-element-wise work are not. Residuals are counted as they are trained, beside their base; evaluation folds those of
-generated kernels, and does nearly what an AdaMixer of the same shape does.
+element-wise work are not. LORS is counted as it is evaluated, folded, which is the work of an AdaMixer of the same
+shape; the last row is what correcting the weights takes, once in an evaluation, and once in a training step, whatever
+its batch.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.plugin.accounting import count_macs
 from lors_det.plugin.config import load_config
+from lors_det.reports.accounting import count_macs
 
 PUBLISHED = "AdaMixer's published figures are 103 (ResNet-50, 100 queries) and 125 to 132 (300 queries), in GMACs."
 
@@ -45,6 +46,8 @@ def main(args: Namespace) -> None:
         table.add_column(column, justify="right" if column else "left")
     rows = {name: counts[name] for name in ("backbone", "neck", "decoder")}
     rows |= {f"  {name}": macs for name, macs in counts["components"].items()} | {"total": counts["total"]}
+    if counts["correction"]:
+        rows["correcting weights, once"] = counts["correction"]
     for name, macs in rows.items():
         table.add_row(name, f"{macs / 1e9:.3f}", f"{2 * macs / 1e9:.3f}")
     Console(width=110).print(table, PUBLISHED)

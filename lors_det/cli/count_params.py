@@ -15,8 +15,8 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.plugin.accounting import count_parameters
 from lors_det.plugin.config import load_config
+from lors_det.reports.accounting import count_parameters
 
 
 def add_arguments(parser: ArgumentParser) -> None:

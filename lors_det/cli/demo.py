@@ -16,7 +16,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lors_det.plugin.config import load_config
-from lors_det.plugin.summary import print_decoders
+from lors_det.reports.decoders import print_decoders
 
 LORS = "lors_det::shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
 ADAMIXER = "lors_det::shapes/adamixer_r18-half_16-query_5e_shapes.py"

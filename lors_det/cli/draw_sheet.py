@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from mmengine.fileio import load
 
 from lors_det.plugin.config import build_test_set, load_config
-from lors_det.plugin.pictures import detection_sheet
+from lors_det.reports.pictures import detection_sheet
 
 
 def add_arguments(parser: ArgumentParser) -> None:

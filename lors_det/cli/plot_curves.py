@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from lors_det.plugin.pictures import training_curves
+from lors_det.reports.pictures import training_curves
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -16,8 +16,8 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from lors_det.cli import shared
 from lors_det.errors import InputError
 from lors_det.plugin.config import load_config
-from lors_det.plugin.config_check import schedule_notes
 from lors_det.plugin.data_guard import check_training_set
+from lors_det.reports.config_check import schedule_notes
 
 
 def add_arguments(parser: ArgumentParser) -> None:

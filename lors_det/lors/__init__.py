@@ -1,7 +1,22 @@
-"""LORS residuals: how a stage corrects weights that it shares. Knows torch only."""
+"""LORS: stages share weights, which each of them corrects by small residuals. Knows torch only."""
 
-from lors_det.lors.accounting import LedgerEntry, ledger, summarise
-from lors_det.lors.adaptive import AdaptiveResidual
-from lors_det.lors.static import StaticResidual, corrected, linear
+from lors_det.lors.adaptive import AdaptiveResidual, adaptive
+from lors_det.lors.ledger import LedgerEntry, ledger, summarise
+from lors_det.lors.residual import MakeResidual, Residual
+from lors_det.lors.stack import SharedStack, SharedStage, checked_share
+from lors_det.lors.static import StaticResidual, static
 
-__all__ = ["AdaptiveResidual", "LedgerEntry", "StaticResidual", "corrected", "ledger", "linear", "summarise"]
+__all__ = [
+    "AdaptiveResidual",
+    "LedgerEntry",
+    "MakeResidual",
+    "Residual",
+    "SharedStack",
+    "SharedStage",
+    "StaticResidual",
+    "adaptive",
+    "checked_share",
+    "ledger",
+    "static",
+    "summarise",
+]

@@ -1,23 +1,37 @@
 """The MMDetection plugin: importing it registers everything. The only package that knows mm* libraries."""
 
-from lors_det.plugin import compat, packaged, pretrained
+from lors_det.plugin import compat, packaged, pretrained, safe_loading
 
 compat.apply()
+safe_loading.register()
 pretrained.register()
 packaged.register()
 
 # after compat, which lets mmdet import without mmcv's compiled operations
-from lors_det.plugin import checkpoints, criterion, data_guard, dataset, head, neck, optimizer  # noqa: E402
+from lors_det.plugin import (  # noqa: E402
+    checkpoint_guard,
+    checkpoints,
+    criterion,
+    data_guard,
+    dataset,
+    folding,
+    head,
+    neck,
+    optimizer,
+)
 
 __all__ = [
+    "checkpoint_guard",
     "checkpoints",
     "compat",
     "criterion",
     "data_guard",
     "dataset",
+    "folding",
     "head",
     "neck",
     "optimizer",
     "packaged",
     "pretrained",
+    "safe_loading",
 ]

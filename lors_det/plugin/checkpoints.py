@@ -1,20 +1,15 @@
-"""Checkpoints that hold plain data, and that fit the model they are loaded into."""
+"""Checkpoints that hold plain data, and are taken up again as they were meant."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
-from lors_det.errors import InputError
-from lors_det.plugin.data_guard import datasets_in
-from lors_det.plugin.dataset import check_classes
 from lors_det.plugin.optimizer import merge_saved_groups
 from lors_det.plugin.plain_data import NotPlainError, history_of, to_plain
 from lors_det.plugin.schedule_state import (
@@ -34,7 +29,7 @@ class PlainCheckpointHook(Hook):
 
     mmengine's message hub keeps log histories as objects and NumPy scalars, which need unpickling; they are written
     as tensors and numbers. What other code keeps there and is no plain data is left out, with a warning: it must not
-    cost the run its checkpoints.
+    cost the run its checkpoints. The run's config is in ``meta["config_data"]``, as data in place of mmengine's text.
 
     Raises:
         NotPlainError: if the weights, or the optimiser's or a schedule's state, are no plain data.
@@ -44,6 +39,9 @@ class PlainCheckpointHook(Hook):
         self._left_out: set[str] = set()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        meta = checkpoint.get("meta", {})
+        if meta.pop("cfg", None) is not None:  # text that would have to be run
+            meta["config_data"] = runner.cfg.to_dict()
         for key, value in checkpoint.items():
             if key == "message_hub":
                 checkpoint[key] = {name: self._plain_part(runner, part, name) for name, part in value.items()}
@@ -122,64 +120,3 @@ def _reuse_metainfo(runner: Runner, checkpoint: dict[str, Any]) -> None:
     saved = checkpoint["meta"].get("dataset_meta", {})
     if own.get("classes") and tuple(own["classes"]) == tuple(saved.get("classes", ())):
         checkpoint["meta"]["dataset_meta"] = own
-
-
-@HOOKS.register_module()
-class CheckpointGuardHook(Hook):
-    """Refuses a checkpoint of another model.
-
-    Evaluation and resuming need every weight and the same classes. Fine-tuning (``load_from``) may lack some, but
-    not all; what was loaded and what was not is logged. A stock Runner would go on with random weights.
-
-    Raises:
-        InputError: it names the weights or classes that do not fit.
-    """
-
-    priority = "HIGH"
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        model = runner.model
-        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
-        if runner._resume and not ("meta" in checkpoint and "optimizer" in checkpoint):
-            raise InputError(
-                "the checkpoint holds weights alone, without the training's state, and cannot be resumed; "
-                "start a new training from it: --cfg-options load_from=CHECKPOINT"
-            )
-        weights = checkpoint.get("state_dict", checkpoint)
-        # as mmengine does when it loads them: a wrapped model's names begin so
-        weights = {re.sub(r"^module\.", "", name): weight for name, weight in weights.items()}
-        expected = model.state_dict()
-        missing = [name for name in expected if name not in weights]
-        unexpected = [name for name in weights if name not in expected]
-        misshapen = [
-            f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
-            for name in expected
-            if name in weights and weights[name].shape != expected[name].shape
-        ]
-        # a loop is built when its work begins, and until then is a config
-        fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
-        problems = [
-            f"{len(names)} {kind}: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
-            for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
-            if names
-        ]
-        num_fitting = len(expected) - len(missing) - len(misshapen)
-        if problems and (not fine_tuning or num_fitting == 0):
-            raise InputError(
-                f"the checkpoint is of another model than the config ({'; '.join(problems)}); "
-                "use the config that it was trained with"
-            )
-        if problems:
-            runner.logger.warning(f"{num_fitting} of {len(expected)} weights loaded; {'; '.join(problems)}")
-        if not fine_tuning:
-            self._check_classes(runner, checkpoint)
-
-    @staticmethod
-    def _check_classes(runner: Runner, checkpoint: dict[str, Any]) -> None:
-        trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
-        loop = next((loop for loop in (runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)), None)
-        if trained and loop:
-            dataset = loop.dataloader.dataset
-            files = ", ".join(str(getattr(each, "ann_file", each)) for each in datasets_in(dataset))
-            check_classes(trained, dataset.metainfo["classes"], files)

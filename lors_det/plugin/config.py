@@ -25,6 +25,7 @@ SAFE_HOOKS = {
     "plain_checkpoint": dict(type="PlainCheckpointHook"),
     "checkpoint_guard": dict(type="CheckpointGuardHook"),
     "data_guard": dict(type="DataGuardHook"),
+    "folding": dict(type="FoldingHook"),
 }
 """Hooks of every run; in ``default_hooks`` and not in ``custom_hooks``, a list that a config replaces whole."""
 

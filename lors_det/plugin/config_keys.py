@@ -18,11 +18,11 @@ from torch.distributed import init_process_group
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
-from lors_det.adamixer import Decoder
+from lors_det.adamixer import DecoderSpec
 from lors_det.errors import InputError
 from lors_det.plugin.config_names import nearest
 from lors_det.plugin.config_types import registered
-from lors_det.plugin.criterion import SetCriterion
+from lors_det.plugin.criterion import set_criterion
 
 _TAKEN_BY_BUILDER = {
     *("type", "_scope_"),
@@ -177,8 +177,8 @@ def _places(cfg: Config) -> dict[str, Reader]:
             for name in custom
         }
     if (cfg.get("model") or {}).get("bbox_head", {}).get("type") == "AdaMixerHead":
-        places["model.bbox_head.criterion"] = Reader.of(SetCriterion, {"type"})
-        places["model.bbox_head.decoder"] = Reader("the decoder", (taken_by(Decoder) or set()) - {"num_classes"})
+        places["model.bbox_head.criterion"] = Reader.of(set_criterion, {"type"})
+        places["model.bbox_head.decoder"] = Reader("the decoder", taken_by(DecoderSpec))
     return places
 
 

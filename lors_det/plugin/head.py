@@ -12,10 +12,10 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from lors_det.adamixer import Decoder, InitialQueries, StageOutput
+from lors_det.adamixer import Decoder, DecoderSpec, InitialQueries, StageOutput
+from lors_det.adamixer.criterion import Target
 from lors_det.adamixer.geometry import at_least_float32
 from lors_det.errors import InputError
-from lors_det.plugin.criterion import Target
 
 
 @MODELS.register_module()
@@ -28,7 +28,7 @@ class AdaMixerHead(BaseModule):
     Args:
         num_classes: N. None stands for "the classes of the annotation file", which tools fill in.
         num_queries: Q.
-        decoder: arguments of :class:`lors_det.adamixer.Decoder`, less ``num_classes``.
+        decoder: fields of :class:`lors_det.adamixer.DecoderSpec`.
         criterion: config of the criterion; the published losses by default.
         train_cfg: not used; mmdet's detectors pass it.
         test_cfg: ``max_per_img``, detections of an image; Q by default.
@@ -59,12 +59,12 @@ class AdaMixerHead(BaseModule):
             raise InputError(f"config key model.test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img")
         self.num_classes = num_classes
         try:
-            self.decoder = Decoder(num_classes, **decoder)
+            self.decoder = Decoder(num_classes, DecoderSpec(**decoder))
         except (TypeError, ValueError) as error:
             raise InputError(f"config key model.bbox_head.decoder: {error}") from error
         if num_queries < 1:
             raise InputError(f"config key model.bbox_head.num_queries is {num_queries}; it must be at least 1")
-        self.queries = InitialQueries(num_queries, self.decoder.dim)
+        self.queries = InitialQueries(num_queries, self.decoder.spec.dim)
         self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
 
     def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:
@@ -75,20 +75,19 @@ class AdaMixerHead(BaseModule):
             batch_data_samples: they tell the images' sizes before padding; without them the whole padded input is
                 the image.
         """
-        return self.decoder(levels, self.queries(self._image_sizes(levels, batch_data_samples)))
+        return self._decode(levels, self._image_sizes(levels, batch_data_samples))
 
     def loss(self, levels: Sequence[Tensor], batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Losses of every stage, see :class:`SetCriterion`."""
         targets = [Target(sample.gt_instances.bboxes, sample.gt_instances.labels) for sample in batch_data_samples]
         image_sizes = self._image_sizes(levels, batch_data_samples)
-        outputs = self.decoder(levels, self.queries(image_sizes))
-        return self.criterion(outputs, targets, image_sizes)
+        return self.criterion(self._decode(levels, image_sizes), targets, image_sizes)
 
     def predict(
         self, levels: Sequence[Tensor], batch_data_samples: SampleList, rescale: bool = True
     ) -> list[InstanceData]:
         """Detections of each image, best first: bboxes (n, 4) xyxy, scores (n,), labels (n,)."""
-        last = self.decoder.predict(levels, self.queries(self._image_sizes(levels, batch_data_samples)))
+        (last,) = self._decode(levels, self._image_sizes(levels, batch_data_samples), last_only=True)
         scores = at_least_float32(last.logits).sigmoid().flatten(1)
         scores, index = scores.topk(min(self.max_per_img, scores.shape[1]))
         query = (index // self.num_classes)[..., None].expand(-1, -1, 4)
@@ -101,11 +100,14 @@ class AdaMixerHead(BaseModule):
             for box, score, label in zip(boxes, scores, index % self.num_classes)
         ]
 
+    def _decode(self, levels: Sequence[Tensor], image_sizes: Tensor, *, last_only: bool = False) -> list[StageOutput]:
+        return self.decoder(levels, self.queries(image_sizes), last_only=last_only)
+
     def _image_sizes(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None) -> Tensor:
         """(B, 2), width and height before padding, float32."""
         if batch_data_samples is None:
             height, width = levels[0].shape[-2:]
-            stride = self.decoder.strides[0]
+            stride = self.decoder.spec.strides[0]
             sizes = [(width * stride, height * stride)] * len(levels[0])
         else:
             sizes = [sample.img_shape[1::-1] for sample in batch_data_samples]

@@ -27,7 +27,7 @@ from mmengine.runner.checkpoint import (
 )
 
 from lors_det.errors import InputError
-from lors_det.plugin.compat import load_from_local
+from lors_det.plugin.safe_loading import load_from_local
 
 SILENCE_S = 15
 """Seconds that a server may be silent; a firewall that drops packets would otherwise hold a run for many minutes."""

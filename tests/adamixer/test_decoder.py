@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
 from references.small import (
     NUM_CLASSES,
-    RESIDUALS,
     SHAPE,
     VARIANTS,
     adamixer_decoder,
@@ -19,10 +19,11 @@ from references.small import (
 )
 from torch import Tensor
 
-from lors_det.adamixer import Decoder, QueryState
-from lors_det.adamixer.base import PARTS
-from lors_det.adamixer.fold import folded_arguments, folded_state
+from lors_det.adamixer import Decoder, DecoderSpec, QueryState
+from lors_det.adamixer.spec import LAYERS
 from lors_det.lors import summarise
+
+KERNELS = [f"mixing.{kernel}.{kind}" for kernel in ("channel", "spatial") for kind in ("weight", "bias")]
 
 
 def run(decoder: Decoder, seed: int = 1) -> list[Tensor]:
@@ -45,8 +46,9 @@ def move(decoder: Decoder, name: str, change: Tensor) -> None:
 
 def folded(lors: Decoder) -> Decoder:
     """The plain per-stage decoder that computes what a LORS decoder computes."""
-    plain = Decoder(NUM_CLASSES, **folded_arguments(SHAPE, len(lors.stages))).double()
-    plain.load_state_dict(folded_state(lors))
+    plain = Decoder(NUM_CLASSES, lors.spec.folded()).double()
+    plain.load_state_dict(lors.folded_state())
+    assert not any(entry.shared for entry in plain.ledger())
     return plain
 
 
@@ -78,14 +80,15 @@ def test_lors_starts_equal_to_its_base():
 def test_shared_layers_start_equal_to_their_base():
     """Every stage of LORS+ folds to the base's own weights, and to the offsets that a stage of its own starts with."""
     lors = lors_decoder(layer_rank=2)
-    state, base = folded_state(lors), lors.bases[0]
+    state, base = lors.folded_state(), lors.stack.bases[0]
+    weights = ["mixing.channel.weight", "mixing.spatial.weight", "mixing.out.weight", *(f"{x}.weight" for x in LAYERS)]
+    assert {*weights, *KERNELS} == {name for name, _ in base.named_parameters()}
     for stage in range(3):
-        for name, place in PARTS.items():
-            target = f"bases.{stage}.{name}" if place.startswith("mixing") else f"stages.{stage}.{place}"
-            assert torch.equal(state[f"{target}.weight"], getattr(base, name).weight), target
-        alone = adamixer_decoder().stages[stage].sampling.offsets
-        assert torch.equal(state[f"stages.{stage}.sampling.offsets.bias"], alone.bias)
-        assert not state[f"stages.{stage}.sampling.offsets.weight"].any()
+        for name in weights:
+            assert torch.equal(state[f"stack.stages.{stage}.{name}"], base.get_parameter(name)), name
+        alone = adamixer_decoder().stack[stage].sampling.offsets
+        assert torch.equal(state[f"stack.stages.{stage}.sampling.offsets.bias"], alone.bias)
+        assert not state[f"stack.stages.{stage}.sampling.offsets.weight"].any()
 
 
 def test_private_only_learns_from_its_start():
@@ -99,7 +102,7 @@ def test_private_only_learns_from_its_start():
         outputs = decoder(levels, state)
         sum(output.logits.sin().sum() + output.boxes_xyxy.sin().sum() for output in outputs).backward()
         optimiser.step()
-    assert not list(decoder.bases.parameters())
+    assert not list(decoder.stack.bases.parameters())
     still = [name for name, parameter in decoder.named_parameters() if torch.equal(parameter, before[name])]
     assert still == []
 
@@ -109,46 +112,48 @@ def test_every_parameter_is_stored_once():
     keys = list(lors.state_dict())
     parameters = list(lors.parameters())
     assert len(keys) == len(parameters) == len({parameter.data_ptr() for parameter in parameters})
-    base = [f"bases.0.{name}" for name in ("channel.weight", "channel.bias", "spatial.weight", "spatial.bias")]
-    residuals = [
-        f"{kernel}.{name}"
+    base = [*KERNELS, "mixing.out.weight"]
+    factors = [
+        f"mixing.{kernel}.{name}"
         for kernel in ("channel", "spatial")
         for name in ("left", "right", "core.weight", "core.bias")
     ]
-    private = [
-        f"stages.{i}.mixing.{name}"
-        for i in range(3)
-        for name in (*residuals, "out.down", "out.up", "out.bias", "norm.weight", "norm.bias")
-    ]
-    assert {key for key in keys if "mixing" in key or "bases" in key} == {*base, "bases.0.out.weight", *private}
-    own = [{key.split(".", 2)[2] for key in keys if key.startswith(f"stages.{i}.")} for i in range(3)]
-    assert own[0] == own[1] == own[2]
-    assert len(keys) == 5 + 3 * len(own[0])
+    residuals = [*factors, "mixing.out.weight.down", "mixing.out.weight.up"]
+    private = ["mixing.out.bias", "mixing.norm.weight", "mixing.norm.bias"]
+    assert {key for key in keys if "mixing" in key or ".stages." not in key} == {
+        *(f"stack.bases.0.{name}" for name in base),
+        *(f"stack.residuals.{i}.{name}" for i in range(3) for name in residuals),
+        *(f"stack.stages.{i}.{name}" for i in range(3) for name in private),
+    }
+    plain = {name.split(".", 3)[3] for name in adamixer_decoder().state_dict()}
+    own = [{key.split(".", 3)[3] for key in keys if key.startswith(f"stack.stages.{i}.")} for i in range(3)]
+    assert own[0] == own[1] == own[2] == plain - {*base}
+    assert len(keys) == len(base) + 3 * (len(residuals) + len(own[0]))
 
 
 def test_ledger_tells_the_users():
     lors = lors_decoder(share=(0, 0, 1))
     entries = {entry.name: entry for entry in lors.ledger()}
     assert entries.keys() == lors.state_dict().keys()
-    assert entries["bases.0.out.weight"].users == (0, 1)
-    assert entries["bases.1.out.weight"].users == (2,)
-    assert entries["stages.1.mixing.out.up"].users == (1,)
-    assert entries["stages.1.mixing.out.up"].component == "mixing"
+    assert entries["stack.bases.0.mixing.out.weight"].users == (0, 1)
+    assert entries["stack.bases.1.mixing.out.weight"].users == (2,)
+    assert entries["stack.residuals.1.mixing.out.weight.up"].users == (1,)
+    assert entries["stack.residuals.1.mixing.out.weight.up"].component == "mixing"
     summary = summarise(lors.ledger())
-    assert summary["shared"] == sum(parameter.numel() for parameter in lors.bases[0].parameters())
+    assert summary["shared"] == sum(parameter.numel() for parameter in lors.stack.bases[0].parameters())
     assert summary["total"] == sum(parameter.numel() for parameter in lors.parameters())
 
 
 def test_ledger_tells_the_component_of_shared_layers():
     entries = {entry.name: entry for entry in lors_decoder(layer_rank=2).ledger()}
-    components = {name: entries[f"bases.0.{name}.weight"].component for name in PARTS}
-    assert components == {
-        **dict.fromkeys(("channel", "spatial", "out"), "mixing"),
-        **dict.fromkeys(("qkv", "attended"), "attention"),
-        **dict.fromkeys(("expand", "contract"), "ffn"),
-        "offsets": "sampling",
+    shared = {name.removeprefix("stack.bases.0."): entry for name, entry in entries.items() if ".bases." in name}
+    assert {name: entry.component for name, entry in shared.items()} == {
+        **dict.fromkeys((*KERNELS, "mixing.out.weight"), "mixing"),
+        **dict.fromkeys(("attention.qkv.weight", "attention.out.weight"), "attention"),
+        **dict.fromkeys(("ffn.layers.0.weight", "ffn.layers.2.weight"), "ffn"),
+        "sampling.offsets.weight": "sampling",
     }
-    assert entries["bases.0.qkv.weight"].users == (0, 1, 2)
+    assert {entry.users for entry in shared.values()} == {(0, 1, 2)}
 
 
 @pytest.mark.parametrize("changes", [{}, {"layer_rank": 2}, {"share": (None, 0, 0)}], ids=str)
@@ -176,8 +181,10 @@ def test_a_base_gets_the_sum_of_its_users_gradients():
         torch.manual_seed(1)
         levels, state = inputs()
         sum(output.logits.sin().sum() for output in decoder(levels, state)).backward()
-    total = sum(base.channel.weight.grad for base in plain.bases)
-    torch.testing.assert_close(lors.bases[0].channel.weight.grad, total, rtol=1e-9, atol=1e-9)
+    for name in (*KERNELS, "mixing.out.weight"):
+        total = sum(stage.get_parameter(name).grad for stage in plain.stack.stages)
+        found = lors.stack.bases[0].get_parameter(name).grad
+        torch.testing.assert_close(found, total, rtol=1e-9, atol=1e-9)
 
 
 def test_positions_are_detached_between_stages_and_contents_are_not():
@@ -185,8 +192,8 @@ def test_positions_are_detached_between_stages_and_contents_are_not():
     levels, state = inputs()
     last = decoder(levels, state)[-1]
     last.boxes_xyxy.sum().backward()
-    assert decoder.stages[0].regress[3].weight.grad is None
-    assert decoder.stages[0].ffn.layers[0].weight.grad.abs().sum() > 0
+    assert decoder.stack[0].regress[3].weight.grad is None
+    assert decoder.stack[0].ffn.layers[0].weight.grad.abs().sum() > 0
 
 
 def test_every_parameter_is_used_in_every_step():
@@ -204,7 +211,8 @@ def test_prediction_is_the_last_output(variant):
     decoder = randomise(lors_decoder(**VARIANTS[variant])).double().eval()
     levels, state = inputs()
     with torch.no_grad():
-        last, predicted = decoder(levels, state)[-1], decoder.predict(levels, state)
+        outputs, (predicted,) = decoder(levels, state), decoder(levels, state, last_only=True)
+    last = outputs[-1]
     assert torch.equal(predicted.logits, last.logits)
     assert torch.equal(predicted.boxes_xyxy, last.boxes_xyxy)
 
@@ -240,14 +248,18 @@ def test_permuting_queries_permutes_the_outputs(variant, num_queries):
 COPIES = {"deepcopy": copy.deepcopy, "average": lambda decoder: ExponentialMovingAverage(decoder).module}
 
 
-@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("kept", [False, True], ids=["unfolded", "folded"])
 @pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 @pytest.mark.parametrize("changes", [{}, {"share": (0, 1, 0)}, {"layer_rank": 2}], ids=str)
-def test_a_copy_shares_as_its_original_does(changes, make_copy, mode):
-    """And nothing with it: what a shared weight moves in one, it moves in the other only when it is moved there too."""
-    original = randomise(lors_decoder(**changes)).double().train(mode == "train")
-    before = run(original)  # in evaluation, it keeps folded weights from here on
-    twin = make_copy(original).train(mode == "train")
+def test_a_copy_shares_as_its_original_does(changes, make_copy, kept):
+    """And nothing with it: what a shared weight moves in one, it moves in the other only when it is moved there too.
+
+    Nor what its original keeps folded while it is copied.
+    """
+    original = randomise(lors_decoder(**changes)).double()
+    before = run(original)
+    with original.folded() if kept else nullcontext():
+        twin = make_copy(original)
     assert [(name, value.shape) for name, value in twin.named_parameters()] == [
         (name, value.shape) for name, value in original.named_parameters()
     ]
@@ -305,7 +317,13 @@ def test_an_average_takes_a_shared_weight_once():
 )
 def test_a_wrong_structure_is_named(changes, message):
     with pytest.raises(ValueError, match=message):
-        Decoder(NUM_CLASSES, **{"share": (0, 0, 0), **SHAPE, **RESIDUALS, **changes})
+        lors_decoder(**changes)
+
+
+@pytest.mark.parametrize("num_classes", [0, None, 2.0])
+def test_a_wrong_number_of_classes_is_named(num_classes):
+    with pytest.raises(ValueError, match=f"num_classes={num_classes}; it must be a positive integer"):
+        Decoder(num_classes, DecoderSpec(share=(0, 1), **SHAPE))
 
 
 def test_features_of_another_width_are_named():

@@ -1,4 +1,4 @@
-"""Residuals: zero at the start, folded exactly, initialised as published."""
+"""Residuals: zero at the start, the paper's sums, initialised as published."""
 
 from __future__ import annotations
 
@@ -9,117 +9,183 @@ import torch
 from references.small import randomise
 from torch import nn
 
-from lors_det.lors import AdaptiveResidual, StaticResidual
+from lors_det.lors import AdaptiveResidual, Residual, StaticResidual, adaptive, static
 
-D, G, ROWS, COLUMNS = 6, 2, 5, 4
-
-
-def adaptive(**changes) -> AdaptiveResidual:
-    return AdaptiveResidual(D, (ROWS, COLUMNS), **{"num_groups": G, "rank": 3, "num_residuals": 2, **changes})
+D, G, K, R, ROWS, COLUMNS = 6, 2, 2, 3, 5, 4
+EXACT = dict(rtol=1e-12, atol=1e-12)
 
 
-def generate(query, base):
-    return base(query).unflatten(-1, (G, ROWS, COLUMNS))
+def make_adaptive(**changes) -> AdaptiveResidual:
+    return AdaptiveResidual(D, (ROWS, COLUMNS), **{"num_groups": G, "rank": R, "num_residuals": K, **changes})
 
 
-@pytest.mark.parametrize("num_queries", [D, D + 1], ids=["per-query", "folded"])
-def test_adaptive_is_the_sum_of_the_paper(num_queries):
-    base = randomise(nn.Linear(D, G * ROWS * COLUMNS)).double()
-    residual = randomise(adaptive()).double()
-    query = torch.randn(num_queries, D, dtype=torch.float64)
-    core = residual.core(query).view(num_queries, G, 2, 3, 3)
-    expected = generate(query, base)
-    for q in range(num_queries):
-        for g in range(G):
-            for k in range(2):
-                expected[q, g] += residual.left[g, k] @ core[q, g, k] @ residual.right[g, k]
-    torch.testing.assert_close(residual(query, base), expected)
+def make_static(**changes) -> StaticResidual:
+    return StaticResidual(torch.Size((5, 7)), **{"rank": 2, "num_groups": 3, **changes})
 
 
-def test_adaptive_folds_exactly():
-    base = randomise(nn.Linear(D, G * ROWS * COLUMNS)).double()
-    residual = randomise(adaptive()).double()
-    few, many = (torch.randn(n, D, dtype=torch.float64, requires_grad=True) for n in (3, 30))
-    weight, bias = residual.fold(base)
-    for query in (few, many):
-        direction = torch.randn(len(query), G, ROWS, COLUMNS, dtype=torch.float64)
-        kernels = residual(query, base)
-        folded = nn.functional.linear(query, weight, bias).view_as(kernels)
-        torch.testing.assert_close(kernels, folded, rtol=1e-12, atol=1e-12)
-        gradients = [torch.autograd.grad(out, query, direction, retain_graph=True)[0] for out in (kernels, folded)]
-        torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+def generator() -> nn.Linear:
+    return nn.Linear(D, G * ROWS * COLUMNS)
 
 
-def test_both_paths_give_the_same_parameter_gradients():
-    base = randomise(nn.Linear(D, G * ROWS * COLUMNS)).double()
-    residual = randomise(adaptive()).double()
-    query = torch.randn(D + 1, D, dtype=torch.float64)
-    direction = torch.randn(D + 1, G, ROWS, COLUMNS, dtype=torch.float64)
-    parameters = [*residual.parameters(), *base.parameters()]
-    together = torch.autograd.grad(residual(query, base), parameters, direction)
-    one_by_one = torch.autograd.grad(
-        torch.cat([residual(query[i : i + 1], base) for i in range(len(query))]), parameters, direction
-    )
-    for left, right in zip(together, one_by_one):
-        torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-12)
+def generate(query, weight, bias):
+    """Kernels (Q, G, rows, columns)."""
+    return nn.functional.linear(query, weight, bias).unflatten(-1, (G, ROWS, COLUMNS))
 
 
-def test_static_is_the_corrected_weight_and_folds():
-    base = nn.Linear(7, 5, bias=False).double()
-    residual = randomise(StaticResidual(7, 5, rank=2, num_groups=3)).double()
-    x = torch.randn(4, 7, dtype=torch.float64)
-    expected = x @ (base.weight + residual.up @ residual.down).t() + residual.bias
-    torch.testing.assert_close(residual(x, base), expected)
-    torch.testing.assert_close(nn.functional.linear(x, *residual.fold(base)), expected)
-    assert residual.down.shape == (6, 7)
+def paper_sum(residual, query):
+    """What a query adds to its kernels, each by itself: sum over k of left E(q) right."""
+    core = residual.core(query).view(len(query), G, K, R, R)
+    kernels = [
+        sum(residual.left[g, k] @ core[q, g, k] @ residual.right[g, k] for k in range(K))
+        for q in range(len(query))
+        for g in range(G)
+    ]
+    return torch.stack(kernels).view(len(query), G, ROWS, COLUMNS)
 
 
-def test_residuals_start_at_zero():
-    generator, projection = nn.Linear(D, G * ROWS * COLUMNS), nn.Linear(7, 5, bias=False)
-    for num_queries in (2, 20):
-        query = torch.randn(num_queries, D)
-        assert torch.equal(adaptive()(query, generator), generate(query, generator))
-    x = torch.randn(3, 7)
-    assert torch.equal(StaticResidual(7, 5, rank=2)(x, projection), projection(x))
+@pytest.mark.parametrize("alone", [False, True])
+def test_adaptive_is_the_sum_of_the_paper(alone):
+    """Kernels, and gradients of the query and of every parameter."""
+    base, residual = randomise(generator()).double(), randomise(make_adaptive(alone=alone)).double()
+    query = torch.randn(4, D, dtype=torch.float64, requires_grad=True)
+    direction = torch.randn(4, G, ROWS, COLUMNS, dtype=torch.float64)
+    expected = paper_sum(residual, query)
+    if alone:
+        kernels = generate(query, *residual(None, None))
+    else:
+        expected = expected + generate(query, base.weight, base.bias)
+        kernels = generate(query, *residual(base.weight, base.bias))
+    torch.testing.assert_close(kernels, expected, **EXACT)
+    leaves = [query, *residual.parameters(), *([] if alone else base.parameters())]
+    assert len(leaves) == (5 if alone else 7)
+    for got, wanted in zip(
+        torch.autograd.grad(kernels, leaves, direction), torch.autograd.grad(expected, leaves, direction)
+    ):
+        torch.testing.assert_close(got, wanted, **EXACT)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_static_is_the_sum_of_the_paper(alone):
+    """W + sum over k of B_k A_k, and its gradients."""
+    base, residual = nn.Linear(7, 5).weight.double().detach().requires_grad_(), randomise(make_static()).double()
+    groups = zip(residual.up.split(2, dim=1), residual.down.split(2))
+    expected = sum(up @ down for up, down in groups)
+    if not alone:
+        expected = expected + base
+    (weight,) = residual(None if alone else base)
+    torch.testing.assert_close(weight, expected, **EXACT)
+    leaves = [residual.up, residual.down, *([] if alone else [base])]
+    direction = torch.randn(5, 7, dtype=torch.float64)
+    for got, wanted in zip(
+        torch.autograd.grad(weight, leaves, direction), torch.autograd.grad(expected, leaves, direction)
+    ):
+        torch.testing.assert_close(got, wanted, **EXACT)
+
+
+def test_adaptive_starts_at_zero():
+    base = generator()
+    corrected = make_adaptive()(base.weight, base.bias)
+    assert torch.equal(corrected[0], base.weight)
+    assert torch.equal(corrected[1], base.bias)
+
+
+def test_static_starts_at_zero():
+    weight = torch.randn(5, 7)
+    assert torch.equal(make_static()(weight)[0], weight)
+
+
+def test_a_zero_residual_learns():
+    """At the start a gradient reaches the factor that is zero, and after one step all of them."""
+    for residual, base in ((make_adaptive(), list(generator().parameters())), (make_static(), [torch.randn(5, 7)])):
+        zero = [parameter for parameter in residual.parameters() if not parameter.any()]
+        for parameters in (zero, residual.parameters()):
+            residual.zero_grad()
+            sum(corrected.sin().sum() for corrected in residual(*base)).backward()
+            assert all(parameter.grad.any() for parameter in parameters)
+            with torch.no_grad():
+                for parameter in zero:
+                    parameter.sub_(parameter.grad)
+
+
+@pytest.mark.parametrize("make", [make_adaptive, make_static])
+@pytest.mark.parametrize("alone", [False, True])
+def test_shapes_are_those_of_what_it_corrects(make, alone):
+    residual = make(alone=alone)
+    base = [None if alone else torch.randn(shape) for shape in residual.shapes]
+    assert tuple(corrected.shape for corrected in residual(*base)) == residual.shapes
+    assert isinstance(residual, Residual)
+
+
+def test_shapes_of_the_factors():
+    assert {name: tuple(value.shape) for name, value in make_adaptive().state_dict().items()} == {
+        "left": (G, K, ROWS, R),
+        "right": (G, K, R, COLUMNS),
+        "core.weight": (G * K * R * R, D),
+        "core.bias": (G * K * R * R,),
+    }
+    assert {name: tuple(value.shape) for name, value in make_static().state_dict().items()} == {
+        "down": (6, 7),
+        "up": (5, 6),
+    }
 
 
 @pytest.mark.parametrize("factor_init", ["stacked", "matrix"])
-def test_an_adaptive_residual_alone_starts_like_a_generator(factor_init):
+def test_adaptive_alone_starts_like_a_generator(factor_init):
     """Kernels that no query changes, as loud as those of a linear layer with zero weight and torch's bias."""
     residual = AdaptiveResidual(
         48, (64, 32), num_groups=4, rank=8, num_residuals=3, factor_init=factor_init, alone=True
     )
-    kernels = residual(torch.randn(5, 48), None)
-    assert torch.equal(kernels[0], kernels[1])
-    assert kernels[0].std().item() == pytest.approx(1 / math.sqrt(3 * 48), rel=0.1)
-    weight, bias = residual.fold(None)
+    weight, bias = residual(None, None)
     assert not weight.any()
-    torch.testing.assert_close(bias.view(4, 64, 32), kernels[0])
+    assert bias.std().item() == pytest.approx(1 / math.sqrt(3 * 48), rel=0.1)
+    assert bias.mean().item() == pytest.approx(0, abs=0.01)
 
 
-def test_a_static_residual_alone_starts_like_xavier():
-    residual = StaticResidual(300, 200, rank=4, num_groups=4, alone=True)
-    weight, bias = residual.fold(None)
+def test_static_alone_starts_like_xavier():
+    (weight,) = StaticResidual(torch.Size((200, 300)), rank=4, num_groups=4, alone=True)(None)
     assert weight.std().item() == pytest.approx(math.sqrt(2 / (300 + 200)), rel=0.1)
-    assert not bias.any()
-    x = torch.randn(3, 300)
-    torch.testing.assert_close(residual(x, None), x @ weight.t(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("factor_init", "fan_in"), [("stacked", 32 * 8), ("matrix", 8)])
-def test_factors_start_as_published(factor_init, fan_in):
-    left = AdaptiveResidual(8, (32, 4), num_groups=4, rank=8, num_residuals=3, factor_init=factor_init).left
-    bound = math.sqrt(6 / fan_in)
-    assert left.abs().max() <= bound
-    assert left.abs().max() > 0.99 * bound
-    assert left.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
-    if factor_init == "stacked":
-        stacked = torch.empty(12, 32, 8)
-        nn.init.kaiming_uniform_(stacked)
-        assert left.std().item() == pytest.approx(stacked.std().item(), rel=0.05)
+def test_static_starts_as_published():
+    residual = StaticResidual(torch.Size((200, 300)), rank=4, num_groups=4)
+    assert not residual.up.any()
+    bound = math.sqrt(6 / 300)
+    assert 0.99 * bound < residual.down.abs().max() <= bound
+    assert residual.down.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+
+
+@pytest.mark.parametrize(("factor_init", "fan_ins"), [("stacked", (32 * 8, 8 * 40)), ("matrix", (8, 40))])
+def test_adaptive_factors_start_as_published(factor_init, fan_ins):
+    residual = AdaptiveResidual(8, (32, 40), num_groups=4, rank=8, num_residuals=3, factor_init=factor_init)
+    for factor, fan_in in zip((residual.left, residual.right), fan_ins):
+        bound = math.sqrt(6 / fan_in)
+        assert 0.99 * bound < factor.abs().max() <= bound
+        assert factor.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+        if factor_init == "stacked":  # as torch starts the tensor of all groups
+            stacked = nn.init.kaiming_uniform_(torch.empty(12, *factor.shape[-2:]))
+            assert factor.std().item() == pytest.approx(stacked.std().item(), rel=0.05)
+
+
+def test_what_makes_residuals_knows_the_stage():
+    make = adaptive((ROWS, COLUMNS), num_groups=G, rank=R, num_residuals=(1, 3))
+    shapes = (torch.Size((G * ROWS * COLUMNS, D)), torch.Size((G * ROWS * COLUMNS,)))
+    residuals = [make(shapes, stage, False) for stage in (0, 1)]
+    assert [residual.left.shape[1] for residual in residuals] == [1, 3]
+    assert [residual.shapes for residual in residuals] == [shapes, shapes]
+    shape = torch.Size((5, 7))
+    assert [len(static(rank=2, num_groups=(1, 3))((shape,), stage, False).down) for stage in (0, 1)] == [2, 6]
+    assert len(static(rank=2)((shape,), 1, False).down) == 2
+    for alone in (False, True):
+        assert make(shapes, 0, alone).alone == static(rank=2)((shape,), 0, alone).alone == alone
 
 
 @pytest.mark.parametrize("wrong", [{"rank": 0}, {"num_residuals": 0}, {"factor_init": "other"}])
-def test_bad_arguments_are_named(wrong):
+def test_bad_arguments_of_adaptive_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        adaptive(**wrong)
+        make_adaptive(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"rank": 0}, {"num_groups": 0}])
+def test_bad_arguments_of_static_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        make_static(**wrong)

@@ -42,6 +42,8 @@ def test_a_checkpoint_is_plain_data_and_resumes(data, trained):
     assert content["meta"]["epoch"] == 2
     assert content["optimizer"]["state"]
     assert content["meta"]["dataset_meta"]["classes"][0] == "disc"
+    assert content["meta"]["config_data"]["model"]["bbox_head"]["num_queries"] == 8
+    assert "cfg" not in content["meta"]  # the same as text, to be run
 
     runner = runner_of(tiny_config(data, trained, resume=True))
     runner._train_loop = runner.build_train_loop(runner._train_loop)
@@ -58,7 +60,9 @@ def test_a_checkpoint_is_plain_data_and_resumes(data, trained):
 
 def test_a_checkpoint_of_another_model_is_refused(data, trained, tmp_path):
     path = find_latest_checkpoint(str(trained))
-    with pytest.raises(InputError, match=r"another model .* missing: .*bases\.0\.out\.bias.* unexpected"):
+    with pytest.raises(
+        InputError, match=r"another model .* missing: .*stages\.0\.mixing\.channel\.weight.* unexpected"
+    ):
         runner_of(tiny_config(data, tmp_path, ADAMIXER, load_from=path)).test()
     with pytest.raises(InputError, match=r"of another shape: bbox_head\.queries\.content"):
         runner_of(tiny_config(data, tmp_path, load_from=path, **{"model.bbox_head.num_queries": 5})).test()
@@ -87,7 +91,7 @@ def test_fine_tuning_takes_what_fits(data, trained, tmp_path):
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     before = {name: value.clone() for name, value in runner.model.state_dict().items()}
     runner.load_or_resume()
-    name = "bbox_head.decoder.bases.0.out.weight"
+    name = "bbox_head.decoder.stack.bases.0.mixing.out.weight"
     assert torch.equal(runner.model.state_dict()[name], torch.load(path, weights_only=True)["state_dict"][name])
     content = "bbox_head.queries.content"
     assert torch.equal(runner.model.state_dict()[content], before[content])

@@ -19,7 +19,8 @@ from mmengine.structures import InstanceData
 from references.tiny import ADAMIXER, LORS, make_data, tiny_config
 
 from lors_det.adamixer import StageOutput
-from lors_det.plugin.criterion import SetCriterion, Target
+from lors_det.adamixer.criterion import Target
+from lors_det.plugin.criterion import set_criterion
 
 NUM_STEPS, BATCH = 3, 4
 
@@ -104,7 +105,7 @@ def diverge(rank: int, folder: Path) -> None:
         reductions.clear()
         end = "finished"
         try:
-            SetCriterion()(outputs, targets, torch.full((rank + 2, 2), 32.0))
+            set_criterion()(outputs, targets, torch.full((rank + 2, 2), 32.0))
         except (FloatingPointError, RuntimeError) as error:
             end = f"{type(error).__name__}: {error}"
         ends.append((end, len(reductions)))

@@ -6,10 +6,10 @@ import pytest
 from references.golden import DECODERS, NUM_STAGES, decoder_of, inputs_of, load, relative_error
 from torch import Tensor
 
-from lors_det.adamixer.convert import from_published
+from lors_det.adamixer.criterion import SetCriterion, Target
 from lors_det.adamixer.geometry import position_embedding
+from lors_det.checkpoints.published_names import from_published
 from lors_det.ops import FeatureBank, sample_3d, sample_3d_reference
-from lors_det.plugin.criterion import SetCriterion, Target
 
 OUTPUTS, GRADIENTS = 1e-5, 1e-4
 
@@ -49,9 +49,9 @@ def test_parts_of_the_first_stage():
     golden = load("lors")
     decoder = decoder_of("lors", golden)
     levels, state = inputs_of(golden)
-    stage, bank = decoder.stages[0], FeatureBank.from_levels(levels, decoder.strides)
+    stage, bank = decoder.stack[0], FeatureBank.from_levels(levels, decoder.spec.strides)
     embedding = position_embedding(state.xyzr, 32)
-    content = stage.attention(state)
+    content = stage.attention(state)  # of which LORS shares nothing, nor of the sampling points
     points = stage.sampling(content, state.xyzr)
     assert relative_error(embedding, golden["inter/position_embedding"]) < OUTPUTS
     assert relative_error(content, golden["inter/stage0_attention"]) < OUTPUTS
@@ -60,8 +60,8 @@ def test_parts_of_the_first_stage():
     assert relative_error(points[..., 2], expected[..., 2]) < OUTPUTS
     for op in (sample_3d, sample_3d_reference):
         assert relative_error(op(bank, points), golden["inter/stage0_sampled"]) < OUTPUTS
-    for i, each in enumerate(decoder.stages):
-        mixed = each.mixing(golden["inter/stage0_sampled"], golden["inter/stage0_attention"], decoder.bases[0])
+    for i, plain in enumerate(decoder.stack.fold()):
+        mixed = plain.mixing(golden["inter/stage0_sampled"], golden["inter/stage0_attention"])
         assert relative_error(mixed, golden[f"inter/mixing_stage{i}_on_stage0_input"]) < OUTPUTS
 
 

@@ -27,7 +27,7 @@ WITHOUT_DECAY = {  # numbers are of stages and blocks
     "backbone.stages.#.blocks.#.attn.w_msa.relative_position_bias_table",
     *(f"neck.norm.{kind}" for kind in ("weight", "bias")),
     *(
-        f"bbox_head.decoder.stages.#.{norm}.{kind}"
+        f"bbox_head.decoder.stack.stages.#.{norm}.{kind}"
         for norm in ("attention.norm", "mixing.norm", "ffn.norm", "classify.#", "regress.#")
         for kind in ("weight", "bias")
     ),

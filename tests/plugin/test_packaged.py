@@ -76,7 +76,12 @@ def test_a_wrong_name_is_told_what_is_near_it(monkeypatch, tmp_path):
 
 
 def test_nothing_near_says_where_the_configs_are():
-    for wrong in ("lors_det::", "lors_det::shapes", "lors_det::_base_/modl_r50.py", "elsewhere::a/b.py"):
+    for wrong in ("lors_det::", "lors_det::_base_/modl_r50.py", "elsewhere::a/b.py"):
         with pytest.raises(InputError) as caught:
             resolve_config_path(wrong)
         assert str(caught.value) == f"config {wrong} does not exist; the configs of this package are in {CONFIGS}"
+
+
+def test_a_folder_is_no_config():
+    with pytest.raises(InputError, match="config lors_det::shapes is a folder; name a file in it"):
+        resolve_config_path("lors_det::shapes")

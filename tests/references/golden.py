@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lors_det.adamixer import Decoder, QueryState
-from lors_det.adamixer.convert import from_published
+from lors_det.adamixer import Decoder, DecoderSpec, QueryState
+from lors_det.checkpoints.published_names import from_published
 
 DATA = Path(__file__).parent.parent / "data"
 COMMON = dict(dim=32, num_heads=4, ffn_dim=64, num_out_points=16)
 DECODERS = {
-    "lors": dict(
+    "lors": DecoderSpec(
         share=(0, 0, 0), num_groups=2, num_points=9, adaptive_rank=4, adaptive_groups=(1, 2, 3), static_rank=3, **COMMON
     ),
-    "adamixer": dict(share=(0, 1, 2), num_groups=4, num_points=6, **COMMON),
+    "adamixer": DecoderSpec(share=(0, 1, 2), num_groups=4, num_points=6, **COMMON),
 }
 NUM_CLASSES, NUM_STAGES = 5, 3
 
@@ -32,7 +32,7 @@ def decoder_of(model: str, golden: dict[str, Tensor]) -> Decoder:
     """The model's decoder with the golden weights, loaded strictly through the published key map."""
     published = {name.removeprefix("weight/"): value for name, value in golden.items() if name.startswith("weight/")}
     converted = from_published(published)
-    decoder = Decoder(NUM_CLASSES, **DECODERS[model])
+    decoder = Decoder(NUM_CLASSES, DECODERS[model])
     decoder.load_state_dict({name.removeprefix("bbox_head.decoder."): value for name, value in converted.items()})
     return decoder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lors_det.adamixer import Decoder, QueryState
+from lors_det.adamixer import Decoder, DecoderSpec, QueryState
 
 SHAPE = dict(num_groups=2, num_points=4, num_out_points=8, dim=16, num_heads=2, ffn_dim=32)
 RESIDUALS = dict(adaptive_rank=2, adaptive_groups=(1, 2, 3), static_rank=2)
@@ -25,12 +25,12 @@ VARIANTS = {  # changes that make another member of the family out of LORS
 
 def lors_decoder(**changes: object) -> Decoder:
     """Three stages that share one base."""
-    return Decoder(NUM_CLASSES, **{"share": (0, 0, 0), **SHAPE, **RESIDUALS, **changes})
+    return Decoder(NUM_CLASSES, DecoderSpec(**{"share": (0, 0, 0), **SHAPE, **RESIDUALS, **changes}))
 
 
 def adamixer_decoder(**changes: object) -> Decoder:
-    """Three stages of the same shape, each with a base of its own."""
-    return Decoder(NUM_CLASSES, **{"share": (0, 1, 2), **SHAPE, **changes})
+    """Three stages of the same shape, each with weights of its own."""
+    return Decoder(NUM_CLASSES, DecoderSpec(**{"share": (0, 1, 2), **SHAPE, **changes}))
 
 
 def randomise(module: torch.nn.Module, std: float = 0.1) -> torch.nn.Module:

@@ -1,0 +1,127 @@
+"""A measurement: two candidates that compute the same, and the truth in float64 that both are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.counting import Counts, counted
+from benchmarks.timing import Comparison, Effort, compare
+from lors_det.adamixer import QueryState
+from lors_det.ops import FeatureBank
+
+Run = Callable[..., list[Tensor]]
+Precision = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A function that is timed, and what makes its results comparable, which is not.
+
+    Attributes:
+        run: called with a case's inputs.
+        comparable: its results, in the order and layout that all candidates of a case have in common.
+    """
+
+    run: Run
+    comparable: Callable[[list[Tensor]], list[Tensor]] = list
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What one call of each shows.
+
+    Attributes:
+        errors: of (ours, baseline) against float64, relative: the mean over outputs and gradients, each by its norm,
+            for rounding flips a few ReLUs, and their gradients, in either.
+        counts: of (ours, baseline).
+    """
+
+    errors: tuple[float, float]
+    counts: tuple[Counts, Counts]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Candidates of the same inputs.
+
+    Attributes:
+        ours, baseline: what is timed.
+        exact: the baseline in float64.
+        inputs: makes the arguments of a call.
+        given: weights of either.
+    """
+
+    ours: Candidate
+    baseline: Candidate
+    exact: Candidate
+    inputs: Callable[[], tuple[Any, ...]]
+    given: Sequence[Tensor] = ()
+
+    def examine(self) -> Examination:
+        """Call each once, which warms it up as well."""
+        inputs = self.inputs()
+        truth = self.exact.comparable(self.exact.run(*_in_float64(inputs)))
+        ours, counts_of_ours = self._examined(self.ours, inputs, truth)
+        baseline, counts_of_baseline = self._examined(self.baseline, inputs, truth)
+        return Examination((ours, baseline), (counts_of_ours, counts_of_baseline))
+
+    def _examined(self, candidate: Candidate, inputs: tuple[Any, ...], truth: list[Tensor]) -> tuple[float, Counts]:
+        results, counts = counted(candidate.run, inputs, self.given)
+        return mean_error(candidate.comparable(results), truth), counts
+
+    def measure(self, effort: Effort, device: torch.device) -> Comparison:
+        """Time both, see :func:`benchmarks.timing.compare`."""
+        return compare(self.ours.run, self.baseline.run, self.inputs, effort=effort, device=device)
+
+
+def mean_error(found: list[Tensor], truth: list[Tensor]) -> float:
+    """Mean over tensors of |found - truth| / |truth|."""
+    errors = [((a.double() - b).norm() / b.norm().clamp(min=1e-12)).item() for a, b in zip(found, truth, strict=True)]
+    return sum(errors) / len(errors)
+
+
+def inference(forward: Run, precision: Precision = nullcontext) -> Run:
+    """``forward`` without gradients."""
+
+    def run(*inputs: Any) -> list[Tensor]:
+        with torch.no_grad(), precision():
+            return forward(*inputs)
+
+    return run
+
+
+def both_ways(forward: Run, leaves: Run, precision: Precision = nullcontext) -> Run:
+    """``forward``, and the gradients of its leaves for a fixed direction of each output.
+
+    Args:
+        forward: its outputs come first among the results.
+        leaves: of the same inputs, the tensors whose gradients follow.
+        precision: around ``forward`` alone, as autocast wants it.
+    """
+
+    def run(*inputs: Any) -> list[Tensor]:
+        tensors = [tensor.requires_grad_() for tensor in leaves(*inputs)]
+        with precision():
+            outputs = forward(*inputs)
+        directions = [torch.linspace(-1, 1, output.numel(), device=output.device) for output in outputs]
+        directions = [d.view_as(output).to(output.dtype) for d, output in zip(directions, outputs)]
+        return [*outputs, *torch.autograd.grad(outputs, tensors, directions)]
+
+    return run
+
+
+def _in_float64(value: Any) -> Any:
+    """Copies of tensors, and of what holds them, in float64."""
+    if isinstance(value, Tensor):
+        return value.detach().double()
+    if isinstance(value, FeatureBank):
+        return replace(value, rows=value.rows.detach().double())
+    if isinstance(value, QueryState):
+        return QueryState(*map(_in_float64, value))
+    return type(value)(map(_in_float64, value))

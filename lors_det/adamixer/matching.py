@@ -1,0 +1,101 @@
+"""One-to-one matching of queries and targets (DETR, section 3.1), agreed on by all processes of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+
+class Processes(NamedTuple):
+    """The processes of a training.
+
+    Attributes:
+        rank: this process's number.
+        total: how many there are.
+        mean: of a tensor over all of them, in all of them.
+    """
+
+    rank: int = 0
+    total: int = 1
+    mean: Callable[[Tensor], Tensor] = torch.Tensor.clone
+
+
+class Matches(NamedTuple):
+    """Matched pairs of all stages and images, M of them.
+
+    Attributes:
+        stage: (M,), int64, i.
+        query: (M,), int64, row of the predictions flattened over (S, B, Q).
+        target: (M,), int64, row of the targets concatenated over images.
+    """
+
+    stage: Tensor
+    query: Tensor
+    target: Tensor
+
+
+def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, labels: Sequence[Tensor]) -> Tensor:
+    """Where a prediction or a cost is not finite.
+
+    Args:
+        cost: (S, B, Q, n), n the most targets of an image.
+        logits: (S, B, Q, N), also those of classes that no target has.
+        boxes: (S, B, Q, 4).
+        labels: of each image's targets.
+
+    Returns:
+        (3,), int64: whether there is one, and the stage and the image of the first, on the device.
+    """
+    own = nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in labels], batch_first=True) > 0
+    finite = (cost.isfinite() | ~own[:, None]).all(-1) & logits.isfinite().all(-1) & boxes.isfinite().all(-1)
+    bad = ~finite.all(-1)  # (S, B)
+    index, num_images = bad.flatten().int().argmax(), bad.shape[1]  # the first of equal ones
+    return torch.stack([bad.any().long(), index // num_images, index % num_images])
+
+
+def exchange(num_matched: Tensor, fault: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
+    """The mean of ``num_matched`` over the processes, and the faults of all, (processes, 3).
+
+    One reduction serves both. A process that raised by itself would leave the others waiting for it.
+    """
+    faults = num_matched.new_zeros(processes.total, 3)
+    faults[processes.rank] = fault.to(faults)
+    mean = processes.mean(torch.cat([num_matched[None], faults.flatten()]))
+    return mean[0], mean[1:].view_as(faults) * processes.total
+
+
+def match(cost: Tensor, faults: Tensor, counts: Sequence[int]) -> Matches:
+    """Assign targets to queries in every stage and image.
+
+    Args:
+        cost: (S, B, Q, n); columns beyond an image's own targets mean nothing.
+        faults: (processes, 3), of every process what :func:`first_fault` found.
+        counts: targets of each image.
+
+    Raises:
+        FloatingPointError: if any process has a fault, in all of them; it names the stage, the image and the process.
+    """
+    num_stages, num_images, num_queries, _ = cost.shape
+    # one copy to the host for the whole step
+    flat = torch.cat([cost.flatten(), faults.flatten().to(cost)]).cpu().numpy()
+    costs = flat[: cost.numel()].reshape(cost.shape)
+    for rank, (is_bad, stage, image) in enumerate(flat[cost.numel() :].reshape(faults.shape).round().astype(int)):
+        if is_bad:
+            batch = "the batch" if len(faults) == 1 else f"the batch of rank {rank}"
+            raise FloatingPointError(
+                f"stage {stage} predicts logits or boxes that are not finite for image {image} of {batch}: "
+                "the model has diverged; lower the learning rate or clip gradients harder"
+            )
+    first_target = np.concatenate([[0], np.cumsum(counts)])
+    triples = [np.zeros((3, 0), dtype=np.int64)]
+    for stage in range(num_stages):
+        for image, count in enumerate(counts):
+            query, target = linear_sum_assignment(costs[stage, image, :, :count])
+            row = (stage * num_images + image) * num_queries + query
+            triples.append(np.stack([np.full_like(row, stage), row, first_target[image] + target]))
+    return Matches(*torch.from_numpy(np.concatenate(triples, axis=1)).to(cost.device))

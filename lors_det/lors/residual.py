@@ -1,0 +1,26 @@
+"""What a stack expects of a residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """A stage's private correction of parameters that it shares, of one or of several at once."""
+
+    @property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        """Of the parameters that it corrects."""
+        raise NotImplementedError
+
+    def forward(self, *parameters: Tensor | None) -> tuple[Tensor, ...]:
+        """The corrected parameters, given the base's; None for each of them where there is no base."""
+        raise NotImplementedError
+
+
+MakeResidual: TypeAlias = Callable[[tuple[torch.Size, ...], int, bool], Residual]
+"""(shapes of the parameters that it corrects, the stage's number, whether there is no base) -> residual."""

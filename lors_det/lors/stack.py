@@ -1,0 +1,228 @@
+"""A stack of stages that share weights: it owns the weights, and puts them into a stage when the stage is called."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast, overload
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from lors_det.lors.naming import ParameterTree, names_of, parameter_of, remove
+from lors_det.lors.residual import MakeResidual, Residual
+
+
+class SharedStack(nn.Module):
+    """Stages of one kind whose weights are shared by bases and corrected by private residuals (LORS, section 3).
+
+    Stage i computes with W_i = residual_i(W_base(i)) for every shared parameter, and with its own for all others. A
+    stage knows nothing of it: it is a module like any other, called with its weights put in.
+
+    The stack takes the place of an ``nn.ModuleList``: ``len``, iteration and ``stack[i]`` give the stages as callables,
+    ``stack[i](x)``. Activation checkpointing goes around such a call. It takes that of an ``nn.Sequential`` too:
+    ``stack(x)`` calls one stage after the other.
+
+    State dict, every parameter once: ``bases.b.<name>``, ``stages.i.<name>`` of what is private, and
+    ``residuals.i.<name>.*``.
+
+    Starts equal to its bases, if its residuals start at zero; a base starts as the first of its stages.
+
+    Args:
+        stages: S modules of one kind, whole; the stack takes them over.
+        share: base of each stage, S of them; every base from 0 on has a user. None: the stage has residuals alone.
+        residuals: what is shared, and how it is corrected: the name of a parameter, or of a module for all of its own
+            parameters, and what makes a stage's residual of them. None: shared as it is, without one.
+
+    Raises:
+        ValueError: if a name is no parameter or module of the stages, or is given twice; if stages that share it have
+            it in different shapes; if a residual has another shape than what it corrects; if ``share`` is not as
+            above, or a stage without a base lacks a residual; if a module is given as two stages. The stages are then
+            as they were.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[nn.Module],
+        *,
+        share: Sequence[int | None],
+        residuals: Mapping[str, MakeResidual | None],
+    ) -> None:
+        super().__init__()
+        self.share = checked_share(share, len(stages))
+        for number, stage in enumerate(stages):
+            first = next(other for other, each in enumerate(stages) if each is stage)
+            if first != number:
+                raise ValueError(f"stage {number} is stage {first}; each stage needs a module of its own")
+        self.names = {name: names_of(stages[0], name) for name in residuals}
+        shared = [name for names in self.names.values() for name in names]
+        twice = sorted({name for name in shared if shared.count(name) > 1})
+        if twice:
+            raise ValueError(f"residuals name {', '.join(twice)} more than once; name each parameter once")
+        corrected = [name for name, make in residuals.items() if make is not None]
+        for name in corrected:
+            for part in corrected:
+                if part.startswith(f"{name}."):
+                    raise ValueError(f"residuals of {name} and of its part {part}: a state dict has no place for both")
+        self.residuals = nn.ModuleList(
+            self._residuals_of(number, stage, residuals) for number, stage in enumerate(stages)
+        )
+        self.bases = nn.ModuleList(
+            self._base_of([stage for stage, used in zip(stages, self.share) if used == base], shared)
+            for base in range(len(set(self.share) - {None}))
+        )
+        for stage in stages:
+            for name in shared:
+                remove(stage, name)
+        self.stages = nn.ModuleList(stages)
+        self._kept: list[dict[str, Tensor]] | None = None
+
+    def _residuals_of(
+        self, number: int, stage: nn.Module, residuals: Mapping[str, MakeResidual | None]
+    ) -> ParameterTree:
+        tree, alone = ParameterTree(), self.share[number] is None
+        for name, make in residuals.items():
+            if make is None and alone:
+                raise ValueError(f"stage {number} has no base, and so needs a residual of {name}")
+            if make is None:
+                continue
+            shapes = tuple(parameter_of(stage, each).shape for each in self.names[name])
+            residual = make(shapes, number, alone)
+            if residual.shapes != shapes:
+                raise ValueError(
+                    f"the residual of {name} is for {_in_words(residual.shapes)}, and stage {number} has there "
+                    f"{_in_words(shapes)}"
+                )
+            tree.put(name, residual)
+        return tree
+
+    @staticmethod
+    def _base_of(users: Sequence[nn.Module], shared: Sequence[str]) -> ParameterTree:
+        tree = ParameterTree()
+        for name in shared:
+            shapes = {parameter_of(stage, name).shape for stage in users}
+            if len(shapes) > 1:
+                raise ValueError(f"stages that share {name} have it in different shapes: {_in_words(sorted(shapes))}")
+            tree.put(name, parameter_of(users[0], name))
+        return tree
+
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def __iter__(self) -> Iterator[SharedStage]:
+        return (SharedStage(self, number) for number in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> SharedStage: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SharedStage]: ...
+    def __getitem__(self, index: int | slice) -> SharedStage | list[SharedStage]:
+        numbers = range(len(self))[index]
+        if isinstance(numbers, range):
+            return [SharedStage(self, number) for number in numbers]
+        return SharedStage(self, numbers)
+
+    def forward(self, x: Any) -> Any:
+        """One stage after the other, each given what the one before it returns."""
+        for stage in self:
+            x = stage(x)
+        return x
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy or a file of a folded stack is not folded: nothing would end it."""
+        return {**self.__dict__, "_kept": None}
+
+    def weights(self, number: int) -> dict[str, Tensor]:
+        """The shared parameters of a stage as it computes with them: corrected, or as :meth:`folded` keeps them."""
+        if self._kept is not None:
+            return self._kept[number]
+        base = self.share[number]
+        weights: dict[str, Tensor] = {}
+        for name, names in self.names.items():
+            full: list[Any] = [None if base is None else self.bases[base].get_parameter(each) for each in names]
+            residual = cast(ParameterTree, self.residuals[number]).find(name)
+            # a name without a residual may hold others' residuals: those of its parts
+            weights.update(zip(names, residual(*full) if isinstance(residual, Residual) else full))
+        return weights
+
+    @contextmanager
+    def folded(self, dtype: torch.dtype | None = None) -> Iterator[None]:
+        """Inside, stages compute with weights that were corrected once, on entering.
+
+        A base or residual that changes inside has no effect on what it corrects until the end, and no gradient
+        reaches either, so training is refused. What has no residual is used as ever.
+
+        Args:
+            dtype: the corrected weights' type, such as that of autocast, which would otherwise cast them in every
+                call; their own by default.
+        """
+        before, self._kept = self._kept, None
+        try:
+            with torch.no_grad():
+                full = [self.weights(number) for number in range(len(self))]
+            # a parameter is a base's own, uncorrected
+            self._kept = [
+                {name: w if isinstance(w, nn.Parameter) else w.to(dtype or w.dtype) for name, w in each.items()}
+                for each in full
+            ]
+            yield
+        finally:
+            self._kept = before
+
+    def fold(self) -> nn.ModuleList:
+        """Plain stages that compute the same, each with all of its weights: copies, which share nothing."""
+        plain = nn.ModuleList(copy.deepcopy(stage) for stage in self.stages)
+        with torch.no_grad():
+            for number, stage in enumerate(plain):
+                for name, weight in self.weights(number).items():
+                    module, last = stage.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
+                    module.register_parameter(last, nn.Parameter(weight.detach().clone()))
+        return plain
+
+
+class SharedStage:
+    """Stage ``number`` of a stack: called, it computes with its weights put in; its attributes are the stage's own.
+
+    They are for reading: set them on ``stack.stages[number]``.
+    """
+
+    __slots__ = ("number", "stack")
+
+    def __init__(self, stack: SharedStack, number: int) -> None:
+        self.stack = stack
+        self.number = number
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        stack, stage = self.stack, self.stack.stages[self.number]
+        if stack._kept is not None and stack.training and torch.is_grad_enabled():
+            raise RuntimeError("the stack is folded, for inference; leave `with stack.folded()` to train it")
+        return functional_call(stage, stack.weights(self.number), args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # how to copy this handle is not the stage's to say
+            raise AttributeError(name)
+        return getattr(self.stack.stages[self.number], name)
+
+
+def checked_share(share: Sequence[int | None], num_stages: int) -> tuple[int | None, ...]:
+    """The base of each stage, None for a stage without one.
+
+    Raises:
+        ValueError: if its length is another than the number of stages, or a base from 0 on has no user.
+    """
+    share = tuple(share)
+    bases = {base for base in share if base is not None}
+    if not all(isinstance(base, int) for base in bases) or not share or bases != set(range(len(bases))):
+        raise ValueError(
+            f"share={share}; it gives the base of each stage and must use every base from 0 on, "
+            "for example (0, 0, 0, 0) to share one base among four stages, or None for a stage without a base"
+        )
+    if len(share) != num_stages:
+        raise ValueError(f"share={share} gives bases for {len(share)} stages, and there are {num_stages}")
+    return share
+
+
+def _in_words(shapes: Sequence[torch.Size]) -> str:
+    return ", ".join(" x ".join(map(str, shape)) or "a number" for shape in shapes)

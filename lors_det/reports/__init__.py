@@ -1,0 +1,1 @@
+"""What models and runs are, in numbers, words and pictures."""

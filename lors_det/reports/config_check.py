@@ -1,0 +1,173 @@
+"""Parts of a config held against each other, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, EVALUATOR, HOOKS, PARAM_SCHEDULERS, VISUALIZERS
+from mmengine.runner import Runner
+from torch import nn
+
+from lors_det.errors import InputError
+from lors_det.plugin.config import evaluators_of
+from lors_det.plugin.data_guard import check_training_set, check_validation_set, datasets_in
+from lors_det.reports.accounting import build_model
+
+
+def check_config(cfg: Config) -> list[str]:
+    """Build all that a config describes, and hold its parts against each other.
+
+    The model runs on shapes alone; data that is not there is not built, and reported as such.
+
+    Returns:
+        What looks wrong, in words; none of it keeps a run from working.
+
+    Raises:
+        InputError: if a part cannot be built, or no run with it could work; it names the key.
+    """
+    model = _built("model", lambda: build_model(cfg)).to("meta")
+    notes = []
+    if cfg.get("optim_wrapper"):
+        wrapper = cfg.optim_wrapper.copy()
+        if wrapper.get("type") == "AmpOptimWrapper" and not torch.cuda.is_available():
+            notes.append("optim_wrapper.type AmpOptimWrapper needs a GPU, and this machine has none")
+            wrapper = ConfigDict({k: v for k, v in wrapper.items() if k not in _OF_AMP}, type="OptimWrapper")
+        optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, wrapper))
+        for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
+            _built(f"param_scheduler.{number}", lambda s=schedule: _schedule(s, optimizer))
+    default = dict(type="DetLocalVisualizer", name="visualizer")
+    visualizer = {**(cfg.get("visualizer") or default), "vis_backends": None}
+    _built("visualizer", lambda: VISUALIZERS.build(visualizer))  # the hook that draws asks for it
+    for name, hook in {**cfg.default_hooks, **dict(enumerate(cfg.get("custom_hooks") or ()))}.items():
+        if not isinstance(hook, Hook | None):
+            _built(f"hook {name}", lambda h=hook: HOOKS.build({k: v for k, v in h.items() if k != "priority"}))
+    _built("model.bbox_head.decoder", lambda: _run_once(model))
+    return [*notes, *_queries(cfg), *_residuals(cfg), *schedule_notes(cfg), *_data(cfg)]
+
+
+_OF_AMP = ("type", "dtype", "loss_scale", "use_fsdp")
+
+
+def _built(key: str, build: Any) -> Any:
+    try:
+        return build()
+    except InputError:
+        raise
+    except Exception as error:  # whatever a class makes of its arguments
+        raise InputError(f"config key {key}: {type(error).__name__}: {error}") from error
+
+
+def _schedule(schedule: dict[str, Any], optimizer: Any) -> Any:
+    return PARAM_SCHEDULERS.build(schedule.copy(), default_args=dict(optimizer=optimizer, epoch_length=1000))
+
+
+def _run_once(model: nn.Module) -> None:
+    """A forward pass, for shapes alone."""
+    with torch.no_grad():
+        model(torch.zeros(1, 3, 64, 64, device="meta"))
+
+
+def _queries(cfg: Config) -> Iterator[str]:
+    head = cfg.model.bbox_head
+    kept = (cfg.model.get("test_cfg") or {}).get("max_per_img")
+    if kept and head.num_classes and kept > head.num_queries * head.num_classes:
+        raise InputError(
+            f"config key model.test_cfg.max_per_img is {kept}, but {head.num_queries} queries with {head.num_classes} "
+            f"classes give {head.num_queries * head.num_classes} detections at most"
+        )
+    if kept and kept < head.num_queries:
+        yield f"model.test_cfg.max_per_img is {kept}, fewer than the {head.num_queries} queries: detections are lost"
+
+
+def _residuals(cfg: Config) -> Iterator[str]:
+    decoder = cfg.model.bbox_head.decoder
+    share, rank = decoder.share, decoder.get("adaptive_rank", 0)
+    users = [share.count(base) for base in set(share) - {None}]
+    corrected = [name for name in ("adaptive_rank", "static_rank", "layer_rank") if decoder.get(name)]
+    if corrected and users and max(users) == 1:
+        yield f"share={tuple(share)} shares nothing, so {', '.join(corrected)} add parameters without need"
+    channels = decoder.get("dim", 256) // decoder.num_groups
+    full = min(channels, decoder.num_points, decoder.num_out_points)
+    groups = decoder.get("adaptive_groups") or ()
+    if rank and groups and rank * max(groups) >= full:
+        yield (
+            f"adaptive_rank={rank} in up to {max(groups)} groups reaches the full rank of the smallest generated "
+            f"kernel, {full}: such a stage would have fewer parameters with a base of its own"
+        )
+
+
+def schedule_notes(cfg: Config) -> Iterator[str]:
+    """What in the schedules does not fit the length of the run, in words."""
+    loop = cfg.get("train_cfg") or {}
+    lengths = {"epochs": loop.get("max_epochs"), "iterations": loop.get("max_iters")}
+    epochs, interval = lengths["epochs"], loop.get("val_interval", 1)
+    if epochs and cfg.get("val_dataloader") and interval > epochs:
+        yield f"train_cfg.val_interval is {interval}, more than the {epochs} epochs: nothing is validated"
+    for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
+        unit = "epochs" if schedule.get("by_epoch", True) else "iterations"
+        length = lengths[unit]
+        if length is None:
+            continue
+        late = [step for step in schedule.get("milestones", ()) if step >= length]
+        if late:
+            yield f"param_scheduler.{number}.milestones {late} are never met in {length} {unit}"
+        if unit == "epochs" and schedule.get("end", length) != length:
+            yield (
+                f"param_scheduler.{number}.end is {schedule.end}, and training ends after {length} epochs; "
+                "leave it out to follow"
+            )
+
+
+def _data(cfg: Config) -> Iterator[str]:
+    """Of sets that are there: loader, first sample, boxes, and whether there are more of them than queries."""
+    for split in ("train", "val"):
+        loader = cfg.get(f"{split}_dataloader")
+        if not loader:
+            continue
+        try:
+            dataset = DATASETS.build(loader.dataset)
+        except (InputError, FileNotFoundError) as error:
+            yield f"{split}_dataloader was not built: {error}"
+            continue
+        except Exception as error:
+            raise InputError(f"config key {split}_dataloader.dataset: {type(error).__name__}: {error}") from error
+        _built(f"{split}_dataloader.dataset.pipeline", lambda d=dataset: d[0])
+        built = _built(f"{split}_dataloader", lambda d=dataset, c=loader: Runner.build_dataloader({**c, "dataset": d}))
+        if split == "train":
+            check_training_set(built)
+            yield from _steps(cfg, len(built))
+        else:
+            check_validation_set(dataset)
+        yield from _crowded(split, dataset, cfg.model.bbox_head.num_queries)
+    for split in ("val", "test"):
+        for evaluator in evaluators_of(cfg, split):
+            if evaluator.get("ann_file") and not Path(evaluator.ann_file).is_file():
+                continue  # as its set, which was told of above
+            _built(f"{split}_evaluator", lambda e=evaluator: EVALUATOR.build(dict(type="Evaluator", metrics=[e])))
+
+
+def _crowded(split: str, dataset: Any, num_queries: int) -> Iterator[str]:
+    counts = [
+        len(each.get_data_info(index).get("instances", ()))
+        for each in datasets_in(dataset)
+        for index in range(len(each))
+    ]
+    crowded = sum(count > num_queries for count in counts)
+    if crowded:
+        yield (
+            f"{crowded} of {len(counts)} {split} images have more boxes than the {num_queries} queries "
+            f"(up to {max(counts)}); what is beyond cannot be detected: raise model.bbox_head.num_queries"
+        )
+
+
+def _steps(cfg: Config, num_batches: int) -> Iterator[str]:
+    steps = num_batches * cfg.train_cfg.get("max_epochs", 0)
+    for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
+        if steps and not schedule.get("by_epoch", True) and schedule.get("end", 0) > steps:
+            yield f"param_scheduler.{number}.end is {schedule.end}, and one process trains {steps} steps in all"

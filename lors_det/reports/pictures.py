@@ -1,0 +1,177 @@
+"""Pictures of a run: a sheet of detections beside their ground truth, and curves of loss and AP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from mmengine.dataset import BaseDataset
+from mmengine.visualization import Visualizer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lors_det.errors import InputError
+from lors_det.reports.scalars import read_scalars
+
+CELL_WIDTH_PX = 340
+"""Width of one image on the sheet; small images are enlarged to it so that labels can be read."""
+
+
+def detection_sheet(
+    dataset: BaseDataset,
+    predictions: Sequence[dict[str, Any]],
+    path: str | Path,
+    *,
+    num_images: int = 12,
+    num_columns: int = 3,
+    score_threshold: float = 0.3,
+) -> None:
+    """Write a sheet of image pairs, ground truth on the left and detections on the right.
+
+    Args:
+        dataset: a detection dataset in test mode.
+        predictions: what ``tools/test.py --out`` wrote, one dict an image.
+        path: PNG file to write.
+        num_images: pairs, spread evenly over the set.
+        num_columns: pairs in a row.
+        score_threshold: detections below it are not drawn.
+
+    Raises:
+        InputError: if the predictions are of other images than the dataset's.
+    """
+    if len(predictions) != len(dataset):
+        raise InputError(
+            f"{len(predictions)} predictions came with a set of {len(dataset)} images; they must be of one set"
+        )
+    visualizer = Visualizer()
+    classes = dataset.metainfo["classes"]
+    chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
+    pairs: list[NDArray[Any]] = [
+        _pair(visualizer, dataset.get_data_info(int(i)), predictions[i], classes=classes, threshold=score_threshold)
+        for i in chosen
+    ]
+    height = max(pair.shape[0] for pair in pairs)
+    pairs = [
+        cv2.copyMakeBorder(p, 6, 6 + height - len(p), 6, 6, cv2.BORDER_CONSTANT, value=(255, 255, 255)) for p in pairs
+    ]
+    pairs += [np.full_like(pairs[0], 255)] * (-len(pairs) % num_columns)
+    rows = [np.hstack(pairs[start : start + num_columns]) for start in range(0, len(pairs), num_columns)]
+    sheet = np.vstack([_header(rows[0].shape[1], num_columns, score_threshold), *rows])
+    _write(sheet, path)
+
+
+def _pair(
+    visualizer: Visualizer,
+    info: dict[str, Any],
+    prediction: dict[str, Any],
+    *,
+    classes: Sequence[str],
+    threshold: float,
+) -> NDArray[np.uint8]:
+    """Ground truth and detections of an image side by side, RGB."""
+    if Path(prediction["img_path"]).name != Path(info["img_path"]).name:
+        raise InputError(f"the predictions are of {prediction['img_path']} where the set has {info['img_path']}")
+    image = cv2.imread(info["img_path"])
+    if image is None:
+        raise InputError(f"image {info['img_path']} cannot be read")
+    scale = CELL_WIDTH_PX / image.shape[1]
+    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    image = cast(NDArray[np.uint8], image)  # what imread gives, of which OpenCV's annotations say less
+
+    truth = [instance for instance in info["instances"] if not instance["ignore_flag"]]
+    labels = [instance["bbox_label"] for instance in truth]
+    boxes = torch.tensor([instance["bbox"] for instance in truth]).reshape(-1, 4)
+    left = _draw(visualizer, image, boxes * scale, labels, [classes[label] for label in labels])
+
+    found = prediction["pred_instances"]
+    kept = found["scores"] > threshold
+    labels, scores = found["labels"][kept].tolist(), found["scores"][kept].tolist()
+    texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores)]
+    right = _draw(visualizer, image, found["bboxes"][kept] * scale, labels, texts)
+    return np.hstack([left, np.full((len(left), 4, 3), 255, np.uint8), right])
+
+
+def _draw(
+    visualizer: Visualizer, image: NDArray[np.uint8], boxes: Tensor, labels: Sequence[int], texts: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Boxes (n, 4) with their texts; mmdet's own visualizer shrinks texts with the box until none can read them."""
+    visualizer.set_image(image)
+    if len(boxes):
+        height, width = image.shape[:2]
+        # a box beyond the image would make the figure grow
+        boxes = torch.minimum(boxes.clamp(min=1), boxes.new_tensor([width, height] * 2) - 1)
+        colours = [tuple(int(255 * part) for part in colormaps["tab10"](label % 10)[:3]) for label in labels]
+        visualizer.draw_bboxes(boxes, edge_colors=colours, line_widths=2)
+        visualizer.draw_texts(
+            list(texts),
+            boxes[:, :2] + boxes.new_tensor([2.0, 1.0]),
+            font_sizes=[8] * len(texts),
+            colors=["white"] * len(texts),
+            bboxes=[dict(facecolor=[c / 255 for c in colour], edgecolor="none", pad=0.8) for colour in colours],
+        )
+    return visualizer.get_image()
+
+
+def _header(width: int, num_columns: int, threshold: float) -> NDArray[np.uint8]:
+    header = np.full((44, width, 3), 255, np.uint8)
+    cell = width // num_columns
+    for column in range(num_columns):
+        for half, text in enumerate(("ground truth", f"detections, score > {threshold:g}")):
+            place = (column * cell + half * cell // 2 + 8, 30)
+            cv2.putText(header, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (40, 40, 40), 1, cv2.LINE_AA)
+    return header
+
+
+def training_curves(work_dir: str | Path, path: str | Path) -> None:
+    """Write a plot of the losses and the AP of a run over its iterations.
+
+    Args:
+        work_dir: folder of a run; a resumed run's logs are joined.
+        path: PNG file to write.
+
+    Raises:
+        InputError: if the folder holds no log.
+    """
+    train, val = read_scalars(work_dir)
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    iterations = [entry["iter"] for entry in train]
+    stages = sorted({name.split(".")[0] for name in train[0] if ".loss_" in name})
+    shades = colormaps["viridis"](np.linspace(0.05, 0.85, max(len(stages), 1)))
+    for stage, shade in zip(stages, shades):
+        losses = [sum(value for name, value in entry.items() if name.startswith(f"{stage}.loss_")) for entry in train]
+        left.plot(iterations, losses, color=shade, label=f"stage {stage[1:]}")
+    left.set(
+        xlabel="iteration", ylabel="loss (class + L1 + GIoU)", title="Training loss of each decoder stage", yscale="log"
+    )
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    left.yaxis.set_major_formatter(ScalarFormatter())
+    left.yaxis.set_minor_formatter(NullFormatter())
+    left.legend(frameon=False)
+
+    iteration_of = {entry["epoch"]: entry["iter"] for entry in train}  # the last of each epoch
+    for name, label in (("bbox_mAP_50", "AP50"), ("bbox_mAP", "AP"), ("bbox_mAP_75", "AP75")):
+        found = [(iteration_of.get(entry["step"], entry["step"]), entry[f"coco/{name}"]) for entry in val]
+        if found:
+            right.plot(*zip(*found), marker="o", markersize=4, label=f"{label}  {found[-1][1]:.3f}")
+    right.set(xlabel="iteration", ylabel="COCO AP", title="Validation", ylim=(0, 1), xlim=left.get_xlim())
+    if val:
+        right.legend(frameon=False, title="at the end", loc="upper left")
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+
+
+def _write(image: NDArray[np.uint8], path: str | Path) -> None:
+    """RGB image to a PNG file."""
+    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
+        raise InputError(f"cannot write {path}; check that the folder exists")

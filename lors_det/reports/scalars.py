@@ -1,0 +1,31 @@
+"""What a run logged, as numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from lors_det.errors import InputError
+
+
+def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
+    """What a run logged, in order: (training entries, validation entries).
+
+    Each start of a run has a log of its own. A later one replaces what an earlier one logged from the same
+    iteration on, as a run does that goes on from a checkpoint, or that starts anew.
+    """
+    train: list[dict[str, float]] = []
+    val: list[dict[str, float]] = []
+    for file in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
+        # a run that was killed may have left a last line without its end
+        entries = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        new_train = [entry for entry in entries if "loss" in entry]
+        if not new_train:
+            continue  # an evaluation
+        new_val = [entry for entry in entries if not math.isnan(entry.get("coco/bbox_mAP", math.nan))]
+        train = [entry for entry in train if entry["iter"] < new_train[0]["iter"]] + new_train
+        val = [entry for entry in val if entry["step"] < new_train[0]["epoch"]] + new_val
+    if not train:
+        raise InputError(f"{work_dir} holds no log of a training (*/vis_data/scalars.json); check the work dir")
+    return train, val

@@ -1,0 +1,182 @@
+"""Matching and losses: properties, edge cases and the definition written out."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from lors_det.adamixer import QueryState, StageOutput
+from lors_det.adamixer.criterion import SetCriterion, Target
+
+SIZES = torch.tensor([[80.0, 60.0], [64.0, 48.0]])
+
+
+def boxes(*shape: int) -> Tensor:
+    corner = torch.rand(*shape, 2) * 30
+    return torch.cat([corner, corner + 5 + torch.rand(*shape, 2) * 25], dim=-1)
+
+
+def output(num_images: int = 2, num_queries: int = 6, num_classes: int = 3) -> StageOutput:
+    logits = torch.randn(num_images, num_queries, num_classes, requires_grad=True)
+    predicted = boxes(num_images, num_queries).requires_grad_()
+    return StageOutput(logits, predicted, QueryState(logits, predicted))
+
+
+def target(count: int, num_classes: int = 3) -> Target:
+    return Target(boxes(count), torch.randint(0, num_classes, (count,)))
+
+
+def giou(a: Tensor, b: Tensor) -> float:
+    """Of two boxes, written out."""
+    x1, y1, x2, y2 = (float(v) for v in a)
+    u1, v1, u2, v2 = (float(v) for v in b)
+    inter = max(0.0, min(x2, u2) - max(x1, u1)) * max(0.0, min(y2, v2) - max(y1, v1))
+    union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - inter
+    hull = (max(x2, u2) - min(x1, u1)) * (max(y2, v2) - min(y1, v1))
+    return inter / union - (hull - union) / hull
+
+
+def plain_losses(stage: StageOutput, targets: list[Target]) -> dict[str, float]:
+    """The definition in loops, with the assignment found by trying all of them."""
+    cls = l1_sum = giou_sum = 0.0
+    num_matched = 0
+    for image, (true, labels) in enumerate(targets):
+        whwh = SIZES[image].repeat(2)
+        score = stage.logits[image].detach().double().sigmoid()
+        predicted = stage.boxes_xyxy[image].detach()
+
+        def pair_cost(q, n, score=score, predicted=predicted, true=true, labels=labels, whwh=whwh):
+            p = score[q, labels[n]].item()
+            focal = (
+                0.25 * (1 - p) ** 2 * -torch.tensor(p + 1e-12).log() - 0.75 * p**2 * -torch.tensor(1 - p + 1e-12).log()
+            )
+            l1 = ((predicted[q] - true[n]) / whwh).abs().sum()
+            return float(2 * focal + 5 * l1 - 2 * giou(predicted[q], true[n]))
+
+        best = min(
+            itertools.permutations(range(len(score)), len(labels)),
+            key=lambda queries: sum(pair_cost(q, n) for n, q in enumerate(queries)),
+        )
+        wanted = torch.zeros_like(score)
+        for n, q in enumerate(best):
+            wanted[q, labels[n]] = 1
+            l1_sum += float(((predicted[q] - true[n]) / whwh).abs().sum())
+            giou_sum += 1 - giou(predicted[q], true[n])
+        num_matched += len(best)
+        p = torch.where(wanted == 1, score, 1 - score)
+        alpha = torch.where(wanted == 1, 0.25, 0.75)
+        cls += float((alpha * (1 - p) ** 2 * -p.log()).sum())
+    average = max(1, num_matched)
+    return {"loss_cls": 2 * cls / average, "loss_bbox": 5 * l1_sum / average, "loss_iou": 2 * giou_sum / average}
+
+
+def test_losses_are_their_definition():
+    stages, targets = [output(num_queries=5) for _ in range(3)], [target(3), target(1)]
+    losses = SetCriterion()(stages, targets, SIZES)
+    for i, stage in enumerate(stages):
+        for name, expected in plain_losses(stage, targets).items():
+            assert losses[f"s{i}.{name}"].item() == pytest.approx(expected, rel=1e-4), (i, name)
+
+
+def test_stages_do_not_see_each_other():
+    stages, targets = [output() for _ in range(3)], [target(3), target(2)]
+    together = SetCriterion()(stages, targets, SIZES)
+    for i, stage in enumerate(stages):
+        for name, loss in SetCriterion()([stage], targets, SIZES).items():
+            torch.testing.assert_close(loss, together[name.replace("s0", f"s{i}")])
+
+
+def test_an_empty_batch_has_class_losses_only():
+    stage = output()
+    losses = SetCriterion()([stage], [target(0), target(0)], SIZES)
+    assert losses["s0.loss_cls"] > 0
+    assert losses["s0.loss_bbox"] == 0
+    assert losses["s0.loss_iou"] == 0
+    sum(losses.values()).backward()
+    assert stage.logits.grad.abs().sum() > 0
+    # present, so that every process of a distributed run reduces the same gradients
+    assert torch.equal(stage.boxes_xyxy.grad, torch.zeros_like(stage.boxes_xyxy))
+
+
+def test_an_image_without_boxes_beside_one_with():
+    stage, full = output(), target(3)
+    together = SetCriterion()([stage], [full, target(0)], SIZES)
+    alone = SetCriterion()([StageOutput(stage.logits[:1], stage.boxes_xyxy[:1], stage.state)], [full], SIZES[:1])
+    torch.testing.assert_close(together["s0.loss_bbox"], alone["s0.loss_bbox"])
+    torch.testing.assert_close(together["s0.loss_iou"], alone["s0.loss_iou"])
+
+
+def test_more_targets_than_queries():
+    losses = SetCriterion()([output(num_queries=2)], [target(5), target(1)], SIZES)
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_perfect_boxes_cost_nothing():
+    truth = target(4)
+    logits = torch.full((1, 4, 3), -20.0)
+    logits[0, torch.arange(4), truth.labels] = 20.0
+    order = torch.tensor([2, 0, 3, 1])
+    stage = StageOutput(logits[:, order], truth.boxes_xyxy[None, order], None)
+    losses = SetCriterion()([stage], [truth], SIZES[:1])
+    assert all(loss.abs() < 1e-5 for loss in losses.values())
+
+
+def test_one_copy_to_the_host_for_all_stages_and_images(monkeypatch):
+    copies = []
+    for name in ("cpu", "item", "tolist", "numpy", "__bool__", "__float__", "__int__"):
+        method = getattr(Tensor, name)
+
+        def counted(self, *args, method=method, name=name, **kwargs):
+            if name != "numpy":  # it follows the copy, and copies nothing itself
+                copies.append((name, tuple(self.shape)))
+            return method(self, *args, **kwargs)
+
+        monkeypatch.setattr(Tensor, name, counted)
+    SetCriterion()([output() for _ in range(4)], [target(3), target(2)], SIZES)
+    assert copies == [("cpu", (4 * 2 * 6 * 3 + 3,))]  # costs, and where one is not finite
+
+
+@pytest.mark.parametrize("counts", [(2, 2), (2, 0), (0, 0)])
+@pytest.mark.parametrize("part", ["logits", "boxes_xyxy"])
+def test_divergence_is_named(counts, part):
+    """Also where no target asks for the class, or there is no target at all."""
+    stages = [output() for _ in range(2)]
+    with torch.no_grad():
+        getattr(stages[1], part)[1, 0, 2] = float("nan")
+    targets = [Target(boxes(count), torch.zeros(count, dtype=torch.long)) for count in counts]
+    with pytest.raises(FloatingPointError, match=r"stage 1 .* image 1 of the batch"):
+        SetCriterion()(stages, targets, SIZES)
+
+
+@pytest.mark.parametrize("num_queries", [2, 6], ids=["fewer queries", "more queries"])
+def test_the_order_of_targets_and_queries_changes_no_loss(num_queries):
+    stages, targets = [output(num_queries=num_queries) for _ in range(2)], [target(5), target(3)]
+    losses = SetCriterion()(stages, targets, SIZES)
+    orders = [torch.tensor([3, 0, 4, 2, 1]), torch.tensor([2, 0, 1])]
+    permuted = [Target(*(values[order] for values in each)) for each, order in zip(targets, orders)]
+    queries = torch.arange(num_queries).flip(0)
+    turned = [StageOutput(s.logits[:, queries], s.boxes_xyxy[:, queries], None) for s in stages]
+    for other in (SetCriterion()(stages, permuted, SIZES), SetCriterion()(turned, targets, SIZES)):
+        for name, loss in losses.items():
+            torch.testing.assert_close(other[name], loss, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_an_image_without_boxes_is_not_judged_by_the_others_targets():
+    """Far boxes are finite, though their costs would not be; the image has nothing to match them with."""
+    stage = output()
+    with torch.no_grad():
+        stage.boxes_xyxy[0, 0] = 1e30
+    losses = SetCriterion()([stage], [target(0), target(2)], SIZES)
+    assert all(loss.isfinite() for loss in losses.values())
+
+
+def test_half_precision_is_computed_in_float32():
+    stage, targets = output(), [target(3), target(2)]
+    half = StageOutput(stage.logits.bfloat16(), stage.boxes_xyxy, stage.state)
+    losses = SetCriterion()([half], targets, SIZES)
+    exact = SetCriterion()([StageOutput(half.logits.float(), half.boxes_xyxy, None)], targets, SIZES)
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    assert all(torch.equal(loss, exact[name]) for name, loss in losses.items())

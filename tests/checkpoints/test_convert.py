@@ -1,0 +1,233 @@
+"""Converting checkpoint files: whole models, strictly loaded; nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from references.small import randomise
+from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+from torch import nn
+
+from lors_det.checkpoints.around_decoder import BACKBONES
+from lors_det.checkpoints.convert import convert_file, fold_file
+from lors_det.checkpoints.published_names import to_published
+from lors_det.checkpoints.stored_config import parse_config
+from lors_det.errors import InputError
+from lors_det.files import write_whole
+from lors_det.plugin.config import read_config
+
+META = {"dataset_meta": {"classes": ("a", "b")}}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+def model_of(cfg: Config) -> nn.Module:
+    return randomise(MODELS.build(cfg.model), std=0.02).eval()
+
+
+def detections(model: nn.Module) -> torch.Tensor:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        last = model(torch.randn(2, 3, 64, 64))[-1]
+    return torch.cat([last.logits, last.boxes_xyxy], dim=-1)
+
+
+@pytest.mark.parametrize("config", [LORS, ADAMIXER], ids=["lors", "adamixer"])
+def test_a_published_file_loads_strictly_and_goes_back(data, tmp_path, config):
+    model = model_of(tiny_config(data, tmp_path, config))
+    table = torch.rand(len(model.bbox_head.queries.content), 4)
+    published = {"meta": {"CLASSES": ("a", "b")}, "state_dict": to_published(model.state_dict(), table)}
+    torch.save(published, tmp_path / "published.pth")
+    message = convert_file(tmp_path / "published.pth", tmp_path / "ours.pth")
+    assert message.startswith("lors" if config == LORS else "adamixer")
+    ours = torch.load(tmp_path / "ours.pth", weights_only=True)
+    assert ours["meta"] == META
+    other = model_of(tiny_config(data, tmp_path, config))
+    other.load_state_dict(ours["state_dict"])
+    assert torch.equal(detections(other), detections(model))
+    convert_file(tmp_path / "ours.pth", tmp_path / "back.pth", back=True)
+    back = torch.load(tmp_path / "back.pth", weights_only=True)["state_dict"]
+    assert back.keys() == published["state_dict"].keys()
+    assert all(torch.equal(back[name], value) for name, value in published["state_dict"].items())
+
+
+@pytest.mark.parametrize("carried", [True, False], ids=["config-in-checkpoint", "config-named"])
+def test_folding_keeps_the_detections(data, tmp_path, carried):
+    cfg = tiny_config(data, tmp_path)
+    model = model_of(cfg)
+    meta = {"cfg": cfg.pretty_text} if carried else {}
+    torch.save({"meta": meta, "state_dict": model.state_dict()}, tmp_path / "lors.pth")
+    cfg.dump(tmp_path / "lors.py")
+    fold_file(tmp_path / "lors.pth", tmp_path / "dense.pth", None if carried else tmp_path / "lors.py")
+    dense = MODELS.build(Config.fromfile(tmp_path / "dense.py").model).eval()
+    dense.load_state_dict(torch.load(tmp_path / "dense.pth", weights_only=True)["state_dict"])
+    assert not any(entry.shared for entry in dense.bbox_head.decoder.ledger())
+    torch.testing.assert_close(detections(dense), detections(model), rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_folded_is_named(data, tmp_path):
+    cfg = tiny_config(data, tmp_path, ADAMIXER)
+    torch.save({"meta": {"cfg": cfg.pretty_text}, "state_dict": model_of(cfg).state_dict()}, tmp_path / "plain.pth")
+    with pytest.raises(InputError, match="nothing to fold"):
+        fold_file(tmp_path / "plain.pth", tmp_path / "dense.pth")
+    torch.save({"state_dict": model_of(cfg).state_dict()}, tmp_path / "bare.pth")
+    with pytest.raises(InputError, match="carries no config"):
+        fold_file(tmp_path / "bare.pth", tmp_path / "dense.pth")
+    tiny_config(data, tmp_path, LORS).dump(tmp_path / "lors.py")
+    with pytest.raises(InputError, match="of another model than the config"):
+        fold_file(tmp_path / "bare.pth", tmp_path / "dense.pth", tmp_path / "lors.py")
+    assert not (tmp_path / "dense.pth").exists()
+
+
+def test_a_refused_file_leaves_nothing(tmp_path):
+    torch.save({"state_dict": {"backbone.conv1.weight": torch.rand(1)}}, tmp_path / "foreign.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "foreign.pth").read_bytes()[:100])
+    torch.save({"state_dict": {"backbone.conv1.weight": "text"}}, tmp_path / "text.pth")
+    files = {
+        "foreign.pth": "not a published",
+        "cut.pth": "cannot be read",
+        "none.pth": "not exist",
+        "text.pth": "which is no weight",
+    }
+    for name, message in files.items():
+        with pytest.raises(InputError, match=message):
+            convert_file(tmp_path / name, tmp_path / "out.pth")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.pth", "foreign.pth", "text.pth"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    (tmp_path / "out.pth").write_text("old")
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        write_whole(tmp_path / "out.pth", lambda file: torch.save(lambda: None, file))  # a test's function: no pickle
+    assert [path.name for path in tmp_path.iterdir()] == ["out.pth"]
+    assert (tmp_path / "out.pth").read_text() == "old"
+
+
+def test_written_files_are_for_all_who_may_read(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_whole(tmp_path / "without-suffix", lambda file: torch.save({"state_dict": {}}, file))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "without-suffix").stat().st_mode & 0o777 == 0o640
+    with pytest.raises(InputError, match="is a folder"):
+        write_whole(tmp_path, lambda file: None)
+
+
+@pytest.fixture(scope="module")
+def published(data, tmp_path_factory) -> dict[str, torch.Tensor]:
+    return to_published(model_of(tiny_config(data, tmp_path_factory.mktemp("work"))).state_dict())
+
+
+def refuse(weights, folder, message, *, back=False, **more):
+    torch.save({"state_dict": weights, **more}, folder / "src.pth")
+    with pytest.raises(InputError, match=message):
+        convert_file(folder / "src.pth", folder / "dst.pth", back=back)
+    assert [path.name for path in folder.iterdir()] == ["src.pth"]
+
+
+@pytest.mark.parametrize(
+    "name", ["neck.gn_out.bias", "neck.lateral_convs.3.conv.weight", "rpn_head.init_content_features.weight"]
+)
+def test_what_lies_outside_the_decoder_must_be_whole(published, tmp_path, name):
+    weight = published[name]
+    refuse({key: value for key, value in published.items() if key != name}, tmp_path, "outside the decoder .* missing")
+    refuse({**published, name: weight[..., None]}, tmp_path, "outside the decoder .* of another shape")
+    refuse({**published, "neck.lateral_convs.9.conv.weight": weight}, tmp_path, "1 unexpected: neck.laterals.9.weight")
+
+
+def test_a_known_backbone_must_be_whole(published, tmp_path):
+    rest = {name: value for name, value in published.items() if not name.startswith("backbone.")}
+    refuse(rest, tmp_path, r"outside the decoder .* missing: backbone\.conv1\.weight")
+    r50 = {f"backbone.{name}": value for name, value in MODELS.build(BACKBONES["ResNet-50"]).state_dict().items()}
+    torch.save({"state_dict": {**rest, **r50}}, tmp_path / "whole.pth")
+    assert "ResNet-50: " in convert_file(tmp_path / "whole.pth", tmp_path / "dst.pth")
+    for path in tmp_path.iterdir():
+        path.unlink()
+    name = "backbone.layer4.0.conv1.weight"
+    refuse({**rest, **r50, name: r50[name][:1]}, tmp_path, f"1 of another shape: {name}")
+    refuse({**rest, **r50, "backbone.evil.weight": r50[name]}, tmp_path, "1 unexpected: backbone.evil.weight")
+    del r50[name]
+    refuse({**rest, **r50}, tmp_path, f"1 missing: {name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    zip(BACKBONES, ("model_r50", "model_r101", "model_x101-32x4d-dcn", "model_swin-s")),
+)
+def test_known_backbones_are_those_of_the_configs(root, name, config):
+    backbone = read_config(root / f"configs/_base_/{config}.py").model.backbone
+    ours = MODELS.build({**backbone, "init_cfg": None}).state_dict()
+    known = MODELS.build(BACKBONES[name]).state_dict()
+    assert {key: tensor.shape for key, tensor in ours.items()} == {key: tensor.shape for key, tensor in known.items()}
+
+
+def test_odd_files_are_refused_with_words(published, tmp_path):
+    refuse({f"module.{name}": value for name, value in published.items()}, tmp_path, "begin with 'module.'")
+    refuse({**published, 7: torch.rand(1)}, tmp_path, "holds 7, which is no weight")
+    refuse({**published, "backbone.x": torch.tensor(1.0)}, tmp_path, "without a dimension")
+    refuse({**published, "backbone.x": torch.rand(0)}, tmp_path, "holds 'backbone.x', which is no weight")
+    refuse({**published, "roi_head.bbox_head.30000000.iof_tau": torch.rand(4)}, tmp_path, "do not make a whole")
+    refuse({}, tmp_path, "no state_dict")
+    ours = {"bbox_head.decoder.stack.bases.0.mixing.out.weight": torch.rand(2, 2)}
+    refuse(ours, tmp_path, "has this project's names already")
+    refuse({"backbone.x": torch.rand(1)}, tmp_path, "not a checkpoint of this project", back=True)
+
+
+def test_class_names_may_be_missing_or_single(published, tmp_path):
+    for meta, classes in ((None, None), ({"dataset_meta": None}, None), ({"CLASSES": "cell"}, ("cell",))):
+        torch.save({"meta": meta, "state_dict": published}, tmp_path / "src.pth")
+        convert_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+        found = torch.load(tmp_path / "dst.pth", weights_only=True)["meta"]
+        assert found == ({"dataset_meta": {"classes": classes}} if classes else {})
+
+
+def test_a_config_in_a_checkpoint_is_not_run(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    weights = model_of(cfg).state_dict()
+    for line in (f"open({str(tmp_path / 'ran')!r}, 'w')", f"x = open({str(tmp_path / 'ran')!r}, 'w')", "import os"):
+        torch.save({"meta": {"cfg": f"{line}\n{cfg.pretty_text}"}, "state_dict": weights}, tmp_path / "src.pth")
+        with pytest.raises(InputError, match=r"config in checkpoint .*src\.pth, line 1, is more than data"):
+            fold_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+    for text in ("model = (", 7):
+        torch.save({"meta": {"cfg": text}, "state_dict": weights}, tmp_path / "src.pth")
+        with pytest.raises(InputError, match="is no config"):
+            fold_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] == ["src.pth"]
+
+
+def test_a_config_read_as_data_is_the_config(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    assert parse_config(cfg.pretty_text, "text").to_dict() == Config.fromstring(cfg.pretty_text, ".py").to_dict()
+
+
+def test_folding_overwrites_no_config(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    torch.save({"meta": {"cfg": cfg.pretty_text}, "state_dict": model_of(cfg).state_dict()}, tmp_path / "src.pth")
+    (tmp_path / "mine.py").write_text("x = 1")
+    with pytest.raises(InputError, match=r"mine\.py exists"):
+        fold_file(tmp_path / "src.pth", tmp_path / "mine.pth")
+    with pytest.raises(InputError, match=r"suffix \.py is the folded model's config's"):
+        fold_file(tmp_path / "src.pth", tmp_path / "new.py")
+    assert (tmp_path / "mine.py").read_text() == "x = 1"
+    assert not (tmp_path / "mine.pth").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_folding_keeps_the_precision(data, tmp_path, dtype):
+    cfg = tiny_config(data, tmp_path)
+    weights = {name: value.to(dtype) for name, value in model_of(cfg).state_dict().items()}
+    torch.save({"state_dict": weights}, tmp_path / "src.pth")
+    # with the repository's own config, whose number of classes only the weights tell
+    fold_file(tmp_path / "src.pth", tmp_path / "dst.pth", LORS)
+    folded = torch.load(tmp_path / "dst.pth", weights_only=True)["state_dict"]
+    assert {value.dtype for value in folded.values()} == {dtype}

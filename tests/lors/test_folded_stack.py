@@ -1,0 +1,164 @@
+"""Inside ``with stack.folded()`` weights are corrected once, and afterwards nothing of it is left."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+from foreign import DEFORMABLE, KINDS, TORCH, inputs, run
+from references.small import randomise
+
+from lors_det.lors import StaticResidual
+
+
+@pytest.fixture
+def stack():
+    return TORCH.random_stack().eval()
+
+
+@pytest.fixture
+def given():
+    x, arguments = inputs(TORCH)
+    return x.detach(), arguments
+
+
+@torch.no_grad()
+def outputs(stack, given):
+    return run(stack, *given)
+
+
+def fresh(stack, given):
+    """By a stack that has only the parameters of this one, as they are now."""
+    other = TORCH.stack().double()
+    other.load_state_dict(stack.state_dict())
+    return outputs(other, given)
+
+
+def is_up_to_date(stack, given):
+    torch.testing.assert_close(outputs(stack, given), fresh(stack, given), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_it_computes_the_same(kind):
+    stack = kind.random_stack().eval()
+    x, arguments = inputs(kind)
+    plain = run(stack, x, arguments)
+    (expected,) = torch.autograd.grad(plain[-1].sum(), x)
+    with stack.folded():
+        folded = run(stack, x, arguments)
+        (gradient,) = torch.autograd.grad(folded[-1].sum(), x)
+    torch.testing.assert_close(folded, plain, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_weights_are_corrected_once(stack, given, monkeypatch):
+    calls = []
+    correct = StaticResidual.forward
+    monkeypatch.setattr(StaticResidual, "forward", lambda *args: calls.append(1) or correct(*args))
+    with stack.folded():
+        once = len(calls)
+        outputs(stack, given)
+        assert len(calls) == once > 0
+    outputs(stack, given)
+    assert len(calls) == 2 * once
+
+
+def test_weights_are_kept_in_another_type():
+    stack = DEFORMABLE.random_stack().float().eval()
+    x, arguments = inputs(DEFORMABLE, torch.float32)
+    plain = outputs(stack, (x, arguments))
+    corrected = ("cross_attn.value_proj.weight", "cross_attn.value_proj.bias", "ffn.layers.0.0.weight")
+    expected = [{name: stack.weights(number)[name].bfloat16() for name in corrected} for number in range(4)]
+    with stack.folded(torch.bfloat16), torch.autocast("cpu", torch.bfloat16):
+        for number, weights in enumerate(expected):
+            kept = stack.weights(number)
+            assert all(torch.equal(kept[name], weight) for name, weight in weights.items())
+            assert kept["norms.0.weight"] is stack.bases[0 if number != 2 else 1].norms.get_parameter("0.weight")
+        narrow = outputs(stack, (x, arguments))
+    torch.testing.assert_close([output.float() for output in narrow], plain, rtol=0.1, atol=0.1)
+    assert all(parameter.dtype == torch.float32 for parameter in stack.parameters())
+    assert all(map(torch.equal, outputs(stack, (x, arguments)), plain))
+
+
+def test_it_nests(stack, given):
+    with stack.folded():
+        outer = outputs(stack, given)
+        randomise(stack.residuals)
+        assert all(map(torch.equal, outputs(stack, given), outer))  # nothing changes inside
+        with stack.folded():
+            is_up_to_date(stack, given)
+            assert not torch.equal(outputs(stack, given)[0], outer[0])
+        assert all(map(torch.equal, outputs(stack, given), outer))
+    is_up_to_date(stack, given)
+
+
+def test_an_exception_inside_ends_it(stack, given):
+    with pytest.raises(KeyboardInterrupt), stack.folded():
+        raise KeyboardInterrupt
+    randomise(stack)
+    is_up_to_date(stack, given)
+
+
+def test_an_exception_on_entering_changes_nothing(stack, given):
+    with stack.folded():
+        before = outputs(stack, given)
+        randomise(stack.residuals)
+        with pytest.raises(RuntimeError), stack.folded("bfloat16"):
+            pytest.fail("entered")
+        assert all(map(torch.equal, outputs(stack, given), before))
+    is_up_to_date(stack, given)
+
+
+def test_training_inside_is_refused(stack, given):
+    stack.train()
+    with stack.folded():
+        with pytest.raises(RuntimeError, match="folded, for inference"):
+            run(stack, *given)
+        outputs(stack, given)  # a look without gradients, such as to calibrate statistics, is none
+    run(stack, *given)[-1].sum().backward()
+    assert all(parameter.grad is not None for parameter in stack.parameters())
+
+
+def test_a_copy_made_inside_is_not_folded(stack, given):
+    file = io.BytesIO()
+    with stack.folded():
+        torch.save(stack, file)
+        file.seek(0)
+        for twin in (copy.deepcopy(stack), torch.load(file, weights_only=False)):
+            randomise(twin)
+            is_up_to_date(twin, given)
+    is_up_to_date(stack, given)
+
+
+def write_through_data(stack):
+    """As an average of the weights is put in."""
+    for parameter in stack.parameters():
+        parameter.data.copy_(torch.randn_like(parameter) * 0.3)
+
+
+def load_in_inference_mode(stack):
+    with torch.inference_mode():
+        stack.load_state_dict({name: value + 0.1 for name, value in stack.state_dict().items()})
+
+
+def step_of_a_fused_optimiser(stack):
+    """In evaluation mode, as it is fine-tuned with frozen statistics."""
+    optimiser = torch.optim.AdamW(stack.parameters(), lr=0.1, fused=True)
+    x, arguments = inputs(TORCH)
+    run(stack, x, arguments)[-1].square().sum().backward()
+    optimiser.step()
+
+
+@pytest.mark.parametrize("change", [write_through_data, load_in_inference_mode, step_of_a_fused_optimiser])
+def test_changed_parameters_take_effect_after_it(stack, given, change):
+    """Twice: no number of changes may look like another."""
+    before = outputs(stack, given)
+    for _ in range(2):
+        with stack.folded():
+            assert all(torch.allclose(*pair, atol=1e-12) for pair in zip(outputs(stack, given), before))
+        change(stack)
+        is_up_to_date(stack, given)
+        assert not torch.allclose(outputs(stack, given)[-1], before[-1])
+        before = outputs(stack, given)

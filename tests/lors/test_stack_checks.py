@@ -1,0 +1,110 @@
+"""What a stack refuses, and in which words; what was refused is as it was."""
+
+from __future__ import annotations
+
+import pytest
+from foreign import DIM, HEADS, TORCH, WIDTH
+from torch import nn
+
+from lors_det.lors import SharedStack, adaptive, checked_share, static
+
+
+def refuse(words, residuals, share=(0, 0), stages=None):
+    """The construction raises these words, and leaves the stages whole."""
+    stages = [TORCH.make() for _ in share] if stages is None else stages
+    before = [list(stage.state_dict()) for stage in stages]
+    with pytest.raises(ValueError, match=words):
+        SharedStack(stages, share=share, residuals=residuals)
+    assert [list(stage.state_dict()) for stage in stages] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("self_attn.in_proj_weigth", "self_attn.in_proj_weight"),
+        ("linear", "linear1"),
+        ("linear1.wieght", "linear1.weight"),
+        ("multihead_atn", "multihead_attn"),
+    ],
+)
+def test_an_unknown_name(name, near):
+    refuse(f"TransformerDecoderLayer has no parameter '{name}'; near it are .*{near}", {name: None})
+
+
+@pytest.mark.parametrize("name", ["", "dropout", "nothing.like.it"])
+def test_a_name_without_parameters(name):
+    refuse(f"TransformerDecoderLayer has no parameter '{name}'", {name: None})
+
+
+def test_a_name_given_twice():
+    refuse("linear1.weight more than once", {"linear1": None, "linear1.weight": static(rank=1)})
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_residuals_of_a_module_and_of_its_part(order):
+    """The one's place in a state dict would be in the other's."""
+    stages = [nn.Linear(4, 4) for _ in range(2)]
+    for stage in stages:
+        stage.part = nn.Linear(4, 4)
+    pairs = {"a": adaptive((2, 2), num_groups=1, rank=1, num_residuals=(1, 1)), "a.part.weight": static(rank=1)}
+    refuse(
+        "residuals of a and of its part a.part.weight",
+        dict(list(pairs.items())[::order]),
+        stages=[nn.ModuleDict({"a": stage}) for stage in stages],
+    )
+
+
+@pytest.mark.parametrize(
+    ("residuals", "words"),
+    [
+        ({"linear2": adaptive((2, 3), num_groups=2, rank=1, num_residuals=(1, 1))}, "linear2 is for 12 x 12, 12, .* 8"),
+        ({"linear1.bias": static(rank=1)}, r"corrects matrices, and the weight is \(12,\)"),
+        ({"linear1": static(rank=1)}, "one weight, and the name stands for 2"),
+        ({"linear1.weight": adaptive((2, 2), num_groups=3, rank=1, num_residuals=(1, 1))}, "name the map"),
+    ],
+)
+def test_a_residual_that_does_not_fit(residuals, words):
+    refuse(words, residuals)
+
+
+def test_stages_that_differ():
+    def layer(width):
+        return nn.TransformerDecoderLayer(DIM, HEADS, width)
+
+    refuse(
+        "linear1.weight have it in different shapes: 9 x 8, 12 x 8", {"linear1": None}, stages=[layer(WIDTH), layer(9)]
+    )
+    stack = SharedStack([layer(WIDTH), layer(9)], share=(0, 1), residuals={"linear1.weight": static(rank=1)})
+    assert [len(weights["linear1.weight"]) for weights in map(stack.weights, range(2))] == [WIDTH, 9]
+    refuse("Linear has no parameter 'linear1.weight'", {"linear1": None}, stages=[layer(WIDTH), nn.Linear(2, 2)])
+
+
+def test_a_stage_given_twice():
+    refuse("stage 1 is stage 0", {"linear1": None}, stages=[TORCH.make()] * 2)
+
+
+def test_a_parameter_of_two_names():
+    """Sharing the one would leave the other behind."""
+    stages = [TORCH.make() for _ in range(2)]
+    for stage in stages:
+        stage.norm1.weight = stage.norm2.weight
+    refuse("norm1.weight is norm2.weight", {"norm1.weight": None}, stages=stages)
+    refuse("norm2.weight is norm1.weight", {"norm2.weight": None}, stages=stages)
+
+
+def test_no_residual_without_a_base():
+    refuse("stage 1 has no base, and so needs a residual of norm1", {"norm1": None}, share=(0, None))
+
+
+@pytest.mark.parametrize(
+    "share", [(), (1, 1), (0, 2), (-1, 0), (0, "0"), (0.0, 0), (0, 0, 0), (0,)], ids=lambda share: str(share)
+)
+def test_a_share_that_is_none(share):
+    refuse("share=", {"norm1": None}, share=share, stages=[TORCH.make() for _ in range(2)])
+    with pytest.raises(ValueError, match="share="):
+        checked_share(share, 2)
+
+
+def test_shares():
+    for share in [(0, 0), (0, 1), (1, 0), (None, 0), (None, None), range(2)]:
+        assert checked_share(share, 2) == tuple(share)

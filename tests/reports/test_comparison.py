@@ -1,0 +1,114 @@
+"""The table that sets models side by side."""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+import pytest
+
+from lors_det.errors import InputError
+from lors_det.plugin.config import config_name, load_config
+from lors_det.reports.comparison import comparison, find_configs
+
+NAMES = ("ablations/shapes/lors", "ablations/shapes/adamixer")
+
+
+@pytest.fixture
+def configs(root, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    options = {"model.bbox_head.num_classes": 5}
+    return {name: load_config(root / f"configs/{name}.py", options) for name in NAMES}
+
+
+def test_a_folder_stands_for_its_leaves(root):
+    """The reference first; a name is the path under configs/, whichever way a file is named."""
+    shapes = list(find_configs([str(root / "configs/ablations/shapes")]))
+    assert shapes[0] == "ablations/shapes/lors"
+    assert shapes[1:] == sorted(shapes[1:])
+    assert sorted(shapes) == sorted(f"ablations/shapes/{p.stem}" for p in root.glob("configs/ablations/shapes/*.py"))
+    everything = find_configs([str(root / "configs")])
+    assert everything.keys() > find_configs([str(root / "configs/ablations")]).keys() > set(shapes)
+    assert {path.resolve() for path in everything.values()} == {
+        path for path in root.resolve().glob("configs/**/*.py") if path.parent.name != "_base_"
+    }
+    assert list(find_configs(["lors_det::ablations/shapes"])) == shapes
+    assert find_configs([str(everything[shapes[3]]), str(root / "configs/ablations/shapes")]).keys() == set(shapes)
+
+
+def test_runs_are_sought_where_training_puts_them(root, configs, tmp_path):
+    for name, cfg in configs.items():
+        assert config_name(root / f"configs/{name}.py") == name
+        assert cfg.work_dir == f"work_dirs/{name}"
+    (tmp_path / "mine.py").write_text(f'_base_ = "{root}/configs/ablations/shapes/lors.py"\n')
+    cfg = load_config(tmp_path / "mine.py", {"model.bbox_head.num_classes": 5})
+    assert cfg.work_dir == f"work_dirs/{config_name(tmp_path / 'mine.py')}"
+
+
+def test_a_config_elsewhere_is_called_by_its_file(tmp_path):
+    assert config_name(tmp_path / "mine.py") == "mine"
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").touch()
+    with pytest.raises(InputError, match=r"a/mine\.py and .*b/mine\.py have the same name, mine"):
+        find_configs([str(tmp_path / "a/mine.py"), str(tmp_path / "b/mine.py")])
+
+
+def test_an_empty_folder_and_a_missing_file_are_named(tmp_path):
+    with pytest.raises(InputError, match="holds no config"):
+        find_configs([str(tmp_path)])
+    with pytest.raises(InputError, match=r"config .*nowhere\.py does not exist"):
+        find_configs([str(tmp_path / "nowhere.py")])
+
+
+def log_run(work_dir, aps):
+    """What a run of one epoch for each AP logs."""
+    (work_dir / "20260101_000000/vis_data").mkdir(parents=True)
+    lines = []
+    for epoch, ap in enumerate(aps, start=1):
+        lines.append(json.dumps({"loss": 1.0, "iter": 10 * epoch, "epoch": epoch}))
+        lines.append(json.dumps({"coco/bbox_mAP": ap, "step": epoch}))
+    (work_dir / "20260101_000000/vis_data/scalars.json").write_text("\n".join(lines) + "\n")
+
+
+def cells(table):
+    head, rule, *rows = (line.strip("| ").split(" | ") for line in table.splitlines())
+    assert len(rule) == len(head)
+    return [dict(zip(head, row)) for row in rows]
+
+
+def test_sizes_come_from_the_models(configs):
+    lors, adamixer = cells(comparison(configs, 64, 96))
+    assert [lors["model"], adamixer["model"]] == ["lors", "adamixer"]
+    assert "AP" not in lors
+    parts = [int(lors[part].replace(",", "")) for part in ("shared", "private mixing", "other, per stage", "decoder")]
+    assert sum(parts[:3]) == parts[3] < int(adamixer["decoder"].replace(",", ""))
+    assert float(lors["decoder GMACs"]) == float(adamixer["decoder GMACs"]) > 0  # folded, as it is evaluated
+    assert float(lors["model GMACs"]) > float(lors["decoder GMACs"])
+
+
+def test_rows_of_different_folders_keep_what_tells_them_apart(configs):
+    lors, adamixer = configs.values()
+    table = cells(comparison({"ablations/shapes/lors": lors, "ablations/bccd/lors": adamixer}, 64, 64))
+    assert [row["model"] for row in table] == ["shapes/lors", "bccd/lors"]
+    table = cells(comparison({"ablations/shapes/lors": lors, "mine": adamixer}, 64, 64))
+    assert [row["model"] for row in table] == ["ablations/shapes/lors", "mine"]
+
+
+def test_ap_of_several_seeds_and_of_one_run(configs, tmp_path):
+    aps = [0.3, 0.35, 0.31]
+    for seed, ap in enumerate(aps):
+        log_run(tmp_path / f"runs/{NAMES[0]}/seed{seed}", [0.1, 0.2, ap])
+    log_run(tmp_path / f"runs/{NAMES[1]}", [0.1, 0.2, 0.25])
+    lors, adamixer = cells(comparison(configs, 64, 64, tmp_path / "runs"))
+    assert lors["AP"] == f"{statistics.mean(aps):.3f} ± {statistics.stdev(aps):.3f}"
+    assert lors["runs"] == "0.300, 0.350, 0.310"
+    assert (adamixer["AP"], adamixer["runs"]) == ("0.250", "0.250")
+
+
+def test_unfinished_and_missing_runs_are_named(configs, tmp_path):
+    with pytest.raises(InputError, match=r"runs/ablations/shapes/lors holds no run"):
+        comparison(configs, 64, 64, tmp_path / "runs")
+    log_run(tmp_path / f"runs/{NAMES[0]}", [0.1, 0.2])
+    with pytest.raises(InputError, match="has no AP of its last epoch, 3"):
+        comparison(configs, 64, 64, tmp_path / "runs")

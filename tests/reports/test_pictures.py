@@ -1,0 +1,99 @@
+"""Curves from logs of runs that were interrupted, resumed or started anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lors_det.errors import InputError
+from lors_det.reports.pictures import training_curves
+from lors_det.reports.scalars import read_scalars
+
+
+def write_log(work_dir: Path, start: str, epochs: range, ap: float | None = 0.5) -> None:
+    """A log of epochs of two iterations each."""
+    folder = work_dir / start / "vis_data"
+    folder.mkdir(parents=True)
+    lines = []
+    for epoch in epochs:
+        for i in (1, 2):
+            lines.append(
+                {"loss": 1.0, "s0.loss_cls": 0.6, "s0.loss_bbox": 0.4, "epoch": epoch, "iter": 2 * epoch - 2 + i}
+            )
+        if ap is not None:
+            lines.append({"coco/bbox_mAP": ap, "coco/bbox_mAP_50": ap, "coco/bbox_mAP_75": ap, "step": epoch})
+    (folder / "scalars.json").write_text("\n".join(map(json.dumps, lines)))
+
+
+def steps(work_dir: Path) -> tuple[list[float], list[tuple[float, float]]]:
+    train, val = read_scalars(work_dir)
+    return [entry["iter"] for entry in train], [(entry["step"], entry["coco/bbox_mAP"]) for entry in val]
+
+
+def test_a_resumed_run_is_joined(tmp_path):
+    write_log(tmp_path, "20260101_000000", range(1, 4), ap=0.1)
+    write_log(tmp_path, "20260101_000100", range(3, 5), ap=0.2)
+    assert steps(tmp_path) == ([1, 2, 3, 4, 5, 6, 7, 8], [(1, 0.1), (2, 0.1), (3, 0.2), (4, 0.2)])
+
+
+def test_a_run_that_starts_anew_replaces_a_longer_one(tmp_path):
+    write_log(tmp_path, "20260101_000000", range(1, 4), ap=0.1)
+    write_log(tmp_path, "20260101_000100", range(1, 2), ap=0.2)
+    assert steps(tmp_path) == ([1, 2], [(1, 0.2)])
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures that are written from here on."""
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def recorded(figure: Figure, *args: Any, **kwargs: Any) -> None:
+        figures.append(figure)
+        save(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", recorded)
+    return figures
+
+
+def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
+    """Points of each curve by its label."""
+    return {str(line.get_label()): list(map(tuple, np.asarray(line.get_xydata()).tolist())) for line in axes.lines}
+
+
+def test_curves_are_what_was_logged(tmp_path, drawn):
+    """The loss of each stage over iterations, and AP at the last iteration of its epoch."""
+    write_log(tmp_path, "20260101_000000", range(1, 3), ap=0.1)
+    write_log(tmp_path, "20260101_000100", range(3, 4), ap=0.25)
+    training_curves(tmp_path, tmp_path / "curves.png")
+    losses, precision = drawn[0].axes
+    assert curves(losses) == {"stage 0": [(i, pytest.approx(1.0)) for i in range(1, 7)]}
+    points = [(2, 0.1), (4, 0.1), (6, 0.25)]
+    assert curves(precision) == {f"{name}  0.250": points for name in ("AP50", "AP", "AP75")}
+    legend = [text.get_text() for text in precision.get_legend().get_texts()]
+    assert legend == ["AP50  0.250", "AP  0.250", "AP75  0.250"]
+
+
+def test_curves_without_validation(tmp_path, drawn):
+    write_log(tmp_path, "20260101_000000", range(1, 3), ap=None)
+    training_curves(tmp_path, tmp_path / "curves.png")
+    losses, precision = drawn[0].axes
+    assert list(curves(losses)) == ["stage 0"]
+    assert len(curves(losses)["stage 0"]) == 4
+    assert curves(precision) == {}
+    assert precision.get_legend() is None  # matplotlib would draw an empty one, with a warning
+    picture = cv2.imread(str(tmp_path / "curves.png"))
+    left, right = np.array_split(picture.min(axis=2) < 250, 2, axis=1)
+    assert 0 < right.mean() < left.mean() < 0.5  # ink: a frame and its texts; beside it, a curve too
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path} holds no log"):
+        read_scalars(tmp_path)

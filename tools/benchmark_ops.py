@@ -1,6 +1,0 @@
-"""The command ``lors-det benchmark`` as a script."""
-
-from lors_det.cli import run
-
-if __name__ == "__main__":
-    run("benchmark")
