@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from lors_det.lors.naming import ParameterTree, names_of, parameter_of, remove
 from lors_det.lors.residual import MakeResidual, Residual
+from lors_det.lors.share import checked_share
 
 
 class SharedStack(nn.Module):
@@ -204,24 +205,6 @@ class SharedStage:
         if name.startswith("__"):  # how to copy this handle is not the stage's to say
             raise AttributeError(name)
         return getattr(self.stack.stages[self.number], name)
-
-
-def checked_share(share: Sequence[int | None], num_stages: int) -> tuple[int | None, ...]:
-    """The base of each stage, None for a stage without one.
-
-    Raises:
-        ValueError: if its length is another than the number of stages, or a base from 0 on has no user.
-    """
-    share = tuple(share)
-    bases = {base for base in share if base is not None}
-    if not all(isinstance(base, int) for base in bases) or not share or bases != set(range(len(bases))):
-        raise ValueError(
-            f"share={share}; it gives the base of each stage and must use every base from 0 on, "
-            "for example (0, 0, 0, 0) to share one base among four stages, or None for a stage without a base"
-        )
-    if len(share) != num_stages:
-        raise ValueError(f"share={share} gives bases for {len(share)} stages, and there are {num_stages}")
-    return share
 
 
 def _in_words(shapes: Sequence[torch.Size]) -> str:

@@ -10,7 +10,6 @@ packaged.register()
 # after compat, which lets mmdet import without mmcv's compiled operations
 from lors_det.plugin import (  # noqa: E402
     checkpoint_guard,
-    checkpoints,
     criterion,
     data_guard,
     dataset,
@@ -18,11 +17,11 @@ from lors_det.plugin import (  # noqa: E402
     head,
     neck,
     optimizer,
+    plain_checkpoint,
 )
 
 __all__ = [
     "checkpoint_guard",
-    "checkpoints",
     "compat",
     "criterion",
     "data_guard",
@@ -32,6 +31,7 @@ __all__ = [
     "neck",
     "optimizer",
     "packaged",
+    "plain_checkpoint",
     "pretrained",
     "safe_loading",
 ]

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
-from lors_det.plugin.checkpoints import PlainCheckpointHook
+from lors_det.plugin.plain_checkpoint import PlainCheckpointHook
 
 SCHEDULER_ARGUMENTS = {
     "Step": dict(step_size=3),
