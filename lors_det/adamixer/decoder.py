@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lors_det.adamixer.first_version import current_name, is_first_version
 from lors_det.adamixer.queries import QueryState
 from lors_det.adamixer.spec import LAYERS, DecoderSpec
 from lors_det.adamixer.stage import Stage, StageOutput
@@ -86,6 +88,15 @@ class Decoder(nn.Module):
             content, xyzr = outputs[-1].state
             state = QueryState(content, xyzr.detach())
         return outputs[-1:] if last_only else outputs
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        """As ever; weights that version 0.1.0 named come under today's names first, whoever loads them."""
+        own = [name for name in state_dict if name.startswith(prefix)]
+        if is_first_version(name.removeprefix(prefix) for name in own):
+            for name in own:
+                today = prefix + current_name(name.removeprefix(prefix), self.spec)
+                state_dict[today] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def folded(self, dtype: torch.dtype | None = None) -> AbstractContextManager[None]:
         """For inference: inside, each stage's weights are kept as one, see :meth:`SharedStack.folded`."""

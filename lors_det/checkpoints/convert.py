@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from mmengine.config import Config
 from torch import Tensor
 
 from lors_det.adamixer import Decoder, DecoderSpec
+from lors_det.adamixer.first_version import current_name, is_first_version
+from lors_det.adamixer.spec import ADAMIXER, LORS
 from lors_det.checkpoints.around_decoder import check_around_decoder
 from lors_det.checkpoints.published_names import UNUSED, from_published, published_model, to_published
 from lors_det.checkpoints.stored_config import parse_config
@@ -40,6 +44,7 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
         raise InputError(f"checkpoint {src} has this project's names already; --to-published converts it back")
     try:
         if back:
+            weights = todays_names(weights)
             converted = to_published(weights, unread if isinstance(unread, Tensor) else None)
             backbone = check_around_decoder(weights)
             model = published_model(converted)
@@ -75,8 +80,10 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
     checkpoint = load_from_local(str(src), "cpu")
     weights = dict(_weights(checkpoint, src))
     cfg = _config_of(checkpoint, src, config)
+    weights = todays_names(weights)
     own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
     head = cfg.model.bbox_head
+    head.decoder.pop("cache_folds", None)  # of version 0.1.0; it changed no result
     if head.get("num_classes") is None and "stack.stages.0.classify.3.weight" in own:
         head.num_classes = len(own["stack.stages.0.classify.3.weight"])
     try:
@@ -100,6 +107,21 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
         raise
     before, after = (sum(tensor.numel() for tensor in state.values()) for state in (own, folded))
     return f"folded {before:,} decoder parameters into {after:,}: {dst}, config {dst_config}"
+
+
+def todays_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights, those of a decoder that version 0.1.0 named under today's names."""
+    own = [name.removeprefix(_DECODER) for name in weights if name.startswith(_DECODER)]
+    if not is_first_version(own):
+        return weights
+    # whether stages share is all that the names depend on: then there are residuals, or fewer bases than stages
+    bases, stages = ({name.split(".")[1] for name in own if name.startswith(kind)} for kind in ("bases.", "stages."))
+    corrected = any(re.fullmatch(r"stages\.\d+\..+\.(left|up)", name) for name in own)
+    spec = replace(ADAMIXER, share=range(len(stages))) if len(bases) == len(stages) and not corrected else LORS
+    return {
+        _DECODER + current_name(name.removeprefix(_DECODER), spec) if name.startswith(_DECODER) else name: weight
+        for name, weight in weights.items()
+    }
 
 
 def _config_of(checkpoint: dict[str, Any], src: Path, config: Path | None) -> Config:

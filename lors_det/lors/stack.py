@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast, overload
 
 import torch
@@ -96,7 +96,7 @@ class SharedStack(nn.Module):
                     f"the residual of {name} is for {_in_words(residual.shapes)}, and stage {number} has there "
                     f"{_in_words(shapes)}"
                 )
-            tree.put(name, residual)
+            tree.put(name, residual.to(parameter_of(stage, self.names[name][0])))  # its device and type
         return tree
 
     @staticmethod
@@ -153,7 +153,7 @@ class SharedStack(nn.Module):
         """Inside, stages compute with weights that were corrected once, on entering.
 
         A base or residual that changes inside has no effect on what it corrects until the end, and no gradient
-        reaches either, so training is refused. What has no residual is used as ever.
+        reaches either, so calls in training mode with gradients are refused. What has no residual is used as ever.
 
         Args:
             dtype: the corrected weights' type, such as that of autocast, which would otherwise cast them in every
@@ -161,8 +161,7 @@ class SharedStack(nn.Module):
         """
         before, self._kept = self._kept, None
         try:
-            with torch.no_grad():
-                full = [self.weights(number) for number in range(len(self))]
+            full = self._corrected_once()
             # a parameter is a base's own, uncorrected
             self._kept = [
                 {name: w if isinstance(w, nn.Parameter) else w.to(dtype or w.dtype) for name, w in each.items()}
@@ -174,13 +173,25 @@ class SharedStack(nn.Module):
 
     def fold(self) -> nn.ModuleList:
         """Plain stages that compute the same, each with all of its weights: copies, which share nothing."""
+        before, self._kept = self._kept, None
+        try:
+            full = self._corrected_once()
+        finally:
+            self._kept = before
         plain = nn.ModuleList(copy.deepcopy(stage) for stage in self.stages)
-        with torch.no_grad():
-            for number, stage in enumerate(plain):
-                for name, weight in self.weights(number).items():
-                    module, last = stage.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
-                    module.register_parameter(last, nn.Parameter(weight.detach().clone()))
+        for stage, weights in zip(plain, full):
+            for name, weight in weights.items():
+                module, last = stage.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
+                module.register_parameter(last, nn.Parameter(weight.detach().clone()))
         return plain
+
+    def _corrected_once(self) -> list[dict[str, Tensor]]:
+        """Every stage's weights, without gradients, and in their own precision whatever is cast around."""
+        device = next((parameter.device.type for parameter in self.parameters()), "meta")
+        # nothing is computed, nor cast, on the meta device
+        uncast = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
+        with torch.no_grad(), uncast:
+            return [self.weights(number) for number in range(len(self))]
 
 
 class SharedStage:

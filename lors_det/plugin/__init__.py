@@ -1,4 +1,4 @@
-"""The MMDetection plugin: importing it registers everything. The only package that knows mm* libraries."""
+"""The MMDetection plugin: importing it registers everything."""
 
 from lors_det.plugin import compat, packaged, pretrained, safe_loading
 
