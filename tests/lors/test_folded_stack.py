@@ -10,7 +10,7 @@ import torch
 from foreign import DEFORMABLE, KINDS, TORCH, inputs, run
 from references.small import randomise
 
-from lors_det.lors import StaticResidual
+from lors_det.lors import SharedStack, StaticResidual, static
 
 
 @pytest.fixture
@@ -162,3 +162,29 @@ def test_changed_parameters_take_effect_after_it(stack, given, change):
         is_up_to_date(stack, given)
         assert not torch.allclose(outputs(stack, given)[-1], before[-1])
         before = outputs(stack, given)
+
+
+def test_folding_is_not_cast_by_what_is_around(stack, given):
+    """Nor does it take the rounded weights of a fold that is open."""
+    stack = stack.float()
+    expected = stack.fold().state_dict()
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = stack.fold().state_dict()
+        with stack.folded():
+            kept = [dict(stack.weights(number)) for number in range(len(stack))]
+    with stack.folded(torch.bfloat16):
+        inside = stack.fold().state_dict()
+    for name, weight in expected.items():
+        assert torch.equal(cast[name], weight), name
+        assert torch.equal(inside[name], weight), name
+    for number, weights in enumerate(kept):
+        for name, weight in weights.items():
+            assert torch.equal(weight, expected[f"{number}.{name}"]), name
+
+
+@pytest.mark.parametrize("place", [dict(dtype=torch.float64), dict(dtype=torch.bfloat16), dict(device="meta")], ids=str)
+def test_residuals_take_the_place_of_what_they_correct(place):
+    layers = [torch.nn.Linear(4, 4, **place) for _ in range(2)]
+    stack = SharedStack(layers, share=(0, 0), residuals={"weight": static(rank=1)})
+    out = stack(torch.zeros(3, 4, **place))
+    assert (out.dtype, out.device.type) == (layers[0].bias.dtype, layers[0].bias.device.type)
