@@ -7,6 +7,8 @@ difference are three:
 - one published generator makes M and S: its rows are, group by group, M_g then S_g (for the private cores, all
   M then all S); here each kernel has a generator of its own;
 - published factors stack groups and residuals as (G K, ...); here they are (G, K, ...).
+
+A long file on purpose: the tables and both directions are read against each other.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from mmengine.runner import Runner
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
-from lors_det.plugin.config import augment_test_time, evaluators_of, load_config
+from lors_det.plugin.config import load_config
+from lors_det.plugin.config_data import augment_test_time, evaluators_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -4,7 +4,8 @@ from lors_det.lors.adaptive import AdaptiveResidual, adaptive
 from lors_det.lors.ledger import LedgerEntry, ledger, summarise
 from lors_det.lors.residual import MakeResidual, Residual
 from lors_det.lors.share import checked_share
-from lors_det.lors.stack import SharedStack, SharedStage
+from lors_det.lors.stack import SharedStack
+from lors_det.lors.stage import SharedStage
 from lors_det.lors.static import StaticResidual, static
 
 __all__ = [

@@ -9,11 +9,11 @@ from typing import Any, cast, overload
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from lors_det.lors.naming import ParameterTree, names_of, parameter_of, remove
 from lors_det.lors.residual import MakeResidual, Residual
 from lors_det.lors.share import checked_share
+from lors_det.lors.stage import SharedStage
 
 
 class SharedStack(nn.Module):
@@ -192,30 +192,6 @@ class SharedStack(nn.Module):
         uncast = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
         with torch.no_grad(), uncast:
             return [self.weights(number) for number in range(len(self))]
-
-
-class SharedStage:
-    """Stage ``number`` of a stack: called, it computes with its weights put in; its attributes are the stage's own.
-
-    They are for reading: set them on ``stack.stages[number]``.
-    """
-
-    __slots__ = ("number", "stack")
-
-    def __init__(self, stack: SharedStack, number: int) -> None:
-        self.stack = stack
-        self.number = number
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        stack, stage = self.stack, self.stack.stages[self.number]
-        if stack._kept is not None and stack.training and torch.is_grad_enabled():
-            raise RuntimeError("the stack is folded, for inference; leave `with stack.folded()` to train it")
-        return functional_call(stage, stack.weights(self.number), args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # how to copy this handle is not the stage's to say
-            raise AttributeError(name)
-        return getattr(self.stack.stages[self.number], name)
 
 
 def _in_words(shapes: Sequence[torch.Size]) -> str:

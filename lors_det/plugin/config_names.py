@@ -103,6 +103,15 @@ def _get(cfg: Config, place: str) -> Mapping[str, Any]:
     return value
 
 
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by key with dots; lists, whose entries have no names of their own, are values as a whole."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
+
+
 def dotted(value: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """Every key of nested dictionaries, as ``--cfg-options`` writes them."""
     for key, item in value.items():

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from mmengine.config import Config
 
 from lors_det.errors import InputError
+from lors_det.plugin.config_names import leaves
 
 
 class Number(NamedTuple):
@@ -63,7 +64,7 @@ def check_numbers(cfg: Config) -> None:
     Raises:
         InputError: it names the key, the value and what is allowed.
     """
-    for key, value in _leaves(cfg._cfg_dict, ""):
+    for key, value in leaves(cfg._cfg_dict):
         for pattern, number in NUMBERS.items():
             obstacle = number.obstacle(value) if re.fullmatch(pattern, key) else None
             if obstacle:
@@ -76,7 +77,7 @@ def check_kinds(cfg: Config, options: Mapping[str, Any]) -> None:
     Raises:
         InputError: it names the key, the text, and what stands there.
     """
-    present = dict(_leaves(cfg._cfg_dict, ""))
+    present = dict(leaves(cfg._cfg_dict))
     for key, value in options.items():
         old = present.get(key)
         if isinstance(value, str) and isinstance(old, (bool, int, float)):
@@ -91,11 +92,3 @@ def complete_workers(cfg: Config) -> None:
         if loader and not loader.get("num_workers"):
             for name in ("persistent_workers", "prefetch_factor", "timeout"):
                 loader.pop(name, None)
-
-
-def _leaves(value: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
-    """(key with dots, value) of everything that is no dictionary."""
-    found = []
-    for key, item in value.items():
-        found += _leaves(item, f"{path}{key}.") if isinstance(item, Mapping) else [(f"{path}{key}", item)]
-    return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+
+from lors_det.plugin.config_names import leaves
 
 ABSENT = "-"
 """Stands for a key that one side lacks."""
@@ -20,7 +22,7 @@ def differences(path: Path, cfg: Config) -> list[tuple[str, Any, Any]]:
         path: the config's file, whose ``_base_`` names the bases.
         cfg: the config as it takes effect.
     """
-    before, after = dict(_leaves(_bases_of(path))), dict(_leaves(cfg._cfg_dict))
+    before, after = dict(leaves(_bases_of(path))), dict(leaves(cfg._cfg_dict))
     keys = dict.fromkeys((*before, *after))
     rows = [(key, before.get(key, ABSENT), after.get(key, ABSENT)) for key in keys]
     return [(key, old, new) for key, old, new in rows if key.partition(".")[0] in cfg and old != new]
@@ -36,12 +38,3 @@ def _bases_of(path: Path) -> Mapping[str, Any]:
         merged = Path(folder, "bases.py")
         merged.write_text(f"_base_ = {[str(Path(file).resolve()) for file in files]!r}\n", encoding="utf-8")
         return Config.fromfile(merged)._cfg_dict
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Values by key with dots; lists, whose entries have no names of their own, are values as a whole."""
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else key)
-    else:
-        yield path, value

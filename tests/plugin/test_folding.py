@@ -14,7 +14,7 @@ from references.tiny import ADAMIXER, LORS, make_data, tiny_config
 from torch import Tensor
 
 from lors_det.lors import SharedStack
-from lors_det.plugin.config import augment_test_time
+from lors_det.plugin.config_data import augment_test_time
 from lors_det.plugin.folding import FoldingHook
 
 

@@ -1,0 +1,35 @@
+"""A stage of a stack, as whoever iterates over the stack finds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.func import functional_call
+
+if TYPE_CHECKING:
+    from lors_det.lors.stack import SharedStack
+
+
+class SharedStage:
+    """Stage ``number`` of a stack: called, it computes with its weights put in; its attributes are the stage's own.
+
+    They are for reading: set them on ``stack.stages[number]``.
+    """
+
+    __slots__ = ("number", "stack")
+
+    def __init__(self, stack: SharedStack, number: int) -> None:
+        self.stack = stack
+        self.number = number
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        stack, stage = self.stack, self.stack.stages[self.number]
+        if stack._kept is not None and stack.training and torch.is_grad_enabled():
+            raise RuntimeError("the stack is folded, for inference; leave `with stack.folded()` to train it")
+        return functional_call(stage, stack.weights(self.number), args, kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # how to copy this handle is not the stage's to say
+            raise AttributeError(name)
+        return getattr(self.stack.stages[self.number], name)

@@ -1,0 +1,119 @@
+"""The data that a config names: its classes, its evaluators, and how it is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmdet.datasets.transforms import PackDetInputs
+from mmdet.registry import DATASETS
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import BaseDataset
+
+from lors_det.errors import InputError
+from lors_det.plugin.dataset import check_coco, read_json
+
+
+def fill_classes(cfg: Config) -> None:
+    """Give the model and all datasets the classes of the annotation files.
+
+    Read from the smallest file that exists, for COCO's training file takes ten seconds; every dataset then compares
+    its own file with them. A model that already names a number of classes must name theirs.
+
+    Raises:
+        InputError: if there is no annotation file and the model names no number, or if the numbers differ.
+    """
+    head = cfg.model.get("bbox_head", {})
+    if "num_classes" not in head:
+        return
+    datasets = list(_datasets(cfg))
+    named = next((dataset.metainfo.classes for dataset in datasets if dataset.get("metainfo", {}).get("classes")), None)
+    if named is None:
+        files = [path for path in map(_annotation_file, datasets) if path.is_file()]
+        if not files and head.num_classes is not None:
+            return  # nothing to read yet; the datasets will say so if they are used
+        if not files:
+            paths = ", ".join(dict.fromkeys(str(_annotation_file(dataset)) for dataset in datasets))
+            raise InputError(
+                f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file"
+            )
+        smallest = min(files, key=lambda path: path.stat().st_size)
+        content = read_json(smallest)
+        named = check_coco({"annotations": [], **content} if isinstance(content, dict) else content, smallest)
+    if head.num_classes not in (None, len(named)):
+        raise InputError(
+            f"config key model.bbox_head.num_classes is {head.num_classes}, but the data has {len(named)} classes: "
+            f"{', '.join(named)}"
+        )
+    head.num_classes = len(named)
+    for dataset in datasets:
+        dataset.metainfo = dict(dataset.get("metainfo", {}), classes=tuple(named))
+
+
+def check_evaluators(cfg: Config) -> None:
+    """Refuse an evaluator that scores against another annotation file than its dataset's: its figures mean nothing.
+
+    Raises:
+        InputError: it names both files.
+    """
+    for split in ("val", "test"):
+        if not cfg.get(f"{split}_dataloader"):
+            continue
+        files = {_annotation_file(dataset).resolve() for dataset in _unwrapped(cfg[f"{split}_dataloader"].dataset)}
+        for evaluator in evaluators_of(cfg, split):
+            file = evaluator.get("ann_file")
+            if file and Path(file).resolve() not in files:
+                raise InputError(
+                    f"config key {split}_evaluator.ann_file is {file}, but {split}_dataloader evaluates "
+                    f"{', '.join(map(str, files))}; set both to the same file"
+                )
+
+
+def evaluators_of(cfg: Config, split: str) -> list[ConfigDict]:
+    """The evaluators of "val" or "test": a config names one, or a list of them."""
+    evaluators = cfg.get(f"{split}_evaluator") or []
+    return list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
+
+
+def _datasets(cfg: Config) -> Iterator[ConfigDict]:
+    """The datasets of the train, val and test dataloaders."""
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if cfg.get(name):
+            yield from _unwrapped(cfg[name].dataset)
+
+
+def _unwrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
+    """The datasets inside wrappers such as RepeatDataset and ConcatDataset."""
+    inner = dataset.get("datasets") or ([dataset.dataset] if "dataset" in dataset else [])
+    for each in inner:
+        yield from _unwrapped(each)
+    if not inner:
+        yield dataset
+
+
+def _annotation_file(dataset: ConfigDict) -> Path:
+    return Path(dataset.get("data_root") or "", dataset.ann_file)
+
+
+def build_test_set(cfg: Config) -> BaseDataset:
+    """The dataset that the config evaluates."""
+    return DATASETS.build(cfg.test_dataloader.dataset)
+
+
+def augment_test_time(cfg: Config) -> None:
+    """Make a config test each image and its mirror image, merged by NMS (mmdet's DetTTAModel).
+
+    The config's own ``tta_model`` and ``tta_pipeline`` are taken where it has them.
+    """
+    max_per_img = (cfg.model.get("test_cfg") or {}).get("max_per_img") or cfg.model.bbox_head.num_queries
+    tta_cfg = dict(nms=dict(type="nms", iou_threshold=0.6), max_per_img=max_per_img)
+    tta_model = cfg.get("tta_model") or dict(type="DetTTAModel", tta_cfg=tta_cfg)
+    dataset = cfg.test_dataloader.dataset
+    pack = dict(dataset.pipeline[-1])
+    pack["meta_keys"] = (*pack.get("meta_keys", PackDetInputs().meta_keys), "flip", "flip_direction")
+    flips = [dict(type="RandomFlip", prob=1.0), dict(type="RandomFlip", prob=0.0)]
+    dataset.pipeline = cfg.get("tta_pipeline") or [
+        *dataset.pipeline[:-1],
+        dict(type="TestTimeAug", transforms=[flips, [pack]]),
+    ]
+    cfg.model = ConfigDict(**tta_model, module=cfg.model)
