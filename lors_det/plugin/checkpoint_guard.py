@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 
 from lors_det.errors import InputError
+from lors_det.plugin.class_heads import adapt_class_heads
 from lors_det.plugin.data_guard import datasets_in
 from lors_det.plugin.dataset import check_classes
 from lors_det.plugin.first_version import bring_up_to_date
@@ -22,7 +24,8 @@ class CheckpointGuardHook(Hook):
     """Refuses a checkpoint of another model.
 
     Evaluation and resuming need every weight and the same classes. Fine-tuning (``load_from``) may lack some, but
-    not all; what was loaded and what was not is logged. A stock Runner would go on with random weights.
+    not all, and gets class heads for its own classes; what was loaded and what was not is logged. A stock Runner would
+    go on with random weights.
 
     Raises:
         InputError: it names the weights or classes that do not fit.
@@ -40,20 +43,30 @@ class CheckpointGuardHook(Hook):
                 "start a new training from it: --cfg-options load_from=CHECKPOINT"
             )
         bring_up_to_date(checkpoint, model)
-        weights = checkpoint.get("state_dict", checkpoint)
+        holder = checkpoint if "state_dict" in checkpoint else {"state_dict": checkpoint}
         # as mmengine does when it loads them: a wrapped model's names begin so
-        weights = {re.sub(r"^module\.", "", name): weight for name, weight in weights.items()}
-        expected = {name: weight.shape for name, weight in model.state_dict().items()}
-        diff = state_diff(weights, expected)
+        weights = {re.sub(r"^module\.", "", name): weight for name, weight in holder["state_dict"].items()}
+        own = model.state_dict()
         # a loop is built when its work begins, and until then is a config
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        if fine_tuning:
+            trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+            classes = runner.train_loop.dataloader.dataset.metainfo["classes"]
+            heads = adapt_class_heads(weights, own, trained, classes)
+            if heads is not None:
+                runner.logger.warning(heads)
+                holder["state_dict"].clear()
+                holder["state_dict"].update(weights)
+        expected = {name: weight.shape for name, weight in own.items()}
+        diff = state_diff(weights, expected)
         if diff.words and (not fine_tuning or not diff.num_fitting):
             raise InputError(
                 f"the checkpoint is of another model than the config ({diff.words}); "
                 "use the config that it was trained with"
             )
-        if diff.words:
-            runner.logger.warning(f"{diff.num_fitting} of {len(expected)} weights loaded; {diff.words}")
+        if fine_tuning:
+            words = f"{diff.num_fitting} of {len(expected)} weights loaded" + (f"; {diff.words}" if diff.words else "")
+            runner.logger.log(logging.WARNING if diff.words else logging.INFO, words)
         if not fine_tuning:
             self._check_classes(runner, checkpoint)
 

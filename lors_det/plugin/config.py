@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 
+from lors_det.data.record import DataFolder
 from lors_det.errors import InputError
+from lors_det.plugin.chosen import choose
 from lors_det.plugin.config_data import check_evaluators, fill_classes
 from lors_det.plugin.config_keys import check_keys
 from lors_det.plugin.config_names import check_options, drop_unread_names
 from lors_det.plugin.config_types import check_types
 from lors_det.plugin.config_values import check_kinds, check_numbers, complete_workers
+from lors_det.plugin.own_data import use_folder
 from lors_det.plugin.packaged import resolve_config_path
 
 SAFE_HOOKS = {
@@ -26,12 +30,29 @@ SAFE_HOOKS = {
 """Hooks of every run; in ``default_hooks`` and not in ``custom_hooks``, a list that a config replaces whole."""
 
 
-def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None, work_dir: str | None = None) -> Config:
+def load_config(
+    path: str | Path,
+    cfg_options: dict[str, Any] | None = None,
+    work_dir: str | None = None,
+    *,
+    data: DataFolder | None = None,
+    image_side: int | None = None,
+    say: Callable[[str], object] = lambda words: None,
+) -> Config:
     """Read a config for a Runner.
 
     ``cfg_options`` override values; ``work_dir`` defaults to ``work_dirs/<path of the config under configs/>``. A model
-    whose ``num_classes`` is None gets the classes of the annotation file, and so do all its datasets. The hooks that
-    make a run safe are there whatever the config says.
+    whose ``num_classes`` is None gets the classes of the annotation file, and so do all its datasets. Values that the
+    config leaves to the data, None, are chosen. The hooks that make a run safe are there whatever the config says.
+
+    Args:
+        path: a file, or the name of a packaged one.
+        cfg_options: values by key with dots.
+        work_dir: folder of the run.
+        data: a folder that replaces the config's data; annotations that it does not have as COCO files are written
+            into ``<work_dir>/data``.
+        image_side: pixels, in place of the side that would be chosen.
+        say: is told each thing that was chosen from the data, in words.
 
     Raises:
         InputError: if the file does not exist, is not a config, contradicts itself or sets what nothing reads, or its
@@ -44,7 +65,11 @@ def load_config(path: str | Path, cfg_options: dict[str, Any] | None = None, wor
         cfg.work_dir = f"work_dirs/{config_name(Path(cfg.filename))}"
     check_splits(cfg)
     add_safe_hooks(cfg)
+    if data is not None:
+        use_folder(cfg, data, Path(cfg.work_dir, "data"))
     fill_classes(cfg)
+    for words in choose(cfg, image_side):
+        say(words)
     check_evaluators(cfg)
     return cfg
 

@@ -29,11 +29,11 @@ def fill_classes(cfg: Config) -> None:
     datasets = list(_datasets(cfg))
     named = next((dataset.metainfo.classes for dataset in datasets if dataset.get("metainfo", {}).get("classes")), None)
     if named is None:
-        files = [path for path in map(_annotation_file, datasets) if path.is_file()]
+        files = [path for path in map(annotation_file, datasets) if path.is_file()]
         if not files and head.num_classes is not None:
             return  # nothing to read yet; the datasets will say so if they are used
         if not files:
-            paths = ", ".join(dict.fromkeys(str(_annotation_file(dataset)) for dataset in datasets))
+            paths = ", ".join(dict.fromkeys(str(annotation_file(dataset)) for dataset in datasets))
             raise InputError(
                 f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file"
             )
@@ -59,7 +59,7 @@ def check_evaluators(cfg: Config) -> None:
     for split in ("val", "test"):
         if not cfg.get(f"{split}_dataloader"):
             continue
-        files = {_annotation_file(dataset).resolve() for dataset in _unwrapped(cfg[f"{split}_dataloader"].dataset)}
+        files = {annotation_file(dataset).resolve() for dataset in leaf_datasets(cfg[f"{split}_dataloader"].dataset)}
         for evaluator in evaluators_of(cfg, split):
             file = evaluator.get("ann_file")
             if file and Path(file).resolve() not in files:
@@ -79,19 +79,19 @@ def _datasets(cfg: Config) -> Iterator[ConfigDict]:
     """The datasets of the train, val and test dataloaders."""
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         if cfg.get(name):
-            yield from _unwrapped(cfg[name].dataset)
+            yield from leaf_datasets(cfg[name].dataset)
 
 
-def _unwrapped(dataset: ConfigDict) -> Iterator[ConfigDict]:
+def leaf_datasets(dataset: ConfigDict) -> Iterator[ConfigDict]:
     """The datasets inside wrappers such as RepeatDataset and ConcatDataset."""
     inner = dataset.get("datasets") or ([dataset.dataset] if "dataset" in dataset else [])
     for each in inner:
-        yield from _unwrapped(each)
+        yield from leaf_datasets(each)
     if not inner:
         yield dataset
 
 
-def _annotation_file(dataset: ConfigDict) -> Path:
+def annotation_file(dataset: ConfigDict) -> Path:
     return Path(dataset.get("data_root") or "", dataset.ann_file)
 
 

@@ -42,7 +42,7 @@ class Number(NamedTuple):
 
 POSITIVE = Number(whole=False, least=0, above=True)
 NUMBERS = {
-    r"(train|val|test)_dataloader\.batch_size": Number(),
+    r"(train|val|test)_dataloader\.batch_size": Number(none=True),
     r"(train|val|test)_dataloader\.num_workers": Number(least=0),
     r"model\.bbox_head\.num_queries": Number(),
     r"model\.bbox_head\.num_classes": Number(none=True),
@@ -51,11 +51,12 @@ NUMBERS = {
     r"optim_wrapper\.optimizer\.weight_decay": Number(whole=False, least=0),
     r"optim_wrapper\.clip_grad\.max_norm": POSITIVE,
     r"optim_wrapper\.accumulative_counts": Number(),
-    r"train_cfg\.(max_epochs|max_iters|val_interval)": Number(),
+    r"train_cfg\.(max_epochs|val_interval)": Number(none=True),
+    r"train_cfg\.max_iters": Number(),
     r"auto_scale_lr\.base_batch_size": Number(),
     r"randomness\.seed": Number(least=0, none=True),
 }
-"""Keys with dots, as patterns, and what their values must be."""
+"""Keys with dots, as patterns, and what their values must be; a None that :mod:`lors_det.plugin.chosen` fills in too."""
 
 
 def check_numbers(cfg: Config) -> None:

@@ -1,0 +1,136 @@
+"""Values that a config leaves to the data: whatever is None is chosen from the training set's size and said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config, ConfigDict
+
+from lors_det.errors import InputError
+from lors_det.plugin.config_data import annotation_file, leaf_datasets
+from lors_det.plugin.dataset import check_coco, read_json
+
+SIDE_STEP_PX = 32
+SIDE_LIMITS_PX = (320, 512)
+"""Bounds of a chosen image side, for training without a GPU in mind."""
+
+SMALL_BOX_PX = 24
+"""What the smaller boxes should measure, sqrt(w h), in the network's image: three cells of its finest level or so."""
+
+EPOCHS_LIMITS = (12, 120)
+
+_SIZES = ("scale", "img_scale", "crop_size")
+"""Arguments of transforms that are (width, height), or the same both ways."""
+
+
+def choose(cfg: Config, side: int | None = None) -> list[str]:
+    """Fill in what a config leaves None: image side, batch size, epochs and the interval of validations.
+
+    ======================================  ============================================================================
+    sizes in pipelines                      side such that nine of ten boxes reach ``SMALL_BOX_PX``, within
+                                            ``SIDE_LIMITS_PX``, and not above the images' own median long side
+    ``train_dataloader.batch_size``         4 below 2 000 images, 8 below 20 000, else 16
+    ``train_cfg.max_epochs``                36 (400 / images)^(1/4), within ``EPOCHS_LIMITS``: a set of a quarter of the
+                                            images is seen in 0.35 of the steps
+    ``train_cfg.val_interval``              a tenth of the epochs
+    ======================================  ============================================================================
+
+    Validation and test loaders without a batch size take that of training.
+
+    Args:
+        cfg: changed in place.
+        side: pixels, in place of the chosen side.
+
+    Returns:
+        What was chosen and from what, in words.
+
+    Raises:
+        InputError: if a side is given and the config sets its own, or something is to be chosen and there is no training set to choose from.
+    """
+    loop, loader = cfg.get("train_cfg") or {}, cfg.get("train_dataloader") or {}
+    loaders = [cfg[f"{split}_dataloader"] for split in ("train", "val", "test") if cfg.get(f"{split}_dataloader")]
+    sizes = list(_open_sizes([each.dataset for each in loaders], cfg.get("custom_hooks")))
+    open_loaders = [each for each in loaders if each.get("batch_size", 1) is None]
+    open_loop = [key for key in ("max_epochs", "val_interval") if loop.get(key, 0) is None]
+    if side is not None and not sizes:
+        raise InputError(f"config {cfg.filename} sets its image sizes itself; change them in its pipelines")
+    if not (sizes or open_loaders or open_loop):
+        return []
+    content = _training_set(cfg)
+    num_images = len(content["images"])
+    said = []
+    if sizes:
+        if side is None:
+            side, why = image_side(content)
+            said.append(f"images of {side} pixels: {why}")
+        for transform, key in sizes:
+            transform[key] = (side, side)
+    if loader.get("batch_size", 1) is None:
+        loader.batch_size = batch_size(num_images)
+        said.append(f"batches of {loader.batch_size}: {num_images} images")
+    for each in open_loaders:
+        each.batch_size = each.batch_size or loader.batch_size
+    if "max_epochs" in open_loop:
+        loop.max_epochs = epochs(num_images)
+        steps = loop.max_epochs * ceil(num_images / loader.batch_size)
+        said.append(f"{loop.max_epochs} epochs, {steps} steps: {num_images} images")
+    if "val_interval" in open_loop:
+        loop.val_interval = max(1, loop.max_epochs // 10)
+    return said
+
+
+def image_side(content: dict[str, Any]) -> tuple[int, str]:
+    """Long side of the network's image for a COCO record, in pixels, and why."""
+    long_sides = {image["id"]: max(image["width"], image["height"]) for image in content["images"]}
+    own = float(np.median(list(long_sides.values())))
+    relative = [
+        float(np.sqrt(box["bbox"][2] * box["bbox"][3])) / long_sides[box["image_id"]]
+        for box in content["annotations"]
+        if min(box["bbox"][2:]) > 0
+    ]
+    least, most = SIDE_LIMITS_PX
+    small = float(np.quantile(relative, 0.1)) if relative else SMALL_BOX_PX / most
+    wanted = min(SMALL_BOX_PX / small, ceil(own / SIDE_STEP_PX) * SIDE_STEP_PX)
+    side = int(np.clip(ceil(wanted / SIDE_STEP_PX) * SIDE_STEP_PX, least, most))
+    return side, f"a tenth of the boxes are smaller than {small:.1%} of the image's long side, {own:.0f} pixels"
+
+
+def batch_size(num_images: int) -> int:
+    """Images of a batch."""
+    return 4 if num_images < 2_000 else 8 if num_images < 20_000 else 16
+
+
+def epochs(num_images: int) -> int:
+    """Passes over a set of so many images."""
+    return int(np.clip(round(36 * (400 / num_images) ** 0.25), *EPOCHS_LIMITS))
+
+
+def _training_set(cfg: Config) -> dict[str, Any]:
+    loader = cfg.get("train_dataloader")
+    files = [annotation_file(dataset) for dataset in leaf_datasets(loader.dataset)] if loader else []
+    missing = [str(file) for file in files if not file.is_file()]
+    if not files or missing:
+        raise InputError(
+            f"the config leaves values to the training set, and there is none at {', '.join(missing) or 'all'}; "
+            "name a folder by --data"
+        )
+    contents = []
+    for file in map(Path, files):
+        content = read_json(file)
+        check_coco(content, file)
+        contents.append(content)
+    return max(contents, key=lambda content: len(content["images"]))
+
+
+def _open_sizes(*places: Any) -> Iterator[tuple[ConfigDict, str]]:
+    """Transforms whose size is None, and the key."""
+    for place in places:
+        if isinstance(place, dict):
+            yield from ((place, key) for key in _SIZES if key in place and place[key] is None)
+            yield from _open_sizes(*place.values())
+        elif isinstance(place, (list, tuple)):
+            yield from _open_sizes(*place)
