@@ -1,6 +1,7 @@
 """LORS-AdaMixer object detection for MMDetection 3.x.
 
 Importing this package registers nothing; ``lors_det.plugin`` registers the models, datasets and hooks.
+``lors_det.train`` and ``lors_det.Detector``, which need it, are imported when they are first used.
 
 Symbols used in every docstring:
 
@@ -26,4 +27,22 @@ Papers: LORS, "Low-rank Residual Structure for Parameter-Efficient Network Stack
 AdaMixer, "A Fast-Converging Query-Based Object Detector" (CVPR 2022).
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lors_det.inference import Detections, Detector
+    from lors_det.training import TrainingResult, train
+
 __version__ = "0.1.0"
+__all__ = ["Detections", "Detector", "TrainingResult", "__version__", "train"]
+
+_ROOMS = {"Detections": "inference", "Detector": "inference", "TrainingResult": "training", "train": "training"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)

@@ -27,6 +27,7 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 LEAVES = sorted(path for path in CONFIGS.rglob("*.py") if path.parent.name != "_base_")
 BACKBONES = {
     "r18-half": dict(type="ResNet", depth=18, base_channels=32),
+    "mobilenetv2": dict(type="TorchvisionBackbone", model_name="mobilenet_v2"),
     "r50": dict(type="ResNet", depth=50),
     "r101": dict(type="ResNet", depth=101),
     "x101-32x4d-dcn": dict(
@@ -106,8 +107,10 @@ RUN_FORWARD = {(path.parent, *name_of(path)[:2]): path for path in FAMILIES}.val
 """One leaf for each algorithm and backbone of a family."""
 
 
-def epochs(schedule: str) -> int:
-    """Of "1x", "crop-ms-480-800-3x" or "5e"."""
+def epochs(schedule: str) -> int | None:
+    """Of "1x", "crop-ms-480-800-3x" or "5e"; None of "finetune", which the data choose."""
+    if schedule == "finetune":
+        return None
     number, unit = re.search(r"(\d+)([ex])$", schedule).groups()
     return int(number) * (12 if unit == "x" else 1)
 
@@ -139,8 +142,19 @@ def built(cfg: Config) -> nn.Module:
         return MODELS.build(model)
 
 
+def sized(steps: Any) -> Any:
+    """A pipeline with an image side where it leaves it to the data."""
+    if isinstance(steps, dict):
+        return {
+            name: (320, 320) if name in ("scale", "crop_size") and not step else sized(step)
+            for name, step in steps.items()
+        }
+    return [sized(step) for step in steps] if isinstance(steps, list) else steps
+
+
 def check_pipeline(pipeline: list[dict], *, crop: bool) -> None:
     """It takes an image file to a network input; crops, where they happen, leave smaller and other shapes."""
+    pipeline = sized(pipeline)
     cv2.imwrite("image.png", np.random.default_rng(0).integers(0, 255, (120, 200, 3), np.uint8))
     info = dict(img_path="image.png", img_id=0, height=120, width=200)
     info["instances"] = [dict(bbox=[20.0, 10.0, 150.0, 100.0], bbox_label=0, ignore_flag=0)]
@@ -211,7 +225,7 @@ def test_a_leaf_is_what_its_name_says(path, passed):
     assert not any("end" in s for s in cfg.param_scheduler if s.by_epoch)  # the run's length is one value
     assert dataset in cfg.train_dataloader.dataset.data_root
     pipeline = str(cfg.train_dataloader.dataset.pipeline)
-    assert ("RandomCrop" in pipeline) == ("crop" in schedule)
+    assert ("RandomCrop" in pipeline) == any(word in schedule for word in ("crop", "finetune"))
     assert ("RandomChoiceResize" in pipeline) == ("ms-480-800" in schedule)
     if dataset == "coco":
         warm_up, decay = cfg.param_scheduler
@@ -219,7 +233,7 @@ def test_a_leaf_is_what_its_name_says(path, passed):
         assert warm_up.end == (1000 if backbone == "swin-s" else 500)
 
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        crop = "crop" in schedule and loader is cfg.train_dataloader
+        crop = "RandomCrop" in pipeline and loader is cfg.train_dataloader
         if str((loader.dataset.pipeline, crop)) not in passed:
             check_pipeline(loader.dataset.pipeline, crop=crop)
             passed.add(str((loader.dataset.pipeline, crop)))

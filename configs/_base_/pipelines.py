@@ -36,3 +36,24 @@ mirrored_crop_multi_scale = [
     dict(type="RandomChoice", transforms=[[_multi_scale], [_coarse, _crop, _multi_scale]]),
     _pack,
 ]
+
+
+# sizes of None are chosen from the training set: the side that an image's long side is resized to
+_whole = dict(type="Resize", scale=None, keep_ratio=True)
+_scaled = dict(type="RandomResize", scale=None, ratio_range=(0.75, 1.25), keep_ratio=True)
+_colours = dict(type="PhotoMetricDistortion", brightness_delta=16, contrast_range=(0.8, 1.2), hue_delta=9)
+_cut = dict(type="RandomCrop", crop_type="relative_range", crop_size=(0.6, 0.6), allow_negative_crop=True)
+_cut_sometimes = dict(type="RandomApply", transforms=[_cut], prob=0.5)
+_four_in_one = [
+    dict(type="CachedMosaic", img_scale=None, pad_val=114.0, max_cached_images=20, random_pop=False, prob=0.5),
+    dict(type="RandomResize", scale=None, ratio_range=(0.75, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=None, allow_negative_crop=True),
+]
+_two_in_one = dict(type="CachedMixUp", img_scale=None, max_cached_images=10, random_pop=False, prob=0.3)
+
+own_gentle = [*_load, _mirror, _scaled, _pack]
+own_colours = [*_load, _mirror, _colours, _scaled, _pack]
+own_crops = [*_load, _mirror, _colours, _cut_sometimes, _scaled, _pack]
+own_mosaic = [*_load, *_four_in_one, _mirror, _colours, _pack]
+own_mixup = [*_load, *_four_in_one, _two_in_one, _mirror, _colours, _pack]
+own_test = [_load[0], _whole, _load[1], dict(**_pack, meta_keys=_meta_keys)]

@@ -17,6 +17,8 @@ from lors_det.errors import InputError
 COMMANDS = {
     "train": "train what a config says",
     "test": "evaluate a checkpoint",
+    "infer": "detect objects in images, folders and videos",
+    "check-data": "examine a data set before training on it",
     "check-config": "check a config without training",
     "convert": "convert checkpoints: published names, and folded models",
     "make-shapes": "generate the synthetic detection set",

@@ -15,6 +15,7 @@ from lors_det.cli import shared
 from lors_det.errors import InputError
 from lors_det.plugin.config import load_config
 from lors_det.plugin.config_data import augment_test_time, evaluators_of
+from lors_det.training.launch import launch
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def main(args: Namespace) -> None:
     if args.out and not Path(args.out).absolute().parent.is_dir():
         raise InputError(f"--out {args.out}: its folder does not exist")
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    shared.launch(cfg, args.launcher, args.local_rank)
+    launch(cfg, args.launcher, args.local_rank)
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:

@@ -1,1 +1,4 @@
-"""Data sets: a synthetic generator and a converter. Needs numpy, OpenCV and the standard library only."""
+"""Data sets: readers of folders in COCO's, YOLO's and Pascal VOC's form, their doctor, and a synthetic generator.
+
+Needs numpy, OpenCV, Pillow and PyYAML.
+"""

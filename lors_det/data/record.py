@@ -38,7 +38,8 @@ class Split:
     source: str
     """Where it was read, in words: an annotation file, a list, "20 % of train", ..."""
     annotation_file: Path | None = None
-    """A file that holds exactly ``content``, where the folder has one."""
+    """A file that trains as ``content`` does, where the folder has one: of a training split it may hold boxes without
+    area as well, which training leaves out."""
 
 
 @dataclass(frozen=True)

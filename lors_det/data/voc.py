@@ -1,19 +1,19 @@
-"""Pascal VOC annotations to COCO's format. Blemishes are named, never passed over in silence."""
+"""One split of a Pascal VOC set as a COCO record. What is wrong stops it; blemishes are named, never passed over."""
 
-import math
+from __future__ import annotations
+
 import re
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from lors_det.data.images import IMAGE_SUFFIXES
+from lors_det.data.voc_xml import class_name_of, object_of, parse_xml, size_of
 from lors_det.errors import InputError
 
 Difficult = Literal["crowd", "keep", "drop"]
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -24,49 +24,6 @@ class Dropped:
     class_name: str
     corners: tuple[float, float, float, float]
     reason: Literal["no area", "difficult"]
-
-
-@dataclass(frozen=True)
-class _Object:
-    class_name: str
-    corners: tuple[float, float, float, float]
-    difficult: bool
-
-
-def _text(node: ElementTree.Element, path: str, xml: Path) -> str:
-    text = (node.findtext(path) or "").strip()
-    if not text:
-        raise InputError(f"{xml}: <{node.tag}> has no <{path}>; add it or take the image out of the split")
-    return text
-
-
-def _number(node: ElementTree.Element, path: str, xml: Path) -> float:
-    text = _text(node, path, xml)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{xml}: <{path}> is {text!r}, it must be a finite number")
-    return value
-
-
-def _parse(xml: Path) -> ElementTree.Element:
-    try:
-        return ElementTree.parse(xml).getroot()
-    except ElementTree.ParseError as error:
-        line, column = error.position
-        message = f"{xml}, line {line}, column {column + 1}: malformed XML ({error}); mend the file"
-        raise InputError(message) from error
-
-
-def _objects(root: ElementTree.Element, xml: Path) -> Iterator[_Object]:
-    for node in root.findall("object"):
-        left, top, right, bottom = (_number(node, f"bndbox/{corner}", xml) for corner in _CORNERS)
-        difficult = (node.findtext("difficult") or "0").strip()
-        if difficult not in ("0", "1"):
-            raise InputError(f"{xml}: <difficult> is {difficult!r}, it must be 0 or 1")
-        yield _Object(_text(node, "name", xml), (left, top, right, bottom), difficult == "1")
 
 
 def _check_folders(voc_root: Path) -> None:
@@ -95,13 +52,13 @@ def _all_class_names(voc_root: Path) -> list[str]:
     lists = (voc_root / "ImageSets" / "Main").glob("*.txt")
     stems = {stem for path in lists for stem in _stems(voc_root, path.stem)}
     files = [voc_root / "Annotations" / f"{stem}.xml" for stem in sorted(stems)]
-    return sorted({_text(o, "name", f) for f in files if f.is_file() for o in _parse(f).findall("object")})
+    return sorted({class_name_of(o, f) for f in files if f.is_file() for o in parse_xml(f).findall("object")})
 
 
 def _image_names(voc_root: Path) -> dict[str, str]:
-    """File name in JPEGImages of each stem; of several, the first by `_SUFFIXES`."""
-    files = [p for p in (voc_root / "JPEGImages").glob("*") if p.suffix.lower() in _SUFFIXES]
-    files.sort(key=lambda p: (_SUFFIXES.index(p.suffix.lower()), p.name), reverse=True)
+    """File name in JPEGImages of each stem; of several, the first by `IMAGE_SUFFIXES`."""
+    files = [p for p in (voc_root / "JPEGImages").glob("*") if p.suffix.lower() in IMAGE_SUFFIXES]
+    files.sort(key=lambda p: (IMAGE_SUFFIXES.index(p.suffix.lower()), p.name), reverse=True)
     return {p.stem: p.name for p in files}
 
 
@@ -149,14 +106,13 @@ def convert_voc(
             raise FileNotFoundError(f"{xml} is missing; add it or take {stem} out of {listing}")
         if stem not in image_names:
             place = voc_root / "JPEGImages" / stem
-            raise FileNotFoundError(f"no image {place}.* ({', '.join(_SUFFIXES)}); add it or edit {listing}")
-        root = _parse(xml)
-        width, height = (_number(root, f"size/{side}", xml) for side in ("width", "height"))
-        if min(width, height) < 1 or width % 1 or height % 1:
-            raise InputError(f"{xml}: <size> is {width:g} x {height:g}; write the image's size in whole pixels")
+            raise FileNotFoundError(f"no image {place}.* ({', '.join(IMAGE_SUFFIXES)}); add it or edit {listing}")
+        root = parse_xml(xml)
+        width, height = size_of(root, xml)
         name = image_names[stem]
-        images.append({"id": image_id, "file_name": name, "width": int(width), "height": int(height)})
-        for found in _objects(root, xml):
+        images.append({"id": image_id, "file_name": name, "width": width, "height": height})
+        for node in root.findall("object"):
+            found = object_of(node, xml)
             if found.class_name not in names:
                 raise InputError(f"{xml}: class {found.class_name!r} is unknown, allowed: {', '.join(names)}")
             left, top, right, bottom = (corner - 1 for corner in found.corners)

@@ -9,11 +9,13 @@ packaged.register()
 
 # after compat, which lets mmdet import without mmcv's compiled operations
 from lors_det.plugin import (  # noqa: E402
+    backbones,
     checkpoint_guard,
     criterion,
     data_guard,
     dataset,
     folding,
+    gentle_finish,
     head,
     neck,
     optimizer,
@@ -21,12 +23,14 @@ from lors_det.plugin import (  # noqa: E402
 )
 
 __all__ = [
+    "backbones",
     "checkpoint_guard",
     "compat",
     "criterion",
     "data_guard",
     "dataset",
     "folding",
+    "gentle_finish",
     "head",
     "neck",
     "optimizer",

@@ -39,7 +39,8 @@ def choose(cfg: Config, side: int | None = None) -> list[str]:
     ``train_cfg.val_interval``              a tenth of the epochs
     ======================================  ============================================================================
 
-    Validation and test loaders without a batch size take that of training.
+    Validation and test loaders without a batch size take that of training. Where there is no training set, all stay
+    None, see :func:`check_chosen`.
 
     Args:
         cfg: changed in place.
@@ -49,18 +50,16 @@ def choose(cfg: Config, side: int | None = None) -> list[str]:
         What was chosen and from what, in words.
 
     Raises:
-        InputError: if a side is given and the config sets its own, or something is to be chosen and there is no training set to choose from.
+        InputError: if a side is given and the config sets its own.
     """
     loop, loader = cfg.get("train_cfg") or {}, cfg.get("train_dataloader") or {}
-    loaders = [cfg[f"{split}_dataloader"] for split in ("train", "val", "test") if cfg.get(f"{split}_dataloader")]
+    loaders = _loaders(cfg)
     sizes = list(_open_sizes([each.dataset for each in loaders], cfg.get("custom_hooks")))
-    open_loaders = [each for each in loaders if each.get("batch_size", 1) is None]
-    open_loop = [key for key in ("max_epochs", "val_interval") if loop.get(key, 0) is None]
     if side is not None and not sizes:
         raise InputError(f"config {cfg.filename} sets its image sizes itself; change them in its pipelines")
-    if not (sizes or open_loaders or open_loop):
+    content = _training_set(cfg) if _open_keys(cfg) else None
+    if content is None:
         return []
-    content = _training_set(cfg)
     num_images = len(content["images"])
     said = []
     if sizes:
@@ -72,13 +71,13 @@ def choose(cfg: Config, side: int | None = None) -> list[str]:
     if loader.get("batch_size", 1) is None:
         loader.batch_size = batch_size(num_images)
         said.append(f"batches of {loader.batch_size}: {num_images} images")
-    for each in open_loaders:
-        each.batch_size = each.batch_size or loader.batch_size
-    if "max_epochs" in open_loop:
+    for each in loaders:
+        each.batch_size = each.get("batch_size", 1) or loader.batch_size
+    if loop.get("max_epochs", 0) is None:
         loop.max_epochs = epochs(num_images)
         steps = loop.max_epochs * ceil(num_images / loader.batch_size)
         said.append(f"{loop.max_epochs} epochs, {steps} steps: {num_images} images")
-    if "val_interval" in open_loop:
+    if loop.get("val_interval", 0) is None:
         loop.val_interval = max(1, loop.max_epochs // 10)
     return said
 
@@ -109,17 +108,45 @@ def epochs(num_images: int) -> int:
     return int(np.clip(round(36 * (400 / num_images) ** 0.25), *EPOCHS_LIMITS))
 
 
-def _training_set(cfg: Config) -> dict[str, Any]:
-    loader = cfg.get("train_dataloader")
-    files = [annotation_file(dataset) for dataset in leaf_datasets(loader.dataset)] if loader else []
-    missing = [str(file) for file in files if not file.is_file()]
-    if not files or missing:
+def check_chosen(cfg: Config) -> None:
+    """Refuse to train what still waits for a training set.
+
+    Raises:
+        InputError: it names the open keys and where the set was looked for.
+    """
+    if keys := _open_keys(cfg):
+        files = ", ".join(map(str, _training_files(cfg))) or "no path"
         raise InputError(
-            f"the config leaves values to the training set, and there is none at {', '.join(missing) or 'all'}; "
-            "name a folder by --data"
+            f"the config leaves {', '.join(keys)} to the training set, and there is none at {files}; name its folder: "
+            "--data DIR"
         )
+
+
+def _loaders(cfg: Config) -> list[ConfigDict]:
+    return [cfg[f"{split}_dataloader"] for split in ("train", "val", "test") if cfg.get(f"{split}_dataloader")]
+
+
+def _open_keys(cfg: Config) -> list[str]:
+    """Keys whose values are to be chosen."""
+    loop = cfg.get("train_cfg") or {}
+    sizes = _open_sizes([loader.dataset for loader in _loaders(cfg)], cfg.get("custom_hooks"))
+    keys = ["image sizes"] if next(sizes, None) else []
+    keys += ["batch sizes"] if any(loader.get("batch_size", 1) is None for loader in _loaders(cfg)) else []
+    return keys + [f"train_cfg.{key}" for key in ("max_epochs", "val_interval") if loop.get(key, 0) is None]
+
+
+def _training_files(cfg: Config) -> list[Path]:
+    loader = cfg.get("train_dataloader")
+    return [annotation_file(dataset) for dataset in leaf_datasets(loader.dataset)] if loader else []
+
+
+def _training_set(cfg: Config) -> dict[str, Any] | None:
+    """The content of the annotation file, of several the largest; None where one is missing."""
+    files = _training_files(cfg)
+    if not files or not all(file.is_file() for file in files):
+        return None
     contents = []
-    for file in map(Path, files):
+    for file in files:
         content = read_json(file)
         check_coco(content, file)
         contents.append(content)

@@ -15,6 +15,7 @@ from torch import Tensor
 from lors_det.adamixer import Decoder, DecoderSpec, InitialQueries, StageOutput
 from lors_det.adamixer.criterion import Target
 from lors_det.adamixer.geometry import at_least_float32
+from lors_det.adamixer.queries import Start
 from lors_det.errors import InputError
 
 
@@ -23,15 +24,17 @@ class AdaMixerHead(BaseModule):
     """Hosts the framework-free decoder in mmdet.
 
     Inference takes the last stage only: the ``max_per_img`` best of the Q N sigmoid scores, without NMS and without
-    a threshold; boxes are divided by the image's scale factor.
+    a threshold; boxes are clipped to the network's image if ``clip_boxes``, and divided by the image's scale factor.
 
     Args:
         num_classes: N. None stands for "the classes of the annotation file", which tools fill in.
         num_queries: Q.
         decoder: fields of :class:`lors_det.adamixer.DecoderSpec`.
+        query_start: "image" (published) or "grid", see :class:`lors_det.adamixer.InitialQueries`.
         criterion: config of the criterion; the published losses by default.
         train_cfg: not used; mmdet's detectors pass it.
-        test_cfg: ``max_per_img``, detections of an image; Q by default.
+        test_cfg: ``max_per_img``, detections of an image; Q by default. ``clip_boxes``: nothing of a box is left beyond
+            the image; False by default, as published, where the box of an object that leaves the image may do so too.
 
     Raises:
         InputError: if a value is missing, unknown or contradicts another; it names the config key.
@@ -43,6 +46,7 @@ class AdaMixerHead(BaseModule):
         num_queries: int,
         *,
         decoder: dict[str, Any],
+        query_start: Start = "image",
         criterion: dict[str, Any] | None = None,
         train_cfg: dict[str, Any] | None = None,
         test_cfg: dict[str, Any] | None = None,
@@ -55,8 +59,13 @@ class AdaMixerHead(BaseModule):
             )
         test_cfg = dict(test_cfg or {})
         self.max_per_img = test_cfg.pop("max_per_img", None) or num_queries
+        self.clip_boxes = test_cfg.pop("clip_boxes", False)
+        if not isinstance(self.clip_boxes, bool):
+            raise InputError(f"config key model.test_cfg.clip_boxes is {self.clip_boxes!r}; it must be True or False")
         if test_cfg:
-            raise InputError(f"config key model.test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img")
+            raise InputError(
+                f"config key model.test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img and clip_boxes"
+            )
         self.num_classes = num_classes
         try:
             self.decoder = Decoder(num_classes, DecoderSpec(**decoder))
@@ -64,7 +73,10 @@ class AdaMixerHead(BaseModule):
             raise InputError(f"config key model.bbox_head.decoder: {error}") from error
         if num_queries < 1:
             raise InputError(f"config key model.bbox_head.num_queries is {num_queries}; it must be at least 1")
-        self.queries = InitialQueries(num_queries, self.decoder.spec.dim)
+        try:
+            self.queries = InitialQueries(num_queries, self.decoder.spec.dim, start=query_start)
+        except ValueError as error:
+            raise InputError(f"config key model.bbox_head.query_start: {error}") from error
         self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
 
     def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:
@@ -87,11 +99,14 @@ class AdaMixerHead(BaseModule):
         self, levels: Sequence[Tensor], batch_data_samples: SampleList, rescale: bool = True
     ) -> list[InstanceData]:
         """Detections of each image, best first: bboxes (n, 4) xyxy, scores (n,), labels (n,)."""
-        (last,) = self._decode(levels, self._image_sizes(levels, batch_data_samples), last_only=True)
+        image_sizes = self._image_sizes(levels, batch_data_samples)
+        (last,) = self._decode(levels, image_sizes, last_only=True)
         scores = at_least_float32(last.logits).sigmoid().flatten(1)
         scores, index = scores.topk(min(self.max_per_img, scores.shape[1]))
         query = (index // self.num_classes)[..., None].expand(-1, -1, 4)
         boxes = last.boxes_xyxy.gather(1, query)
+        if self.clip_boxes:
+            boxes = torch.minimum(boxes.clamp(min=0), image_sizes.repeat(1, 2)[:, None])
         if rescale:
             factors = [_scale_factor(sample.metainfo) * 2 for sample in batch_data_samples]
             boxes = boxes / boxes.new_tensor(factors)[:, None]

@@ -9,6 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from lors_det.errors import InputError
+
 
 @MODELS.register_module()
 class SharedNormNeck(BaseModule):
@@ -19,7 +21,7 @@ class SharedNormNeck(BaseModule):
     Starts with Xavier uniform weights and zero biases.
 
     Args:
-        in_channels: channels of each level.
+        in_channels: channels of each level, the backbone's ``out_channels``.
         out_channels: D.
         num_norm_groups: groups of the norm.
     """
@@ -37,9 +39,17 @@ class SharedNormNeck(BaseModule):
             nn.init.zeros_(lateral.bias)
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Levels (B, in_l, H_l, W_l) to (B, D, H_l, W_l)."""
-        if len(levels) != len(self.laterals):
-            raise ValueError(
-                f"SharedNormNeck has {len(self.laterals)} in_channels but the backbone gives {len(levels)} levels"
+        """Levels (B, in_l, H_l, W_l) to (B, D, H_l, W_l).
+
+        Raises:
+            InputError: if the levels are not those of ``in_channels``; it names what the backbone gives.
+        """
+        laterals: Iterable[Any] = self.laterals
+        expected = [lateral.in_channels for lateral in laterals]
+        given = [level.shape[1] for level in levels]
+        if given != expected:
+            raise InputError(
+                f"config key model.neck.in_channels is {expected}, but the backbone gives {len(given)} levels of "
+                f"{given} channels; set it to {given}"
             )
         return tuple(self.norm(lateral(level)) for lateral, level in zip(self.laterals, levels))

@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lors_det.errors import InputError
+from lors_det.plugin.layer_decay import layer_scales
 
 _MULTIPLIERS = ("lr_mult", "decay_mult")
 """What mmengine leaves in a group of its custom keys; their effect stands in ``lr`` and ``weight_decay``."""
@@ -23,7 +24,10 @@ _PER_GROUP = ("base_values", "_last_value", "min_values")
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's constructor, with parameters of equal settings in one group.
+    """mmengine's constructor, with parameters of equal settings in one group, and learning rates by layer.
+
+    ``paramwise_cfg`` takes one key more, ``layer_decay``: learning rates of the backbone fall towards the picture, see
+    :func:`lors_det.plugin.layer_decay.layer_scales`, which multiplies whatever the other keys give.
 
     Wherever ``paramwise_cfg`` is set, mmengine makes a group of every parameter. The updates are the same, but fused
     and multi-tensor optimisers work group by group, and schedules walk over all of them in every step.
@@ -38,8 +42,30 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Append the groups of a module to ``params``, as mmengine has it; the whole model's are merged."""
         super().add_params(params, module, prefix, is_dcn_module)
         if not prefix:  # mmengine calls it again for every module inside
+            decay = self.paramwise_cfg.get("layer_decay")
+            if decay is not None:
+                params[:] = self._by_layer(params, module, decay)
             defaults = {name: value for name, value in self.optimizer_cfg.items() if name != "type"}
             params[:] = merge_groups(params, defaults)
+
+    def _by_layer(self, groups: Iterable[Mapping[str, Any]], model: nn.Module, decay: float) -> list[dict[str, Any]]:
+        """Groups of one parameter each, with the learning rate of its layer."""
+        if self.base_lr is None:
+            raise InputError("config key optim_wrapper.paramwise_cfg.layer_decay needs optim_wrapper.optimizer.lr")
+        scales = layer_scales(model, decay)
+        by_parameter = {id(parameter): scales.get(name, 1.0) for name, parameter in model.named_parameters()}
+        scaled = []
+        for group in groups:
+            (parameter,) = group["params"]
+            scale = by_parameter[id(parameter)]
+            scaled.append({**group, "lr": group.get("lr", self.base_lr) * scale} if scale != 1 else dict(group))
+        values = sorted(scales.values())
+        print_log(
+            f"layer_decay={decay} multiplies learning rates of the backbone by {values[0]:.3g} at its first layer to "
+            f"{values[-1]:.3g} at its last",
+            logger="current",
+        )
+        return scaled
 
 
 def merge_groups(groups: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,8 +11,9 @@ import torch
 from mmengine.config import Config
 from references.tiny import LORS, make_data, write_config
 
-from lors_det.cli import shared, test, train
+from lors_det.cli import test, train
 from lors_det.errors import InputError
+from lors_det.training import launch
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,8 @@ def config(tmp_path_factory) -> Path:
 
 def train_arguments(config: Path, work_dir: Path, **changes: object) -> Namespace:
     values = dict(config=config, cfg_options=None, work_dir=str(work_dir), launcher="none", local_rank=0)
-    return Namespace(**{**values, "amp": False, "auto_scale_lr": False, "resume": None, **changes})
+    unset = dict.fromkeys(("data", "epochs", "batch_size", "image_side", "load_from", "resume"))
+    return Namespace(**{**values, **unset, "amp": False, "auto_scale_lr": False, **changes})
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float16")])
@@ -32,19 +34,19 @@ def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
     cfg = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
-    train.use_mixed_precision(cfg)
+    launch.use_mixed_precision(cfg)
     assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", dtype=dtype)
 
 
 def test_resuming_in_an_empty_folder_keeps_the_weights_to_start_from(tmp_path, capsys):
     cfg = Config(dict(work_dir=str(tmp_path), load_from="weights.pth"))
-    train.resume(cfg, "auto")
+    launch.resume(cfg, "auto")
     assert (cfg.resume, cfg.load_from) == (False, "weights.pth")
     assert f"{tmp_path} holds no checkpoint, so this starts from the weights of weights.pth" in capsys.readouterr().err
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
-    train.resume(cfg, "auto")
+    launch.resume(cfg, "auto")
     assert (cfg.resume, cfg.load_from) == (True, None)
-    train.resume(cfg, "other.pth")
+    launch.resume(cfg, "other.pth")
     assert (cfg.resume, cfg.load_from) == (True, "other.pth")
 
 
@@ -60,7 +62,7 @@ def test_a_launcher_keeps_what_a_config_says_of_the_model_wrapper(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
     own = dict(type="MMDistributedDataParallel", static_graph=True)
     cfg = Config(dict(model_wrapper_cfg=own, find_unused_parameters=True))
-    shared.launch(cfg, "pytorch", 0)
+    launch.launch(cfg, "pytorch", 0)
     assert cfg.model_wrapper_cfg == {
         **own,
         "broadcast_buffers": False,

@@ -1,0 +1,187 @@
+"""Check a data set before training on it.
+
+lors-det check-data FOLDER_OR_CONFIG
+
+A folder is read in whatever form it lies (COCO, Pascal VOC, YOLO); of a config, the annotation files of its
+dataloaders. Classes, image files, sizes, boxes, duplicates and leaks between splits are looked at, and how well a
+detector does that puts the same box into every image. Errors must be mended before training makes sense, warnings may
+spoil figures, notes are for information.
+
+Exit status: 0 without errors, 1 with errors, 2 if the data cannot be read at all. With --fix it is that of the repaired
+copy.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from lors_det.data.doctor import Case, examine, open_case, repair
+from lors_det.data.doctor.examine import LEVELS
+from lors_det.data.folder import read_folder, summary_rows
+from lors_det.data.record import Finding
+from lors_det.errors import InputError
+from lors_det.files import write_whole
+
+NUM_EXAMPLES = 3
+
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("data", metavar="FOLDER_OR_CONFIG", help="a folder with a data set, or a config that names one")
+    parser.add_argument(
+        "--fix", type=Path, metavar="OUT_DIR", help="write repaired annotations there; images stay where they are"
+    )
+    parser.add_argument(
+        "--fix-classes", action="store_true", help="with --fix, also rename classes that are probably misspelt"
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="draw classes, boxes and image sizes")
+    parser.add_argument("--json", action="store_true", help="print all findings as JSON instead of tables")
+    parser.add_argument("--no-images", action="store_true", help="look at the annotations only, open no image")
+
+
+def main(args: Namespace) -> None:
+    if args.fix_classes and args.fix is None:
+        raise InputError("--fix-classes renames classes in the repaired copy; add --fix OUT_DIR")
+    case = _open(args.data, with_images=not args.no_images)
+    findings = examine(case)
+    report: dict[str, Any] = {"data": str(args.data), **_as_data(case, findings)}
+    console = Console(width=None if sys.stdout.isatty() else 140, quiet=args.json, highlight=False)
+    console.print(_splits(case))
+    if findings:
+        console.print(_summary(findings))
+    if args.picture is not None:
+        from lors_det.reports.data_picture import data_picture  # Matplotlib takes a second
+
+        data_picture(case, args.picture)
+        console.print(f"picture: {args.picture}", soft_wrap=True)
+    if args.fix is not None:
+        case, actions = _fix(case, args.fix, args.fix_classes)
+        findings = examine(case)
+        report["repair"] = {"folder": str(args.fix), "actions": actions, **_as_data(case, findings)}
+        console.print(_repair_text(args.fix, case, actions, findings), soft_wrap=True)
+    console.print(_verdict(findings, args), soft_wrap=True)
+    if args.json:
+        print(json.dumps(report, indent=1))
+    if any(finding.level == "error" for finding in findings):
+        sys.exit(1)
+
+
+def _open(data: str, *, with_images: bool) -> Case:
+    if not Path(data).is_dir() and (data.endswith(".py") or "::" in data):
+        from lors_det.plugin.config import read_config  # the framework takes seconds, and a folder needs none of it
+        from lors_det.reports.config_folder import config_folder, training_size
+
+        cfg = read_config(data)
+        folder, size = config_folder(cfg), training_size(cfg)
+    else:
+        folder, size = read_folder(Path(data)), None
+    options: dict[str, Any] = {} if size is None else {"training_size": size}
+    return open_case(folder, with_images=with_images, progress=_progress, **options)
+
+
+def _progress(files: Iterable[Any], count: int) -> Iterable[Any]:
+    console = Console(stderr=True)
+    return track(files, "images", total=count, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _fix(case: Case, out: Path, fix_classes: bool) -> tuple[Case, list[str]]:
+    """Write the repaired records; the repaired case, and what was done."""
+    kept = {split.annotation_file.resolve() for split in case.folder.splits.values() if split.annotation_file}
+    targets = {name: out / "annotations" / f"{name}.json" for name in case.folder.splits}
+    if out.resolve() == case.folder.root.resolve() or kept & {path.resolve() for path in targets.values()}:
+        raise InputError(f"--fix {out} would write over the annotations themselves; name another folder")
+    mended = repair(case, out, fix_classes=fix_classes)
+    targets["train" if "train" in targets else next(iter(targets))].parent.mkdir(parents=True, exist_ok=True)
+    for name, split in mended.case.folder.splits.items():
+        _write(targets[name], split.content)
+    left_out = sorted({found.kind for found in case.folder.findings if found.level != "note"})
+    by_reader = [f"what could not be read stays left out: {', '.join(left_out)}"] if left_out else []
+    return mended.case, [*mended.actions, *by_reader]
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_whole(path, lambda file: file.write(json.dumps(content).encode()))
+
+
+def _as_data(case: Case, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    rows = summary_rows(case.folder)
+    return {
+        "form": case.folder.form,
+        "classes": list(case.folder.classes),
+        "splits": {
+            name: {"images": images, "without_boxes": without, "boxes": boxes, "source": source}
+            for name, images, without, boxes, source in rows
+        },
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def _splits(case: Case) -> Table:
+    classes = case.folder.classes
+    shown = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
+    title = f"{case.folder.root}: {case.folder.form}, {len(classes)} classes ({shown})"
+    table = Table(title=Text(title), title_justify="left")
+    for column in ("split", "images", "without boxes", "boxes", "read from"):
+        table.add_column(column, justify="right" if column not in ("split", "read from") else "left", overflow="fold")
+    for name, images, without, boxes, source in summary_rows(case.folder):
+        table.add_row(name, f"{images:,}", f"{without:,}", f"{boxes:,}", Text(source))
+    return table
+
+
+def _summary(findings: tuple[Finding, ...]) -> Table:
+    """Findings by level and kind, the worst and most frequent first."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.level, finding.kind), []).append(finding)
+    table = Table(title="Findings", title_justify="left")
+    for column in ("level", "kind", "count", "examples"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    for (level, kind), found in sorted(groups.items(), key=lambda item: (LEVELS.index(item[0][0]), -len(item[1]))):
+        examples = [f"{each.where}: {each.what}" for each in found[:NUM_EXAMPLES]]
+        more = [f"and {len(found) - NUM_EXAMPLES:,} more"] if len(found) > NUM_EXAMPLES else []
+        remedy = [f"-> {found[0].remedy}"] if found[0].remedy else []
+        table.add_row(
+            Text(level, _STYLES[level]), kind, f"{len(found):,}", Text("\n".join([*examples, *more, *remedy]))
+        )
+    return table
+
+
+def _repair_text(out: Path, case: Case, actions: list[str], findings: tuple[Finding, ...]) -> Text:
+    lines = [f"Repaired copy in {out}:", *(f"  {action}" for action in actions or ["nothing had to be done"])]
+    lines += [f"  {name}: {out / 'annotations' / name}.json" for name in case.folder.splits]
+    lines += [
+        "File names in it are relative to that folder. Train on it with, for each dataloader's dataset,",
+        f'  data_root="{out}/", ann_file="annotations/train.json", data_prefix=dict(img="")',
+    ]
+    kinds = {finding.kind: finding.level for finding in findings if finding.level != "note"}
+    if kinds:
+        lines.append(f"Left as they are: {', '.join(f'{kind} ({level})' for kind, level in kinds.items())}")
+    return Text("\n".join(lines))
+
+
+def _verdict(findings: tuple[Finding, ...], args: Namespace) -> Text:
+    counts = {level: sum(finding.level == level for finding in findings) for level in LEVELS}
+    place = "the repaired copy" if args.fix is not None else args.data
+    if counts["error"]:
+        kinds = ", ".join(dict.fromkeys(finding.kind for finding in findings if finding.level == "error"))
+        advice = "" if args.fix is not None else "; --fix OUT_DIR mends what needs no look at the pictures"
+        return Text(f"{place}: mend {kinds} first ({_count(counts['error'], 'error')}){advice}", _STYLES["error"])
+    told = f", but mind {_count(counts['warning'], 'warning')}" if counts["warning"] else ""
+    unseen = " (images were not looked at)" if args.no_images else ""
+    return Text(f"{place}: training makes sense{told}{unseen}", "bold green")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -1,0 +1,176 @@
+"""Detect objects in images, folders, videos, cameras and streams; a checkpoint of a training is all that is needed.
+
+lors-det infer photos/ film.mp4 "more/**/*.jpg" --checkpoint best.pth --out found
+lors-det infer photos/ --checkpoint best.pth --no-pictures --json results.json --annotations val.json
+lors-det infer camera:0 --checkpoint best.pth --out found        (or rtsp://...; Ctrl-C ends it)
+
+Pictures and videos with boxes get the inputs' names below --out. An image that cannot be read is named and skipped, and
+the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from lors_det.cli.shared import INTERRUPTED
+from lors_det.errors import InputError
+from lors_det.inference import Detector, TiledDetector
+from lors_det.inference.coco_results import CocoResults
+from lors_det.inference.run import InferenceRun
+from lors_det.inference.sources import count_images, find_sources
+
+DRAWN = 0.3
+"""Score from which detections are drawn, and written where no evaluation is meant."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help='image, folder (with those inside), pattern such as "a/**/*.jpg", video, camera:0, or a stream\'s address',
+    )
+    parser.add_argument("--checkpoint", required=True, help="checkpoint file of a training; it carries its config")
+    parser.add_argument("--config", help="config of the model, for a checkpoint that carries none")
+    parser.add_argument("--names", nargs="+", help="the model's classes in order, for a checkpoint without them")
+    parser.add_argument(
+        "--trust-checkpoint", action="store_true", help="import and build what the checkpoint's config names"
+    )
+    parser.add_argument("--out", default="found", help="folder of pictures and videos with boxes; %(default)s")
+    parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
+    parser.add_argument("--json", help="write the detections to this file, in COCO's format")
+    parser.add_argument(
+        "--annotations", help="COCO annotation file: the JSON is a list of results with its ids, to be scored"
+    )
+    parser.add_argument(
+        "--score-threshold",
+        type=float,
+        help=f"leave out what scores less; {DRAWN} by default, and with --annotations 0 for the JSON, as AP wants it",
+    )
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes to detect; all by default")
+    parser.add_argument("--batch-size", type=int, default=1, help="images that are computed together; %(default)s")
+    parser.add_argument("--device", help="such as cpu or cuda:1; the GPU by default, where there is one")
+    parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
+    parser.add_argument("--tile", type=int, metavar="PIXELS", help="look at tiles of this size too, for small objects")
+    parser.add_argument("--tile-overlap", type=float, default=0.2, help="share of a tile; %(default)s")
+    parser.add_argument("--strict", action="store_true", help="end at the first image that cannot be read")
+    parser.add_argument("--quiet", action="store_true", help="no progress line, no summary")
+
+
+def main(args: Namespace) -> None:
+    _check(args)
+    out = None if args.no_pictures else Path(args.out)
+    sources = find_sources(args.inputs, leave_out=out)
+    if args.annotations and count_images(find_sources(args.inputs, leave_out=out)) is None:
+        raise InputError("--annotations gives ids to images, and there is a video among the inputs")
+    drawn = DRAWN if args.score_threshold is None else args.score_threshold
+    written = 0.0 if args.score_threshold is None and args.annotations else drawn
+    detector = _detector(args, score_threshold=written if args.json else drawn)
+    failures = _Failures(strict=args.strict)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=args.quiet,
+    )
+    with ExitStack() as open_files:
+        results = None
+        if args.json:
+            truth = Path(args.annotations) if args.annotations else None
+            results = open_files.enter_context(
+                CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
+            )
+        open_files.enter_context(bar)
+        task = bar.add_task("images", total=count_images(find_sources(args.inputs, leave_out=out)))
+        run = InferenceRun(
+            detector,
+            batch_size=args.batch_size,
+            pictures=out,
+            score_threshold=drawn,
+            results=results,
+            done=lambda number: bar.advance(task, number),
+            failed=failures,
+        )
+        try:
+            run.process(sources)
+        except KeyboardInterrupt:  # how a camera ends; what was found is written
+            failures.status = INTERRUPTED
+    if not args.quiet:
+        _summarise(args, run, results, failures)
+    if failures.status:
+        sys.exit(failures.status)
+
+
+class _Failures:
+    """What could not be read: named at once, counted for the exit status."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self.strict = strict
+        self.number = 0
+        self.status = 0
+
+    def __call__(self, error: InputError) -> None:
+        if self.strict:
+            raise error
+        self.number += 1
+        self.status = 1
+        print(f"skipped: {error}", file=sys.stderr)
+
+
+class _Speed(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} images/s" if speed else "")
+
+
+def _check(args: Namespace) -> None:
+    if args.no_pictures and not args.json:
+        raise InputError("--no-pictures without --json leaves nothing to write; name a file: --json FILE")
+    if args.annotations and not args.json:
+        raise InputError("--annotations is for the ids of --json; name a file: --json FILE")
+    if args.batch_size < 1:
+        raise InputError(f"--batch-size is {args.batch_size}; it must be at least 1")
+    if args.score_threshold is not None and not 0 <= args.score_threshold <= 1:
+        raise InputError(f"--score-threshold is {args.score_threshold}; it must be between 0 and 1")
+    if Path(args.out).is_file() and not args.no_pictures:
+        raise InputError(f"--out {args.out} is a file; name a folder")
+
+
+def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDetector:
+    detector = Detector.from_checkpoint(
+        args.checkpoint,
+        device=args.device,
+        score_threshold=score_threshold,
+        classes=args.classes,
+        tta=args.tta,
+        config=args.config,
+        names=args.names,
+        trust=args.trust_checkpoint,
+    )
+    if args.tile is None:
+        return detector
+    return TiledDetector(detector, tile=args.tile, overlap=args.tile_overlap, batch_size=args.batch_size)
+
+
+def _summarise(args: Namespace, run: InferenceRun, results: CocoResults | None, failures: _Failures) -> None:
+    places = [str(place) for place in (None if args.no_pictures else args.out, args.json) if place]
+    skipped = f", {failures.number} skipped" if failures.number else ""
+    print(f"{run.num_found} objects in {run.num_images} images{skipped}: {', '.join(places)}")
+    if results is not None and results.num_left_out:
+        print(
+            f"warning: {results.num_left_out} images of {args.annotations} were not among the inputs; "
+            "an evaluation counts their objects as missed",
+            file=sys.stderr,
+        )

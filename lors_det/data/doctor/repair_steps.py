@@ -1,0 +1,188 @@
+"""The steps of a repair, each from a split's table to its content; the same content where there is nothing to mend.
+
+Their order matters: what is unknown goes first, sizes are corrected before boxes are placed in them, and only then
+boxes are dropped and clipped. They are in one file because they are that one list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lors_det.data.doctor.box_form import in_pixels, recognise_form
+from lors_det.data.doctor.boxes import no_area, outside, overhang
+from lors_det.data.doctor.case import Case
+from lors_det.data.doctor.classes import id_shift
+from lors_det.data.doctor.duplicates import first_listing, repeated_boxes
+from lors_det.data.doctor.sizes import has_other_size, other_sizes
+from lors_det.data.doctor.table import Floats, Mask, Table
+
+Content = dict[str, Any]
+Did = Callable[[int, str], None]
+"""Told how many, and what was done to them: "{} boxes dropped"; nothing was if there are none."""
+Step = Callable[[Case, Table, Did], Content]
+
+
+def _drop_malformed(case: Case, table: Table, did: Did) -> Content:
+    good = np.asarray(np.isfinite(table.boxes).all(1))
+    entries = {"categories": table.categories, "images": table.images, "annotations": table.annotations}
+    unusable = sum(len(table.split.content.get(section) or []) - len(found) for section, found in entries.items())
+    did(unusable, "{} malformed entries dropped")
+    did(int((~good).sum()), "{} annotations without a box of four numbers dropped")
+    if unusable or not good.all():
+        return {**table.split.content, **entries, "annotations": _chosen(table.annotations, good)}
+    return table.split.content
+
+
+def _fill_in_sizes(case: Case, table: Table, did: Did) -> Content:
+    images = list(table.images)
+    sizeless = np.flatnonzero(~np.isfinite(table.sizes).all(1)) if case.facts else ()
+    filled = [index for index in sizeless if case.facts[table.path(int(index))].size is not None]
+    for index in filled:
+        images[index] = _of_size(images[index], case.facts[table.path(int(index))].size)
+    did(len(filled), "{} images given the size of their file")
+    return {**table.split.content, "images": images} if filled else table.split.content
+
+
+def _shift_ids(case: Case, table: Table, did: Did) -> Content:
+    shift = id_shift(table)
+    if not shift:
+        return table.split.content
+    did(len(table.annotations), f"the category ids of {{}} annotations shifted by {shift:+d}")
+    shifted = [{**each, "category_id": each["category_id"] + shift} for each in table.annotations]
+    return {**table.split.content, "annotations": shifted}
+
+
+def _drop_unknown(case: Case, table: Table, did: Did) -> Content:
+    did(int((table.image_of < 0).sum()), "{} annotations of images that are not listed dropped")
+    did(int(((table.image_of >= 0) & (table.class_of < 0)).sum()), "{} annotations of unlisted categories dropped")
+    return _without(table, (table.image_of < 0) | (table.class_of < 0))
+
+
+def _drop_images(case: Case, table: Table, did: Did) -> Content:
+    problems = [case.facts[table.path(i)].problem if case.facts else None for i in range(len(table.images))]
+    for problem in ("missing", "truncated", "undecodable"):
+        did(sum(each == problem for each in problems), f"{{}} images dropped whose files are {problem}")
+    bad = np.array([problem is not None for problem in problems], bool)
+    if not bad.any():
+        return table.split.content
+    kept = _without(table, bad[table.image_of])
+    return {**kept, "images": _chosen(table.images, ~bad)}
+
+
+def _merge_listings(case: Case, table: Table, did: Did) -> Content:
+    first = first_listing(table)
+    again = first != np.arange(len(first))
+    did(int(again.sum()), "{} repeated listings of an image merged with its first")
+    if not again.any():
+        return table.split.content
+    moved = [
+        {**each, "image_id": table.images[first[image]]["id"]} for each, image in zip(table.annotations, table.image_of)
+    ]
+    return {**table.split.content, "images": _chosen(table.images, ~again), "annotations": moved}
+
+
+def _correct_sizes(case: Case, table: Table, did: Did) -> Content:
+    boxes, sized, moved = table.boxes.copy(), list(table.images), 0
+    touched = np.zeros(len(boxes), bool)
+    others = other_sizes(case, table)
+    order = np.argsort(table.image_of, kind="stable")
+    bounds = np.searchsorted(table.image_of[order], np.arange(len(table.images) + 1))
+    for one in others:
+        its = order[bounds[one.image] : bounds[one.image + 1]]
+        corrected = one.correct(table.boxes[its])
+        if corrected is None:
+            continue
+        sized[one.image] = _of_size(sized[one.image], one.displayed)
+        moved += 1
+        touched[its] = (corrected != boxes[its]).any(1)
+        boxes[its] = corrected
+    did(moved, "the sizes of {} images corrected")
+    did(int(touched.sum()), "{} boxes moved to the pixels of the image as it is displayed")
+    if not moved:
+        return table.split.content
+    return {**table.split.content, "images": sized, "annotations": _placed(table, boxes, touched)}
+
+
+def _convert_form(case: Case, table: Table, did: Did) -> Content:
+    form = recognise_form(table)
+    if form is None or form == "relative, unclear":
+        return table.split.content
+    boxes = table.boxes.copy()
+    boxes[table.usable] = in_pixels(boxes[table.usable], table.size_of[table.usable], form)
+    did(int(table.usable.sum()), f"{{}} boxes converted ({form})")
+    return {**table.split.content, "annotations": _placed(table, boxes, table.usable)}
+
+
+def _drop_and_clip(case: Case, table: Table, did: Did) -> Content:
+    empty = no_area(table)
+    # where boxes seem to lie means nothing while their form or their image's size could not be mended
+    sure = table.usable & ~empty & ~has_other_size(case, table)[table.image_of] & (recognise_form(table) is None)
+    apart = outside(table) & sure
+    beyond = (overhang(table) > 0) & sure & ~apart
+    did(int(empty.sum()), "{} boxes without area dropped")
+    did(int(apart.sum()), "{} boxes outside of their image dropped")
+    did(int(beyond.sum()), "{} boxes clipped to their image")
+    low = table.boxes[:, :2].clip(min=0)
+    high = np.minimum(table.boxes[:, :2] + table.boxes[:, 2:], table.size_of)
+    boxes = np.where(beyond[:, None], np.concatenate([low, high - low], axis=1), table.boxes)
+    placed = {**table.split.content, "annotations": _placed(table, boxes, beyond)} if beyond.any() else None
+    gone = empty | apart
+    content = placed or table.split.content
+    return {**content, "annotations": _chosen(content["annotations"], ~gone)} if gone.any() else content
+
+
+def _drop_repeated(case: Case, table: Table, did: Did) -> Content:
+    repeated = repeated_boxes(table)
+    did(int(repeated.sum()), "{} repeated boxes dropped")
+    return _without(table, repeated)
+
+
+def _number_anew(case: Case, table: Table, did: Did) -> Content:
+    if len({each["id"] for each in table.annotations}) == len(table.annotations):
+        return table.split.content
+    did(len(table.annotations), "{} annotations numbered anew, for ids were used twice")
+    numbered = [{**each, "id": number} for number, each in enumerate(table.annotations, start=1)]
+    return {**table.split.content, "annotations": numbered}
+
+
+STEPS: tuple[Step, ...] = (
+    _drop_malformed,
+    _fill_in_sizes,
+    _shift_ids,
+    _drop_unknown,
+    _drop_images,
+    _merge_listings,
+    _correct_sizes,
+    _convert_form,
+    _drop_and_clip,
+    _drop_repeated,
+    _number_anew,
+)
+
+
+def _chosen(entries: Sequence[Any], mask: Mask) -> list[Any]:
+    return [entry for entry, kept in zip(entries, mask) if kept]
+
+
+def _without(table: Table, mask: Mask) -> Content:
+    if not mask.any():
+        return table.split.content
+    return {**table.split.content, "annotations": _chosen(table.annotations, ~mask)}
+
+
+def _of_size(image: dict[str, Any], size: tuple[int, int] | None) -> dict[str, Any]:
+    assert size is not None
+    return {**image, "width": size[0], "height": size[1]}
+
+
+def _placed(table: Table, boxes: Floats, mask: Mask) -> list[dict[str, Any]]:
+    """The annotations, those of the mask with new boxes; an outline would no longer fit, so it is left out."""
+    placed = list(table.annotations)
+    for index in np.flatnonzero(mask):
+        rest = {key: value for key, value in placed[index].items() if key != "segmentation"}
+        box = boxes[index].tolist()
+        placed[index] = {**rest, "bbox": box, "area": box[2] * box[3]}
+    return placed

@@ -1,0 +1,59 @@
+"""What lies in folders, each looked at once: readers ask for hundreds of thousands of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+
+class Listing:
+    """Visible files and folders; names that start with a dot, and __MACOSX of unpacked archives, are not seen."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
+
+    def _look(self, folder: str) -> tuple[frozenset[str], tuple[str, ...]]:
+        if folder not in self._seen:
+            files: list[str] = []
+            folders: list[str] = []
+            try:
+                with os.scandir(folder or ".") as entries:
+                    for entry in entries:
+                        if not entry.name.startswith(".") and entry.name != "__MACOSX":
+                            (folders if entry.is_dir() else files).append(entry.name)
+            except PermissionError:
+                raise
+            except (OSError, ValueError):  # not there, a file, or a name that no folder can have
+                pass
+            self._seen[folder] = frozenset(files), tuple(sorted(folders))
+        return self._seen[folder]
+
+    def files(self, folder: str) -> frozenset[str]:
+        """Names of the files in a folder; none where there is no such folder."""
+        return self._look(folder)[0]
+
+    def folders(self, folder: str) -> tuple[str, ...]:
+        """Names of the folders in a folder, sorted."""
+        return self._look(folder)[1]
+
+    def holds(self, path: str) -> bool:
+        """Whether a file exists."""
+        folder, _, name = path.rpartition("/")
+        return name in self.files(folder or "/" * path.startswith("/"))
+
+    def walk(self, folder: str, depth: int = 8) -> Iterator[tuple[str, list[str]]]:
+        """Each folder below ``folder``, itself first, with the sorted names of its files.
+
+        Links are followed, but no folder is entered twice.
+        """
+        entered: set[str] = set()
+        waiting = [(folder, depth)]
+        while waiting:
+            place, left = waiting.pop()
+            real = os.path.realpath(place)
+            if real in entered:
+                continue
+            entered.add(real)
+            yield place, sorted(self.files(place))
+            if left:
+                waiting += [(os.path.join(place, name), left - 1) for name in reversed(self.folders(place))]

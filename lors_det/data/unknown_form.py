@@ -1,0 +1,66 @@
+"""A folder whose form no reader knows: what is there, and what it could be."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from lors_det.data.images import is_image
+from lors_det.data.listing import Listing
+from lors_det.errors import InputError
+
+FORMS = (
+    "YOLO (data.yaml, or images with labels/*.txt), COCO (JSON with images, annotations, categories) "
+    "and Pascal VOC (an XML file for each image)"
+)
+
+_EXPORT = "export or convert it to COCO's format"
+_BY_SUFFIX = {
+    ".csv": "a table (CSV)",
+    ".tfrecord": "TFRecord files",
+    ".tfrecords": "TFRecord files",
+    ".record": "TFRecord files",
+    ".parquet": "Parquet files",
+    ".zip": "an archive, to be unpacked",
+    ".tar": "an archive, to be unpacked",
+    ".gz": "an archive, to be unpacked",
+}
+_IN_JSON = {b'"shapes"': "LabelMe's JSON", b"_via_": "VIA's JSON", b'"regions"': "VIA's JSON"}
+_IN_XML = {b"<annotations": "CVAT's XML"}
+_GLANCE = 4096
+
+
+def unknown_form(root: Path, listing: Listing) -> InputError:
+    """The error that says what is recognised, counts the files by suffix, and names forms that others use."""
+    suffixes: Counter[str] = Counter()
+    known: Counter[str] = Counter()
+    folders_of_images: set[str] = set()
+    for place, names in listing.walk(str(root)):
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            suffixes[suffix or "without suffix"] += 1
+            if suffix in _BY_SUFFIX:
+                known[_BY_SUFFIX[suffix]] += 1
+            if suffix in (".json", ".xml") and sum(known.values()) < 20:
+                with open(f"{place}/{name}", "rb") as file:
+                    glance = file.read(_GLANCE)
+                    file.seek(max(0, os.fstat(file.fileno()).st_size - _GLANCE))
+                    glance += file.read()
+                for mark, form in (_IN_JSON if suffix == ".json" else _IN_XML).items():
+                    if mark in glance:
+                        known[form] += 1
+        if any(is_image(name) for name in names):
+            folders_of_images.add(place)
+    found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6)) or "no file"
+    message = f"{root} holds no data set of a known form. Known are {FORMS}. Found: {found}"
+    if known:
+        return InputError(
+            f"{message}; it looks like {' or '.join(form for form, _ in known.most_common(2))}: {_EXPORT}"
+        )
+    if len(folders_of_images) > 1:
+        return InputError(
+            f"{message}; images in {len(folders_of_images)} folders without annotations look like a set for "
+            "classification, which has no boxes"
+        )
+    return InputError(f"{message}; the images, if any, are not annotated")

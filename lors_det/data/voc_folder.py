@@ -1,0 +1,138 @@
+"""Pascal VOC sets as they lie: in VOC's own folders, or an XML file beside each image, or somewhere else."""
+
+from __future__ import annotations
+
+import os
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lors_det.data.images import displayed_sizes
+from lors_det.data.labelled import Box, LabelledImage, splits_of
+from lors_det.data.listing import Listing
+from lors_det.data.record import DataFolder, Finding
+from lors_det.data.splits import SplitName, by_folder, split_of_folders
+from lors_det.data.voc_images import VocImages
+from lors_det.data.voc_lists import Annotated, listed_splits
+from lors_det.data.voc_xml import object_of, parse_xml, size_of
+from lors_det.errors import InputError
+
+
+def read_voc(root: Path, listing: Listing) -> DataFolder | None:
+    """The set of the XML files below ``root`` whose root element is VOC's; None where there is no such file.
+
+    Raises:
+        InputError: if no XML file has an image, or none has an object.
+    """
+    findings: list[Finding] = []
+    elements = _voc_elements(root, listing, findings)
+    if not elements:
+        return None
+    images = VocImages(root, listing)
+    annotated: dict[str, Annotated] = {}
+    for path, element in elements.items():
+        image = images.of(path, (element.findtext("filename") or "").strip())
+        if image is None:
+            what = "its image is nowhere in the folder; it is left out"
+            remedy = "add the image, or remove the file"
+            findings.append(Finding("missing-image", "warning", os.path.relpath(path, root), what, remedy))
+        else:
+            annotated[path] = _annotated(path, os.path.relpath(path, root), image, element, findings)
+    if not annotated:
+        raise InputError(f"none of the {len(elements)} XML files of {root} has an image there; add the images")
+    parts, sources = listed_splits(root, listing, annotated, findings)
+    if not parts:  # lists say what belongs to the set; without them all that lies there does
+        paths, sources = by_folder(annotated, root, "XML files", findings)
+        parts = {split: [annotated[path] for path in paths[split]] for split in paths}
+        _add_unlabelled(parts, images.beside([item.image for item in annotated.values()]), root, findings)
+    classes = tuple(sorted({o.class_name for part in parts.values() for item in part for o in item.objects}))
+    if not classes:
+        raise InputError(f"no XML file of {root} has an <object> to tell the classes; annotate some images")
+    labelled = {split: _labelled(part, classes, root, findings) for split, part in parts.items()}
+    splits = splits_of(labelled, sources, classes, root, findings)
+    return DataFolder(root, "Pascal VOC", classes, splits, tuple(findings))
+
+
+def _voc_elements(root: Path, listing: Listing, findings: list[Finding]) -> dict[str, ElementTree.Element]:
+    """Roots of VOC's XML files by path. Malformed files are told only where there are others that are VOC's."""
+    found, malformed = {}, []
+    for place, names in listing.walk(str(root)):
+        for name in names:
+            if not name.lower().endswith(".xml"):
+                continue
+            path = f"{place}/{name}"
+            try:
+                element = parse_xml(Path(path))
+            except (InputError, OSError) as error:
+                what = f"{error}".removeprefix(path).lstrip(",: ")
+                malformed.append(Finding("malformed-file", "warning", os.path.relpath(path, root), what))
+                continue
+            if element.tag.lower() == "annotation" and {"object", "filename", "size"} & {
+                child.tag for child in element
+            }:
+                found[path] = element
+    if found:
+        findings.extend(malformed)
+    return found
+
+
+def _annotated(path: str, where: str, image: str, element: ElementTree.Element, findings: list[Finding]) -> Annotated:
+    objects = []
+    for node in element.findall("object"):
+        try:
+            objects.append(object_of(node, Path(path)))
+        except InputError as error:
+            what = f"an object is left out: {error}".replace(f"{path}: ", "")
+            findings.append(Finding("malformed-box", "warning", where, what))
+    try:
+        size = size_of(element, Path(path))
+    except InputError:
+        size = None
+    return Annotated(path, image, size, objects)
+
+
+def _add_unlabelled(
+    parts: dict[SplitName, list[Annotated]], paths: Sequence[str], root: Path, findings: list[Finding]
+) -> None:
+    for path in paths:
+        split = split_of_folders(os.path.relpath(os.path.dirname(path), root))
+        place = split if split in parts else next(iter(parts))
+        parts[place].append(Annotated(None, path, None, ()))
+    if paths:
+        some = ", ".join(os.path.relpath(path, root) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+        what = f"{len(paths)} images have no XML file ({some}) and are used as images without objects"
+        remedy = "check that none of them shows what is to be found"
+        findings.append(Finding("no-label", "note", root.name, what, remedy))
+
+
+def _labelled(
+    part: Sequence[Annotated], classes: Sequence[str], root: Path, findings: list[Finding]
+) -> list[LabelledImage]:
+    """VOC's corners as pixels that are counted from the left and upper edge, see :func:`lors_det.data.voc.convert_voc`.
+
+    Where an XML file states no size, it is the image file's.
+    """
+    index: Mapping[str, int] = {name: number for number, name in enumerate(classes)}
+    unsized = [item.image for item in part if item.size is None]
+    measured = dict(zip(unsized, displayed_sizes(unsized)))
+    found = []
+    for item in part:
+        size = item.size or measured[item.image]
+        if isinstance(size, InputError):
+            what = f"{size}".removeprefix(f"{item.image} ")
+            findings.append(Finding("unreadable-image", "warning", os.path.relpath(item.image, root), what))
+            continue
+        boxes = []
+        for o in item.objects:
+            left, top, right, bottom = (corner - 1 for corner in o.corners)
+            boxes.append(Box(index[o.class_name], left, top, right, bottom, o.difficult))
+        found.append(LabelledImage(item.image, *size, boxes))
+    without = sum(item.size is None and item.xml is not None for item in part)
+    if without:
+        what = f"{without} XML files state no size in pixels; it is read from the images"
+        findings.append(Finding("no-size", "note", root.name, what))
+    low = sum(min(o.corners[:2]) == 0 for item in part for o in item.objects)
+    if low:
+        what = f"{low} boxes begin at 0: corners are read as Pascal VOC's, which begin at 1, and may be a pixel off"
+        findings.append(Finding("zero-based", "note", root.name, what))
+    return found

@@ -1,0 +1,107 @@
+"""The splits of a Pascal VOC set as its lists in ImageSets tell them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lors_det.data.listing import Listing
+from lors_det.data.record import Finding
+from lors_det.data.splits import SPLITS, SplitName, split_called
+from lors_det.data.voc_xml import VocObject
+
+_LISTS = ("ImageSets/Main", "ImageSets", "Main", "")
+_BOTH = "trainval"
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """An image and the XML file that describes it, if any; paths are absolute."""
+
+    xml: str | None
+    image: str
+    size: tuple[int, int] | None
+    """Width and height in pixels as stated, None where they are not."""
+    objects: Sequence[VocObject]
+
+
+def listed_splits(
+    root: Path, listing: Listing, annotated: Mapping[str, Annotated], findings: list[Finding]
+) -> tuple[dict[SplitName, list[Annotated]], dict[SplitName, str]]:
+    """The images that lists name, by split, and these lists; nothing where there are no lists.
+
+    Lists are looked for in the set's folder, else beside the folders of XML files, which may be several years' sets.
+    ``trainval`` counts, less what is in other splits, only where there is no ``train``.
+
+    Args:
+        root: the set's folder.
+        listing: of it.
+        annotated: by the paths of the XML files.
+        findings: grows by lines that lead to no image.
+    """
+    parents = sorted({os.path.dirname(os.path.dirname(path)) for path in annotated})
+    parts: dict[SplitName, list[Annotated]] = {}
+    sources: dict[SplitName, list[str]] = {}
+    for base in [str(root), *(parent for parent in parents if parent != str(root))]:
+        lists = _lists(base, listing)
+        inside = [item for path, item in annotated.items() if path.startswith(f"{base}/")]
+        stems = {os.path.splitext(os.path.basename(item.xml or ""))[0]: item for item in inside}
+        found = {split: _named(path, stems, root, findings) for split, path in lists.items()}
+        if _BOTH in found:
+            elsewhere = {item.image for split, part in found.items() if split != _BOTH for item in part}
+            found["train"] = [item for item in found[_BOTH] if item.image not in elsewhere]
+            lists["train"] = lists[_BOTH]
+        for split in SPLITS:
+            if split in found:
+                parts.setdefault(split, []).extend(found[split])
+                sources.setdefault(split, []).append(os.path.relpath(lists[split], root))
+        if parts and base == str(root):
+            break
+    if not any(parts.values()):
+        return {}, {}
+    return parts, {split: ", ".join(sources[split]) for split in parts}
+
+
+def _lists(base: str, listing: Listing) -> dict[str, str]:
+    """Paths by split of the lists of the first folder that has any; trainval only where train is missing."""
+    for folder in _LISTS:
+        place = f"{base}/{folder}".rstrip("/")
+        names = sorted(name for name in listing.files(place) if name.endswith(".txt"))
+        found: dict[str, str] = {}
+        for name in names:
+            split = _BOTH if name == f"{_BOTH}.txt" else split_called(name[:-4])
+            if split is not None:
+                found.setdefault(split, f"{place}/{name}")
+        if "train" in found:
+            found.pop(_BOTH, None)
+        if found:
+            return found
+    return {}
+
+
+def _named(path: str, stems: Mapping[str, Annotated], root: Path, findings: list[Finding]) -> list[Annotated]:
+    """The annotated images that a list names: a stem, a stem and "1", or the path of an image, one a line."""
+    found: dict[str, Annotated] = {}
+    missing = []
+    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text:
+            continue
+        bare = os.path.basename(re.sub(r"\s+(-1|0|1)$", "", text))
+        first = os.path.basename(text.split()[0])
+        options = (text, bare, os.path.splitext(bare)[0], os.path.splitext(first)[0])
+        stem = next((option for option in options if option in stems), None)
+        where = f"{os.path.relpath(path, root)}, line {number}"
+        if stem is None:
+            what = f"{text} has no XML file with an image; it is left out"
+            missing.append(Finding("missing-label", "warning", where, what, "add both, or remove the line"))
+        elif stem in found:
+            findings.append(Finding("listed-twice", "warning", where, f"{stem} is listed before", "remove the line"))
+        else:
+            found[stem] = stems[stem]
+    findings.extend(missing if found or "ImageSets" in path else [])  # a text file elsewhere may be none of VOC's
+    return list(found.values())

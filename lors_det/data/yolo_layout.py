@@ -1,0 +1,125 @@
+"""Where a YOLO set's images and labels are, as its lists of images and its folders' names tell.
+
+Labelling tools export paths that are right on their own machine only: of a path that does not exist, the longest end
+that does is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lors_det.data.images import images_below
+from lors_det.data.listing import Listing
+from lors_det.data.record import Finding
+from lors_det.data.splits import SplitName, by_folder, split_called
+
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "classes.names", "predefined_classes.txt")
+"""Lower-case names of files that list the classes, one a line."""
+
+_BESIDE_LABELS = (*NAME_FILES, "notes.txt", "requirements.txt")  # no label files
+_DEPTH_OF_NAMES = 3
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Classes, and the absolute paths of each split's images in order; with no split known, those of "train"."""
+
+    names: tuple[str, ...] | None
+    """Class names by id; None where the set does not say."""
+    images: Mapping[SplitName, Sequence[str]]
+    sources: Mapping[SplitName, str]
+    """Of each split, in words."""
+    keypoints: bool = False
+    """Whether labels go on after the box with keypoints."""
+
+
+def existing(entry: str, bases: Sequence[str]) -> str | None:
+    """The file or folder that a path means, or its longest end that exists below one of the folders ``bases``."""
+    if os.path.isabs(entry) and os.path.exists(entry):
+        return os.path.normpath(entry)
+    parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".")]
+    for skipped in range(len(parts)):
+        if ".." in parts[skipped:] and (skipped or os.path.isabs(entry)):
+            continue
+        for base in bases:
+            if os.path.exists(place := os.path.normpath(os.path.join(base, *parts[skipped:]))):
+                return place
+    return None
+
+
+def images_listed(place: str, bases: Sequence[str], listing: Listing, findings: list[Finding]) -> list[str]:
+    """Paths of the images that a text file lists, relative to itself or to ``bases``, one a line."""
+    text = Path(place).read_text(encoding="utf-8-sig", errors="replace")
+    around = list(dict.fromkeys([os.path.dirname(place), *bases]))
+    found: list[str] = []
+    known: dict[str, list[str]] = {}  # a folder is looked for once, not once for each image
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.strip().replace("\\", "/")
+        if not entry:
+            continue
+        folder, name = os.path.split(entry)
+        if folder not in known:
+            ends = ["/".join(folder.split("/")[skipped:]) for skipped in range(folder.count("/") + 2)]
+            options = [os.path.normpath(f"{base}/{end}") for end in ends for base in around]
+            known[folder] = [option for option in (folder, *options) if listing.files(option)]
+        path = next((path for option in known[folder] if listing.holds(path := f"{option}/{name}")), None)
+        if path is None:
+            where = f"{os.path.basename(place)}, line {number}"
+            findings.append(Finding("missing-image", "warning", where, f"{entry} does not exist", "add the image"))
+        else:
+            found.append(path)
+    return found
+
+
+def from_folders(root: Path, listing: Listing, findings: list[Finding]) -> Layout:
+    """The layout of a set without YAML: lists of images by split, or folders called like splits, or neither."""
+    names = _names(root, listing)
+    images: dict[SplitName, list[str]] = {}
+    sources: dict[SplitName, str] = {}
+    for name in sorted(listing.files(str(root))):
+        split = split_called(name[:-4]) if name.lower().endswith(".txt") else None
+        if split is not None and split not in images:
+            missing: list[Finding] = []
+            found = images_listed(f"{root}/{name}", [str(root)], listing, missing)
+            if found:  # else it lists something else
+                images[split], sources[split] = found, name
+                findings.extend(missing)
+    if images:
+        return Layout(names, images, sources)
+    return Layout(names, *by_folder(images_below(str(root), listing), root, "images", findings))
+
+
+def _names(root: Path, listing: Listing) -> tuple[str, ...] | None:
+    for place, files in listing.walk(str(root), _DEPTH_OF_NAMES):
+        for name in files:
+            if name.lower() in NAME_FILES:
+                lines = Path(place, name).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+                if names := tuple(line.strip() for line in lines if line.strip()):
+                    return names
+    return None
+
+
+def label_folders(folder: str) -> list[str]:
+    """Where the labels of a folder's images can be, the likeliest first.
+
+    The folder ``images`` of its path is ``labels``, the last one first; or labels lie beside the images; or in a
+    folder labels beside theirs, or in labels/<the folder's name>.
+    """
+    parts = folder.split("/")
+    options = [
+        "/".join([*parts[:index], instead, *parts[index + 1 :]])
+        for index in range(len(parts) - 1, 0, -1)
+        for instead in ("labels", "Labels")
+        if parts[index].lower() == "images"
+    ]
+    parent, name = os.path.split(folder)
+    return [*options, folder, f"{folder}/labels", f"{parent}/labels/{name}", f"{parent}/labels"]
+
+
+def is_label(name: str) -> bool:
+    """Whether a file's name can be a label file's."""
+    low = name.lower()
+    return low.endswith(".txt") and low not in _BESIDE_LABELS and not low.startswith(("readme", "license"))

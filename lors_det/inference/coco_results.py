@@ -1,0 +1,161 @@
+"""Detections as a JSON file that COCO's tools read, written from a spool so that memory does not grow."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, BinaryIO
+
+from lors_det.errors import InputError
+from lors_det.files import write_whole
+from lors_det.inference.detections import Detections
+from lors_det.plugin.dataset import read_json
+
+
+class CocoResults:
+    """Collects detections and writes them.
+
+    With an annotation file, a list of results with its image and category ids, which ``COCO.loadRes`` takes to score
+    them. Without, a record of its own in COCO's format: images and categories are counted from 1, and annotations have
+    a score; of a video, each frame is an image, which tells the ``frame_index``.
+
+    Args:
+        path: JSON file to write.
+        classes: of the model, in order.
+        annotations: COCO annotation file with the images' ids.
+        score_threshold: detections below it are left out.
+
+    Raises:
+        InputError: if the folder of ``path`` does not exist, or the annotation file is none or lacks a class.
+    """
+
+    def __init__(
+        self, path: Path, classes: Sequence[str], *, annotations: Path | None = None, score_threshold: float = 0.0
+    ) -> None:
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"{path}: its folder does not exist")
+        self._path, self._classes, self._threshold = path, classes, score_threshold
+        self._truth = _Truth(annotations, classes) if annotations is not None else None
+        self._count = 0
+        self._open = ExitStack()
+        self._images: IO[bytes]
+        self._entries: IO[bytes]
+
+    def __enter__(self) -> CocoResults:
+        folder = self._path.absolute().parent
+        self._images = self._open.enter_context(tempfile.TemporaryFile(dir=folder))
+        self._entries = self._open.enter_context(tempfile.TemporaryFile(dir=folder))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the file, also after Ctrl-C; not after an error."""
+        with self._open:
+            if kind is None or issubclass(kind, KeyboardInterrupt):
+                write_whole(self._path, self._write)
+
+    def image_id(self, name: str, path: Path | None) -> int | str:
+        """The image's id in the annotation file; without one, the next number.
+
+        Args:
+            name: of the image, as the record calls it.
+            path: its file; the annotation file may name it by any number of its last folders.
+
+        Raises:
+            InputError: if the annotation file has no such image, or this one has been asked for before.
+        """
+        if self._truth is not None:
+            return self._truth.take(name, path)
+        self._count += 1
+        return self._count
+
+    def add(self, image_id: int | str, found: Detections, *, name: str, frame_index: int | None = None) -> None:
+        """The detections of an image, by the id that :meth:`image_id` gave."""
+        kept = found.select(score_threshold=self._threshold)
+        if self._truth is not None:
+            _append(self._entries, kept.to_coco(image_id, self._truth.category_ids))
+            return
+        width, height = found.image_size
+        image = {"id": image_id, "file_name": name, "width": width, "height": height}
+        _append(self._images, [image if frame_index is None else {**image, "frame_index": frame_index}])
+        entries = kept.to_coco(image_id)
+        _append(self._entries, [{**each, "area": each["bbox"][2] * each["bbox"][3], "iscrowd": 0} for each in entries])
+
+    @property
+    def num_left_out(self) -> int:
+        """Images of the annotation file whose detections were not added; an evaluation counts them as missed."""
+        return self._truth.num_left if self._truth is not None else 0
+
+    def _write(self, file: BinaryIO) -> None:
+        if self._truth is not None:
+            _copy(self._entries, file)
+            return
+        categories = [{"id": number, "name": name} for number, name in enumerate(self._classes, 1)]
+        file.write(b'{"categories": ' + json.dumps(categories).encode() + b',\n"images": ')
+        _copy(self._images, file)
+        file.write(b',\n"annotations": ')
+        _copy(self._entries, file, numbered=True)
+        file.write(b"}\n")
+
+
+class _Truth:
+    """Ids of an annotation file."""
+
+    def __init__(self, path: Path, classes: Sequence[str]) -> None:
+        content = read_json(path)
+        sections = [content.get(name) for name in ("images", "categories")] if isinstance(content, dict) else []
+        if not sections or not all(isinstance(section, list) and section for section in sections):
+            raise InputError(f"annotation file {path} has no images or no categories; it must be in COCO format")
+        try:
+            self._ids = {image["file_name"]: image["id"] for image in content["images"]}
+            ids = {category["name"]: category["id"] for category in content["categories"]}
+        except (TypeError, KeyError) as error:
+            raise InputError(f"annotation file {path}: an image or a category lacks its id or name") from error
+        missing = [name for name in classes if name not in ids]
+        if missing:
+            raise InputError(
+                f"annotation file {path} lacks the model's classes {', '.join(missing)}; it has {', '.join(ids)}"
+            )
+        self._path, self._taken = path, set[int | str]()
+        self.category_ids = [ids[name] for name in classes]
+
+    @property
+    def num_left(self) -> int:
+        return len(self._ids) - len(self._taken)
+
+    def take(self, name: str, path: Path | None) -> int | str:
+        for candidate in _endings(path) if path is not None else ():
+            if candidate in self._ids:
+                found = self._ids[candidate]
+                if found in self._taken:
+                    raise InputError(f"image {path} is {candidate} of {self._path}, which came before")
+                self._taken.add(found)
+                return found
+        raise InputError(f"image {path or name} is not in annotation file {self._path}")
+
+
+def _endings(path: Path) -> Iterator[str]:
+    """A path without its first folders, the longest rest first."""
+    parts = path.absolute().parts
+    return ("/".join(parts[start:]) for start in range(1, len(parts)))
+
+
+def _append(spool: IO[bytes], entries: Sequence[dict[str, Any]]) -> None:
+    for entry in entries:
+        spool.write(json.dumps(entry).encode() + b"\n")
+
+
+def _copy(spool: IO[bytes], file: BinaryIO, *, numbered: bool = False) -> None:
+    """A list of the spool's lines; numbered, each gets an id."""
+    spool.seek(0)
+    file.write(b"[")
+    for number, line in enumerate(spool, 1):
+        file.write(b"\n" if number == 1 else b",\n")
+        file.write(b'{"id": %d, ' % number + line[1:-1] if numbered else line[:-1])
+    file.write(b"\n]")
+    spool.seek(0, 2)

@@ -1,0 +1,251 @@
+"""A detector for images from anywhere, from a checkpoint alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import DefaultScope
+from numpy.typing import NDArray
+from torch import nn
+
+from lors_det.adamixer import Decoder
+from lors_det.errors import InputError
+from lors_det.inference.detections import Detections, known_classes
+from lors_det.inference.images import ImageLike, as_rgb, bgr_from_rgb, check_exists
+from lors_det.inference.stored_model import load_stored_model
+from lors_det.plugin.config_data import augment_test_time
+
+_Item = TypeVar("_Item")
+
+
+class Detector:
+    """Finds objects in images.
+
+    ::
+
+        detector = Detector.from_checkpoint("best.pth")
+        for box, score, label, name in detector("street.jpg"):
+            ...
+        detector("street.jpg").save("street_found.jpg")
+
+    The detections are those of ``lors-det test``, to the bit, where the images, their order and the batch size are the
+    same: a batch is padded to the largest of its images, and another number of images may be computed by another
+    routine, so that another batch size can round differently. The weights of the decoder are corrected once, when the
+    detector is made (see :meth:`lors_det.lors.SharedStack.folded`), and must not be changed after.
+
+    Args:
+        model: in evaluation mode; its ``test_step`` takes what the pipeline makes.
+        loader: transform that reads a file: a dictionary with ``img_path`` gets ``img``, BGR.
+        pipeline: transforms from ``img`` to the model's input.
+        classes: of the model, in the order of labels.
+        score_threshold: detections below it are left out, 0..1.
+        wanted: classes of which detections are kept; None: all.
+
+    Raises:
+        InputError: if the threshold is no share, or the model has no such class.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        loader: Callable[[dict[str, Any]], dict[str, Any] | None],
+        pipeline: Callable[[dict[str, Any]], dict[str, Any] | None],
+        classes: Sequence[str],
+        score_threshold: float = 0.3,
+        wanted: Collection[str] | None = None,
+    ) -> None:
+        self.classes = tuple(classes)
+        self.score_threshold = _share(score_threshold)
+        self.wanted = wanted if wanted is None else known_classes(wanted, classes)
+        self._model: Any = model
+        self._loader, self._pipeline = loader, pipeline
+        self._folded = ExitStack()
+        for module in model.modules():
+            if isinstance(module, Decoder):
+                self._folded.enter_context(module.folded())
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        score_threshold: float = 0.3,
+        classes: Collection[str] | None = None,
+        tta: bool = False,
+        config: str | Path | Config | None = None,
+        names: Sequence[str] | None = None,
+        trust: bool = False,
+    ) -> Detector:
+        """A detector from a checkpoint file, which is read as plain data; no other file and no network is needed.
+
+        Args:
+            path: a checkpoint of a training, of this version or 0.1.0.
+            device: such as "cuda:1"; by default the GPU, where there is one.
+            score_threshold: detections below it are left out, 0..1; 0 keeps all, as an evaluation does.
+            classes: names of which detections are kept; None: all.
+            tta: test each image and its mirror image, merged, as ``lors-det test --tta`` does.
+            config: the model's, for a checkpoint that carries none, such as a converted one.
+            names: the model's classes, in order, for a checkpoint that does not tell them.
+            trust: let the stored config import and build what lors_det and mmdet do not register.
+
+        Raises:
+            InputError: if the checkpoint or an argument is wrong; it names what, where and the remedy.
+        """
+        place = _device(device)
+        stored = load_stored_model(path, config=config, names=names, trust=trust)
+        cfg, model = stored.cfg, stored.model
+        with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
+            if tta:
+                augment_test_time(cfg)
+                model = MODELS.build({**cfg.model, "module": model}).eval()
+            loader, pipeline = _test_pipeline(cfg)
+        return cls(
+            model.to(place),
+            loader=loader,
+            pipeline=pipeline,
+            classes=stored.classes,
+            score_threshold=score_threshold,
+            wanted=classes,
+        )
+
+    @overload
+    def __call__(self, images: ImageLike, *, batch_size: int = 1) -> Detections: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def __call__(self, images: Iterable[ImageLike], *, batch_size: int = 1) -> list[Detections]: ...
+
+    def __call__(self, images: Any, *, batch_size: int = 1) -> Detections | list[Detections]:
+        """Detections of an image, or a list of them for many.
+
+        Args:
+            images: a path, an image of Pillow or an array, RGB, see :data:`ImageLike`; or an iterable of those.
+            batch_size: images that are computed together.
+
+        Raises:
+            InputError: if an image is missing or none; it names it.
+        """
+        return call(self.stream, images, batch_size)
+
+    def stream(self, images: Iterable[ImageLike], *, batch_size: int = 1) -> Iterator[Detections]:
+        """Detections of one image after the other; no more than a batch is in memory.
+
+        Raises:
+            InputError: if an image is missing or none; it names it.
+        """
+        for batch in batched(images, batch_size):
+            for image, found in zip(batch, self.detect([self.read(image) for image in batch])):
+                yield with_image(found, image)
+
+    def read(self, image: ImageLike) -> NDArray[np.uint8]:
+        """An image as an RGB array; files are read as the evaluation reads them.
+
+        Raises:
+            InputError: if the image is missing or none; it names it.
+        """
+        if not isinstance(image, (str, Path)):
+            return as_rgb(image)
+        check_exists(Path(image))
+        try:
+            loaded = self._loader({"img_path": str(image)})
+        except Exception as error:  # whatever a decoder raises
+            raise InputError(f"image {image} cannot be decoded; it may be truncated or no image") from error
+        if loaded is None:
+            raise InputError(f"image {image} cannot be decoded; it may be truncated or no image")
+        return bgr_from_rgb(loaded["img"].astype(np.uint8, copy=False))
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """Detections of one batch of RGB arrays (H, W, 3), as :meth:`read` gives them."""
+        if not images:
+            return []
+        inputs = [self._pipeline(self._loaded(image, number)) for number, image in enumerate(images)]
+        samples = self._model.test_step(pseudo_collate(inputs))
+        return [self._detections(sample.pred_instances, image) for sample, image in zip(samples, images)]
+
+    def _loaded(self, image: NDArray[np.uint8], number: int) -> dict[str, Any]:
+        """What the loader would have given; some pipelines pack the id and the path."""
+        pixels = bgr_from_rgb(image)
+        if getattr(self._loader, "to_float32", False):
+            pixels = pixels.astype(np.float32)
+        size = image.shape[:2]
+        return {"img": pixels, "img_shape": size, "ori_shape": size, "img_id": number, "img_path": ""}
+
+    def _detections(self, found: Any, image: NDArray[np.uint8]) -> Detections:
+        return Detections(
+            boxes=found.bboxes.float().cpu().numpy(),
+            scores=found.scores.float().cpu().numpy(),
+            labels=found.labels.cpu().numpy(),
+            classes=self.classes,
+            image_size=(image.shape[1], image.shape[0]),
+            image=image,
+        ).select(score_threshold=self.score_threshold, classes=self.wanted)
+
+
+def call(
+    stream: Callable[..., Iterator[Detections]], images: ImageLike | Iterable[ImageLike], batch_size: int
+) -> Detections | list[Detections]:
+    """What ``stream`` gives for one image, or the list of it for many."""
+    if isinstance(images, Iterable) and not isinstance(images, (str, np.ndarray)):
+        return list(stream(images, batch_size=batch_size))
+    return next(stream([images], batch_size=1))
+
+
+def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Lists of ``size`` items, the last of what is left.
+
+    Raises:
+        InputError: if the size is no positive number.
+    """
+    if size < 1:
+        raise InputError(f"batch_size is {size}; it must be at least 1")
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
+        yield batch
+
+
+def with_image(found: Detections, image: ImageLike) -> Detections:
+    """The detections, which know what was given in place of the array that was read: a file need not stay in memory."""
+    return found if isinstance(image, np.ndarray) else replace(found, image=image)
+
+
+def _test_pipeline(cfg: Config) -> tuple[Callable[..., Any], Compose]:
+    """The transform that reads a file, and those that follow it, less those that read annotations."""
+    steps = cfg.test_dataloader.dataset.get("pipeline") or ()
+    pipeline = [step for step in steps if not step.type.startswith("LoadAnnotations")]
+    if not pipeline or pipeline[0].type.rpartition(".")[2] != "LoadImageFromFile":
+        first = pipeline[0].type if pipeline else "nothing"
+        raise InputError(
+            f"config key test_dataloader.dataset.pipeline begins with {first}; it must begin with LoadImageFromFile"
+        )
+    return TRANSFORMS.build(pipeline[0]), Compose(pipeline[1:])
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    """The named device, or the GPU where there is one."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f'device {device!r} is none that torch knows; such as "cpu" or "cuda:0"') from error
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise InputError(f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs")
+    return place
+
+
+def _share(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise InputError(f"score_threshold is {value}; it must be between 0 and 1")
+    return value

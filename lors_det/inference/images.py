@@ -1,0 +1,97 @@
+"""Images as they come: files, Pillow's images and arrays; inside, all are RGB arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from lors_det.data.images import IMAGE_SUFFIXES
+from lors_det.errors import InputError
+from lors_det.files import write_whole
+
+ImageLike: TypeAlias = "str | Path | Image.Image | NDArray[np.uint8]"
+"""A file, an image of Pillow, or an array (H, W, 3), RGB, or (H, W), grey, uint8."""
+
+
+def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
+    """An image as (H, W, 3), RGB, uint8, turned as it is displayed: by the EXIF orientation, where it has one.
+
+    Files are decoded by OpenCV, as training does; Pillow's decoder rounds a JPEG's colours differently. What is
+    transparent is taken for opaque. An array that is RGB already is not copied.
+
+    Raises:
+        InputError: if the file is missing or no image, or the array has another shape or type.
+    """
+    if isinstance(image, (str, Path)):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    return check_array(image)
+
+
+def check_array(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An array as (H, W, 3); grey becomes three equal channels.
+
+    Raises:
+        InputError: if it is no image: another type, shape or value type.
+    """
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"an image is a {type(image).__name__}; it must be a path, an image of Pillow or a NumPy array (H, W, 3)"
+        )
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise InputError(
+            f"an image is an array of shape {image.shape} and type {image.dtype}; it must be (H, W, 3), RGB, or "
+            "(H, W), uint8"
+        )
+    return image
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """A file as (H, W, 3), RGB, as it is displayed.
+
+    Raises:
+        InputError: if it is missing or no image.
+    """
+    check_exists(path)
+    content = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise InputError(f"image {path} cannot be decoded; it may be truncated or no image")
+    return bgr_from_rgb(np.asarray(image, np.uint8))
+
+
+def check_exists(path: Path) -> None:
+    """Refuse a path that is no file.
+
+    Raises:
+        InputError: it names the path.
+    """
+    if not path.is_file():
+        raise InputError(f"image {path} " + ("is a folder" if path.is_dir() else "does not exist"))
+
+
+def bgr_from_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Swap the first and the last channel; the same function leads back."""
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an RGB image in the format that the suffix names, whole or not at all.
+
+    Raises:
+        InputError: if the suffix is no image's, or the folder does not exist.
+    """
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise InputError(f"{path}: the suffix must name an image format: {', '.join(IMAGE_SUFFIXES)}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: its folder does not exist")
+    _, content = cv2.imencode(path.suffix.lower(), bgr_from_rgb(image))
+    write_whole(path, lambda file: file.write(content.tobytes()))

@@ -1,0 +1,131 @@
+"""A run over many images and videos: in batches, with outputs, and with a place for what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lors_det.errors import InputError
+from lors_det.inference.coco_results import CocoResults
+from lors_det.inference.detections import Detections
+from lors_det.inference.detector import Detector, batched
+from lors_det.inference.sources import Source
+from lors_det.inference.tiling import TiledDetector
+from lors_det.inference.videos import VideoReader, VideoWriter, written_video
+
+
+class _Waiting(NamedTuple):
+    """An image that was read and waits for its batch."""
+
+    source: Source
+    image_id: int | str
+    pixels: NDArray[np.uint8]
+
+
+@dataclass
+class InferenceRun:
+    """Detects objects in one source after the other; a batch of images is in memory, and nothing more.
+
+    Args:
+        detector: its threshold decides what is found at all.
+        batch_size: images, or frames of a video, that are computed together; a batch never mixes them.
+        pictures: folder of pictures and videos with boxes, by the sources' names; None: none are written.
+        score_threshold: of what is drawn.
+        results: gets all that is found.
+        done: called with the number of images after each batch.
+        failed: called with the error of a source that cannot be read, which is skipped; where it raises, the run ends.
+    """
+
+    detector: Detector | TiledDetector
+    batch_size: int = 1
+    pictures: Path | None = None
+    score_threshold: float = 0.3
+    results: CocoResults | None = None
+    done: Callable[[int], object] = lambda number: None
+    failed: Callable[[InputError], object] = lambda error: None
+    num_images: int = field(default=0, init=False)
+    """Images and frames that are done."""
+    num_found: int = field(default=0, init=False)
+    """Objects in them that reach ``score_threshold``."""
+
+    def process(self, sources: Iterable[Source]) -> None:
+        """Go through the sources.
+
+        Raises:
+            InputError: if an output cannot be written.
+        """
+        waiting: list[_Waiting] = []
+        for source in sources:
+            if source.kind == "image":
+                if (image := self._read(source)) is not None:
+                    waiting.append(image)
+                if len(waiting) < self.batch_size:
+                    continue
+            self._images(waiting)
+            waiting = []
+            if source.kind != "image":
+                self._video(source)
+        self._images(waiting)
+
+    def _read(self, source: Source) -> _Waiting | None:
+        path = Path(str(source.where))
+        try:
+            pixels = self.detector.read(path)
+            image_id = self.results.image_id(str(source.name), path) if self.results is not None else 0
+        except InputError as error:
+            self.failed(error)
+            return None
+        return _Waiting(source, image_id, pixels)
+
+    def _images(self, batch: list[_Waiting]) -> None:
+        for (source, image_id, _), found in zip(batch, self.detector.detect([each.pixels for each in batch])):
+            if self.results is not None:
+                self.results.add(image_id, found, name=str(source.name))
+            self._count(found)
+            if self.pictures is not None:
+                found.select(score_threshold=self.score_threshold).save(self._output(self.pictures, source))
+        self.done(len(batch))
+
+    def _video(self, source: Source) -> None:
+        path = self._output(self.pictures, source) if self.pictures is not None else None
+        try:
+            reader = VideoReader(source.where)
+            if path is None:
+                self._frames(source, reader, None)
+            else:
+                with written_video(path, reader.fps) as writer:
+                    self._frames(source, reader, writer)
+        except InputError as error:
+            self.failed(error)
+
+    def _frames(self, source: Source, reader: VideoReader, writer: VideoWriter | None) -> None:
+        index = 0
+        for batch in batched(reader, self.batch_size):
+            for found in self.detector.detect(batch):
+                if self.results is not None:
+                    name = str(source.name)
+                    self.results.add(self.results.image_id(name, None), found, name=name, frame_index=index)
+                self._count(found)
+                if writer is not None:
+                    writer.add(found.select(score_threshold=self.score_threshold).draw())
+                index += 1
+            self.done(len(batch))
+
+    def _count(self, found: Detections) -> None:
+        self.num_images += 1
+        self.num_found += int((found.scores >= self.score_threshold).sum())
+
+    def _output(self, folder: Path, source: Source) -> Path:
+        """Where a source's picture goes; never onto the source itself."""
+        path = folder / source.name
+        if source.kind != "image" and path.suffix.lower() != ".mp4":
+            path = path.with_name(f"{path.name}.mp4")  # beside that of a video of the same stem
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and isinstance(source.where, Path) and path.samefile(source.where):
+            raise InputError(f"the picture of {source.where} would overwrite it; name another folder, --out")
+        return path

@@ -1,0 +1,118 @@
+"""Where images come from: files, folders, patterns, videos, cameras and streams, found one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from glob import glob, has_magic
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from lors_det.data.images import IMAGE_SUFFIXES, is_image
+from lors_det.errors import InputError
+
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+_CAMERA = re.compile(r"camera:(\d+)")
+
+
+class Source(NamedTuple):
+    """An image, or something with frames.
+
+    Attributes:
+        kind: "live" is a camera or a stream, which has no end.
+        where: a file, the number of a camera or the address of a stream.
+        name: of its outputs, in a folder of theirs; with the suffix of the file.
+    """
+
+    kind: Literal["image", "video", "live"]
+    where: Path | int | str
+    name: PurePosixPath
+
+
+def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Iterator[Source]:
+    """Everything that some inputs name, in their order; folders are walked when their turn comes.
+
+    Outputs are named by the paths below the deepest folder that all inputs share: for a single folder, those inside
+    of it.
+
+    Args:
+        inputs: files, folders (with those inside), patterns such as "photos/**/*.jpg", "camera:0", or addresses of
+            streams, such as "rtsp://...".
+        leave_out: a folder that is not entered: that of the outputs.
+
+    Raises:
+        InputError: when it starts, if an input does not exist, or no file of it is an image or a video.
+    """
+    distinct = list(dict.fromkeys(inputs))
+    found = [source for text in distinct if (source := _live(text))]
+    named = {text: _expanded(text) for text in distinct if not _live(text)}
+    for text, paths in named.items():
+        if next(_files(paths, leave_out), None) is None:
+            raise InputError(f"{text} holds no image or video ({', '.join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))})")
+    paths = [path for each in named.values() for path in each]
+    roots = [path if path.is_dir() else path.parent for path in paths]
+    root = Path(os.path.commonpath([str(each.absolute()) for each in roots])) if roots else Path()
+    return _chain(found, _files(paths, leave_out), root)
+
+
+def count_images(sources: Iterable[Source]) -> int | None:
+    """How many images there are; None where a video or a camera is among them."""
+    count = 0
+    for source in sources:
+        if source.kind != "image":
+            return None
+        count += 1
+    return count
+
+
+def _chain(live: Iterable[Source], files: Iterable[Path], root: Path) -> Iterator[Source]:
+    for path in files:
+        name = PurePosixPath(Path(os.path.normpath(path.absolute())).relative_to(os.path.normpath(root)).as_posix())
+        yield Source("image" if is_image(path.name) else "video", path, name)
+    yield from live  # these have no end
+
+
+def _live(text: str) -> Source | None:
+    """A camera or a stream; None of a path."""
+    if camera := _CAMERA.fullmatch(text):
+        return Source("live", int(camera[1]), PurePosixPath(f"camera_{camera[1]}.mp4"))
+    if "://" in text:
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", text.partition("://")[2].rpartition("@")[2]).strip("_.")
+        return Source("live", text, PurePosixPath(f"{name or 'stream'}.mp4"))
+    return None
+
+
+def _expanded(text: str) -> list[Path]:
+    """The files and folders that an input names."""
+    path = Path(text).expanduser()
+    if path.exists():
+        if path.is_file() and not _is_media(path):
+            raise InputError(
+                f"{text} has no suffix of an image or a video: {', '.join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))}"
+            )
+        return [path]
+    matches = sorted(glob(str(path), recursive=True)) if has_magic(text) else []
+    if not matches:
+        raise InputError(f"{text} " + ("matches no file" if has_magic(text) else "does not exist"))
+    paths = [Path(match) for match in matches]
+    # a pattern such as **/* names folders too, whose files it names as well
+    return [path for path in paths if path.is_file() and _is_media(path)] or paths
+
+
+def _files(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
+    """Images and videos among files and in folders, each folder sorted."""
+    for path in paths:
+        if path.is_file():
+            yield path
+            continue
+        for folder, folders, names in os.walk(path):
+            here = Path(folder)
+            folders[:] = sorted(
+                name for name in folders if leave_out is None or (here / name).resolve() != leave_out.resolve()
+            )
+            yield from (here / name for name in sorted(names) if _is_media(here / name))
+
+
+def _is_media(path: Path) -> bool:
+    return is_image(path.name) or path.suffix.lower() in VIDEO_SUFFIXES

@@ -1,0 +1,116 @@
+"""Videos, frame by frame: read from files, cameras and streams, and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lors_det.errors import InputError
+from lors_det.inference.images import bgr_from_rgb
+
+UNKNOWN_FPS = 25.0
+"""Frames a second of what does not tell, such as many cameras."""
+
+
+class VideoReader:
+    """Frames of a video as RGB arrays, turned as the file says; one is in memory.
+
+    Args:
+        where: a file, the number of a camera or the address of a stream.
+
+    Raises:
+        InputError: if it cannot be opened.
+    """
+
+    def __init__(self, where: Path | int | str) -> None:
+        self.where = where
+        self._capture = cv2.VideoCapture(where if isinstance(where, int) else str(where))
+        if not self._capture.isOpened():
+            self._capture.release()
+            if isinstance(where, int):
+                raise InputError(f"camera {where} cannot be opened; it may not be there, or be in use")
+            raise InputError(f"video {where} cannot be opened; it may be damaged, or of a format OpenCV does not read")
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = fps if np.isfinite(fps) and 0 < fps < 1000 else UNKNOWN_FPS
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.num_frames = int(count) if np.isfinite(count) and count > 0 else None
+        """As the file tells, which may be an estimate; None where it does not."""
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Each frame, (H, W, 3), RGB.
+
+        Raises:
+            InputError: if there is not a single one.
+        """
+        empty = True
+        try:
+            while True:
+                there, frame = self._capture.read()
+                if not there:
+                    break
+                empty = False
+                yield bgr_from_rgb(np.asarray(frame, np.uint8))
+        finally:
+            self._capture.release()
+        if empty:
+            raise InputError(f"video {self.where} has no frame that can be decoded")
+
+
+class VideoWriter:
+    """Writes RGB frames of one size as MPEG-4; made by :func:`written_video`."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path, self._fps = path, fps
+        self._writer: Any = None
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Append a frame; the first decides the size.
+
+        Raises:
+            InputError: if OpenCV cannot write such a video.
+        """
+        if self._writer is None:
+            code = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._path), code, self._fps, (frame.shape[1], frame.shape[0]))
+            if not self._writer.isOpened():
+                raise InputError(f"{self._path.parent} cannot take a video: OpenCV has no writer for MPEG-4 (mp4v)")
+        self._writer.write(bgr_from_rgb(frame))
+
+    def close(self) -> None:
+        """End the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+@contextmanager
+def written_video(path: Path, fps: float) -> Iterator[VideoWriter]:
+    """A writer whose file becomes ``path`` at the end, also after Ctrl-C, which ends a camera; an error removes it."""
+    handle, scratch = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp.mp4", dir=path.parent)
+    os.close(handle)
+    writer = VideoWriter(Path(scratch), fps)
+    try:
+        yield writer
+    except KeyboardInterrupt:
+        _finish(writer, scratch, path)
+        raise
+    except BaseException:
+        writer.close()
+        os.unlink(scratch)
+        raise
+    _finish(writer, scratch, path)
+
+
+def _finish(writer: VideoWriter, scratch: str, path: Path) -> None:
+    writer.close()
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(scratch, 0o666 & ~umask)  # scratch files are for their owner alone
+    os.replace(scratch, path)

@@ -1,0 +1,218 @@
+"""COCO files: which are taken, what is filled in and left out, and how categories are made to agree."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask
+from references.own_data import coco, lay, picture, pictures
+
+from lors_det.data.folder import read_folder
+from lors_det.data.record import DataFolder
+from lors_det.errors import InputError
+
+BOX = [4, 2, 10, 8]
+
+
+def read(root: Path, train: dict[str, Any], val: dict[str, Any] | None = None, **more: Any) -> DataFolder:
+    files = {"train.json": train, "val.json": val or coco("z")}
+    return read_folder(lay(root, {**files, **pictures("images", "a b c d e f z"), **more}))
+
+
+def kinds(folder: DataFolder) -> list[tuple[str, str]]:
+    return [(finding.kind, finding.level) for finding in folder.findings]
+
+
+def test_a_file_that_is_fine_is_taken_as_it_is(tmp_path: Path) -> None:
+    folder = read(tmp_path, coco("a b"))
+    assert folder.findings == ()
+    for name, split in folder.splits.items():
+        assert split.annotation_file == tmp_path / f"{name}.json"
+        assert split.image_root == tmp_path / "images"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"area": None}, "filled-in"),
+        ({"iscrowd": None}, "filled-in"),
+        ({"id": None}, "filled-in"),
+        ({"id": 1}, "filled-in"),
+        ({"bbox": None, "segmentation": [[4, 2, 14, 2, 14, 10]]}, "filled-in"),
+        ({"bbox": None, "segmentation": {"size": [20, 40], "counts": [82, 8] + [12, 8] * 9 + [530]}}, "filled-in"),
+        ({"bbox": []}, "malformed-box"),
+        ({"bbox": [1, 2, 3]}, "malformed-box"),
+        ({"bbox": ["1", "2", "3", "4"]}, "malformed-box"),
+        ({"bbox": [4, 2, 10, float("nan")]}, "malformed-box"),
+        ({"bbox": None, "segmentation": []}, "malformed-box"),
+        ({"image_id": 99}, "unknown-image"),
+        ({"image_id": None}, "malformed-entry"),
+        ({"category_id": 99}, "class-range"),
+        ({"category_id": [1]}, "class-range"),
+        ({"bbox": [4, 2, 0, 8]}, "no-area"),
+        ({"bbox": [50, 2, 10, 8]}, "outside"),
+        ({"bbox": [30, 2, 15, 8]}, "outside"),
+    ],
+)
+def test_annotations_are_made_whole_or_left_out(change: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    content = coco("a b c d e f")
+    changed = {key: value for key, value in {**content["annotations"][3], **change}.items() if value is not None}
+    content["annotations"][3] = changed
+    folder = read(tmp_path, content)
+    assert kinds(folder) == [(kind, {"filled-in": "note", "class-range": "error"}.get(kind, "warning"))]
+    train = folder.splits["train"]
+    boxes = {annotation["image_id"]: annotation for annotation in train.content["annotations"]}
+    assert len({annotation["id"] for annotation in boxes.values()}) == len(boxes)
+    if kind == "filled-in":
+        assert (boxes[4]["bbox"], boxes[4]["area"], boxes[4]["iscrowd"]) == (BOX, 80, 0)
+    elif change.get("bbox") == [30, 2, 15, 8]:
+        assert (boxes[4]["bbox"], boxes[4]["area"]) == ([30, 2, 10, 8], 80)
+    else:
+        assert set(boxes) == {1, 2, 3, 5, 6}
+    # a box without area is passed over in training, so that the file may be used as it is
+    assert (train.annotation_file is None) == (kind != "no-area")
+
+
+def test_a_box_without_area_is_not_left_in_a_file_for_evaluation(tmp_path: Path) -> None:
+    folder = read(tmp_path, coco("a b"), coco("z", boxes=[BOX, [4, 2, 10, 0]]))
+    assert kinds(folder) == [("no-area", "warning")]
+    assert folder.splits["val"].annotation_file is None
+
+
+def test_packed_masks_have_boxes(tmp_path: Path) -> None:
+    drawn = np.zeros((20, 40), np.uint8, order="F")
+    drawn[2:10, 4:14] = 1
+    packed = mask.encode(drawn)
+    content = coco("a")
+    content["annotations"][0] |= {"segmentation": {**packed, "counts": packed["counts"].decode()}}
+    del content["annotations"][0]["bbox"]
+    assert read(tmp_path, content).splits["train"].content["annotations"][0]["bbox"] == BOX
+
+
+def test_boxes_of_another_form_are_not_clipped_away(tmp_path: Path) -> None:
+    """Corners instead of widths: the one who looks into the boxes must find them as they are."""
+    corners = [[20, 10, 30, 18], [25, 5, 39, 19]]
+    folder = read(tmp_path, coco("a b c", boxes=corners))
+    assert kinds(folder) == [("outside", "error")]
+    assert [a["bbox"] for a in folder.splits["train"].content["annotations"]] == corners * 3
+
+
+def test_boxes_are_not_clipped_to_a_wrong_size(tmp_path: Path) -> None:
+    turned = {"images/a.jpg": picture(orientation=8)}
+    folder = read(tmp_path, coco("a b c d e f", boxes=[[2, 4, 8, 10]]), **turned)
+    assert folder.findings == ()  # it lies inside either way
+    content = coco("a b c d e f")
+    content["annotations"][0]["bbox"] = [4, 25, 10, 8]
+    folder = read(tmp_path, content, **turned)
+    assert kinds(folder) == [("size-differs", "warning")]
+    assert folder.splits["train"].content["annotations"][0]["bbox"] == [4, 25, 10, 8]
+
+
+def test_images_that_are_missing_or_doubtful(tmp_path: Path) -> None:
+    content = coco("a b c d nowhere")
+    content["images"][1]["id"] = 1
+    del content["images"][2]["width"]
+    content["images"][3] = {"file_name": "d.jpg"}
+    folder = read(tmp_path, content)
+    assert set(kinds(folder)) == {
+        ("missing-image", "warning"),
+        ("duplicate-image-id", "error"),
+        ("filled-in", "note"),
+        ("malformed-entry", "warning"),
+        ("unknown-image", "warning"),
+    }
+    train = folder.splits["train"].content
+    assert [(image["file_name"], image["width"]) for image in train["images"]] == [("a.jpg", 40), ("c.jpg", 40)]
+    assert {annotation["image_id"] for annotation in train["annotations"]} <= {1, 3}
+
+
+@pytest.mark.parametrize(
+    ("classes", "first_id", "boxes", "expected"),
+    [
+        (("dog", "cat"), 0, [BOX], [("class-ids", "note")]),
+        (("cat", "dog"), 1, [BOX], [("class-order", "note")]),
+        (("dog",), 7, [BOX], [("class-missing", "warning")]),
+        (("dog", "cat", "cow"), 1, [BOX], [("class-extra", "warning")]),
+        (("dog", "cow", "cat"), 1, [BOX, BOX], [("class-extra", "error")]),
+        (("dog", "Cat"), 1, [BOX, BOX], [("class-extra", "error"), ("class-missing", "warning")]),
+    ],
+)
+def test_categories_agree(
+    classes: tuple[str, ...], first_id: int, boxes: list[list[float]], expected: list, tmp_path: Path
+) -> None:
+    val = coco("z", classes=classes, first_id=first_id, boxes=boxes)
+    names = {category["id"]: category["name"] for category in val["categories"]}
+    meant = [names[annotation["category_id"]] for annotation in val["annotations"]]
+    folder = read(tmp_path, coco("a b"), val)
+    assert kinds(folder) == expected
+    train, other = (folder.splits[name].content for name in ("train", "val"))
+    assert train["categories"] == other["categories"]
+    assert folder.classes[:2] == ("dog", "cat")
+    names = {category["id"]: category["name"] for category in other["categories"]}
+    assert [names[annotation["category_id"]] for annotation in other["annotations"]] == meant
+    for split in folder.splits.values():  # a file is taken as it is only where it agrees
+        assert split.annotation_file is None or json.loads(split.annotation_file.read_bytes()) == split.content
+    assert None in [split.annotation_file for split in folder.splits.values()]
+
+
+def test_categories_that_are_used_twice(tmp_path: Path) -> None:
+    folder = read(tmp_path, coco("a", classes=("dog", "dog"), boxes=[BOX, BOX]), coco("z", classes=("dog",)))
+    assert ("class-names-twice", "error") in kinds(folder)
+    assert folder.classes == ("dog",)
+    assert {annotation["category_id"] for annotation in folder.splits["train"].content["annotations"]} == {1}
+
+
+def test_an_umbrella_category_may_have_the_name_of_a_class(tmp_path: Path) -> None:
+    files = [coco(names, classes=("pets", "cat")) for names in ("a b", "z")]
+    for content in files:
+        content["categories"] = [
+            {"id": 0, "name": "pets", "supercategory": "none"},
+            *({**category, "supercategory": "pets"} for category in content["categories"]),
+        ]
+    folder = read(tmp_path, *files)
+    assert kinds(folder) == [("umbrella-category", "note")] * 2
+    assert folder.classes == ("pets", "cat")
+    files[0]["annotations"][0]["category_id"] = 0  # it is used: a class like others
+    assert len(read(tmp_path, files[0], files[1]).classes) == 2
+    assert ("umbrella-category", "note") not in kinds(read(tmp_path, *files))
+
+
+def test_files_that_are_passed_over_are_told(tmp_path: Path) -> None:
+    more = {
+        "train_small.json": coco("a"),
+        "other.json": coco("b"),
+        "test.json": {**coco("c"), "annotations": []},
+        "results.json": json.dumps([{"image_id": 1, "bbox": BOX}]),
+        "broken_val.json": '{"images": [',
+    }
+    found = {finding.where: finding.kind for finding in read(tmp_path, coco("a b"), **more).findings}
+    assert found == {
+        "train_small.json": "two-files",
+        "other.json": "no-split",
+        "test.json": "no-annotations",
+        "broken_val.json": "malformed-file",
+    }
+
+
+def test_images_that_are_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train.json: none of its 1 images is found in .*, such as x.jpg"):
+        read_folder(lay(tmp_path, {"train.json": coco("x")}))
+    folder = read(tmp_path, coco("a b"), coco("x"))
+    assert kinds(folder) == [("no-image", "error")]
+    assert set(folder.splits) == {"train", "val"}  # part of train stands in
+
+
+def test_a_broken_file_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train.json: is not valid JSON"):
+        read_folder(lay(tmp_path, {"train.json": '{"images": [', **pictures("", "a")}))
+
+
+def test_images_are_found_in_folders_of_any_name(tmp_path: Path) -> None:
+    files = {"annotations/train.json": coco("a b", prefix="deep/er/"), "annotations/val.json": coco("z")}
+    places = {**pictures("photos/2021/er", "a b"), **pictures("somewhere", "z")}
+    folder = read_folder(lay(tmp_path, {**files, **places}))
+    assert folder.findings == ()
+    assert folder.splits["train"].image_root == tmp_path / "photos" / "2021"
+    assert folder.splits["val"].annotation_file is not None

@@ -1,0 +1,115 @@
+"""Pascal VOC's files as they lie: what is said of lists, images and objects that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+from references.own_data import lay, pictures, voc
+
+from lors_det.data.folder import read_folder
+from lors_det.data.record import DataFolder
+from lors_det.data.voc import convert_voc
+from lors_det.errors import InputError
+
+DOG = ("dog", 5, 3, 15, 11)
+
+
+def read(root: Path, **files: bytes | str) -> DataFolder:
+    xmls = {f"Annotations/{name}.xml": voc(DOG) for name in "abc"}
+    return read_folder(lay(root, {**xmls, **pictures("JPEGImages", "a b c"), **files}))
+
+
+def kinds(folder: DataFolder) -> list[tuple[str, str, str]]:
+    return [(finding.kind, finding.level, finding.where) for finding in folder.findings]
+
+
+def test_the_record_is_that_of_the_converter(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "b\na", "ImageSets/Main/val.txt": "c"}
+    difficult = voc(DOG, ("cat", 0.5, 2, 41, 9)).replace("</name>", "</name><difficult>1</difficult>", 1)
+    folder = read(tmp_path, **lists, **{"Annotations/a.xml": difficult})
+    for name, split in folder.splits.items():
+        converted, _ = convert_voc(tmp_path, name)
+        images = [{**image, "file_name": f"JPEGImages/{image['file_name']}"} for image in converted["images"]]
+        assert split.content == {**{key: converted[key] for key in ("annotations", "categories")}, "images": images}
+        assert split.source == f"ImageSets/Main/{name}.txt"
+    assert [a["iscrowd"] for a in folder.splits["train"].content["annotations"]] == [0, 1, 0]
+
+
+def test_objects_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
+    xml = voc(DOG, ("dog", 7, 5, 7, 9), ("dog", 30, 5, 60, 9), ("dog", 50, 5, 60, 9), ("dog", 1, 1, 9))
+    folder = read(tmp_path, **{"Annotations/a.xml": xml})
+    image, label = "JPEGImages/a.jpg", "Annotations/a.xml"
+    assert sorted(kinds(folder)) == [
+        ("malformed-box", "warning", label),
+        ("no-area", "warning", image),
+        ("outside", "warning", image),
+        ("outside", "warning", image),
+    ]
+    boxes = [a["bbox"] for split in folder.splits.values() for a in split.content["annotations"]]
+    assert sorted(boxes) == [[4, 2, 10, 8]] * 3 + [[29, 4, 11, 4]]
+
+
+def test_files_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
+    files = {"Annotations/torn.xml": "<annotation>", "Annotations/lost.xml": voc(DOG), **pictures("JPEGImages", "torn")}
+    folder = read(tmp_path, **files)
+    assert sorted(kinds(folder)) == [
+        ("malformed-file", "warning", "Annotations/torn.xml"),
+        ("missing-image", "warning", "Annotations/lost.xml"),
+        ("no-label", "note", tmp_path.name),
+    ]
+
+
+def test_lines_of_lists_that_lead_nowhere(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "a\nb\nb\nnowhere\n", "ImageSets/Main/val.txt": "gone"}
+    folder = read(tmp_path, **lists)
+    assert sorted(kinds(folder)) == [
+        ("listed-twice", "warning", "ImageSets/Main/train.txt, line 3"),
+        ("missing-label", "warning", "ImageSets/Main/train.txt, line 4"),
+        ("missing-label", "warning", "ImageSets/Main/val.txt, line 1"),
+        ("no-image", "error", "ImageSets/Main/val.txt"),
+    ]
+
+
+def test_sizes_that_are_not_stated_are_read(tmp_path: Path) -> None:
+    files = {"Annotations/a.xml": voc(DOG, size=None), "Annotations/b.xml": voc(DOG, size=(0, 0))}
+    folder = read(tmp_path, **files)
+    assert [kind for kind, *_ in kinds(folder)] == ["no-size"]
+    sizes = {(i["width"], i["height"]) for split in folder.splits.values() for i in split.content["images"]}
+    assert sizes == {(40, 20)}
+
+
+def test_corners_from_0_are_told(tmp_path: Path) -> None:
+    folder = read(tmp_path, **{"Annotations/a.xml": voc(("dog", 0, 3, 15, 11))})
+    assert [(kind, level) for kind, level, _ in kinds(folder)] == [("zero-based", "note")]
+
+
+def test_an_image_is_the_nearest_of_its_name(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {}
+    for split in ("train", "val"):
+        files |= {**pictures(f"{split}/images", "a b"), f"{split}/xml/a.xml": voc(DOG), f"{split}/xml/b.xml": voc(DOG)}
+    files |= {"train/xml/odd.xml": voc(DOG, filename="C:\\x\\even.jpg"), **pictures("train/images", "even")}
+    folder = read_folder(lay(tmp_path, files))
+    assert folder.findings == ()
+    names = {name: [i["file_name"] for i in split.content["images"]] for name, split in folder.splits.items()}
+    assert names == {
+        "train": ["train/images/a.jpg", "train/images/b.jpg", "train/images/even.jpg"],
+        "val": ["val/images/a.jpg", "val/images/b.jpg"],
+    }
+
+
+def test_several_years_are_one_set(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {}
+    for year, names in (("VOC2007", "ab"), ("VOC2012", "cd")):
+        files |= {f"{year}/Annotations/{name}.xml": voc(DOG) for name in names}
+        files |= pictures(f"{year}/JPEGImages", " ".join(names))
+        files |= {f"{year}/ImageSets/Main/train.txt": names[0], f"{year}/ImageSets/Main/val.txt": names[1]}
+    splits = read_folder(lay(tmp_path, files)).splits
+    names = {name: [Path(i["file_name"]).stem for i in split.content["images"]] for name, split in splits.items()}
+    assert names == {"train": ["a", "c"], "val": ["b", "d"]}
+    assert splits["train"].source == "VOC2007/ImageSets/Main/train.txt, VOC2012/ImageSets/Main/train.txt"
+
+
+def test_nothing_to_find_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has an <object>"):
+        read_folder(lay(tmp_path / "a", {"a.xml": voc(), "b.xml": voc(), **pictures("", "a b")}))
+    with pytest.raises(InputError, match=r"none of the 1 XML files of .* has an image there"):
+        read_folder(lay(tmp_path / "b", {"a.xml": voc(DOG)}))

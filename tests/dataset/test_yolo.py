@@ -1,0 +1,179 @@
+"""YOLO's labels and YAML files: what is read, and what is said of lines and files that cannot be."""
+
+from pathlib import Path
+
+import pytest
+from references.own_data import PICTURE, lay, pictures
+
+from lors_det.data.folder import read_folder
+from lors_det.data.record import DataFolder, Finding
+from lors_det.data.yolo_labels import LineError, parse_line
+from lors_det.errors import InputError
+
+GOOD = "0 .5 .5 .5 .5\n"
+
+
+def read(root: Path, labels: dict[str, str], **more: bytes | str) -> DataFolder:
+    """A set of the images a to f, of which all but those in `labels` have one good box."""
+    texts = {f"labels/{name}.txt": labels.get(name, GOOD) for name in "abcdef"}
+    yaml = {"data.yaml": "names: [cat, dog]\n"}
+    return read_folder(lay(root, {**yaml, **pictures("images", "a b c d e f"), **texts, **more}))
+
+
+def boxes(folder: DataFolder, stem: str) -> list[list[float]]:
+    """Boxes of an image in pixels."""
+    found = []
+    for split in folder.splits.values():
+        ids = {image["id"] for image in split.content["images"] if Path(image["file_name"]).stem == stem}
+        found += [annotation["bbox"] for annotation in split.content["annotations"] if annotation["image_id"] in ids]
+    return found
+
+
+def only(folder: DataFolder) -> Finding:
+    """The one finding."""
+    assert len(folder.findings) == 1, folder.findings
+    return folder.findings[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "corners"),
+    [
+        ("1 .5 .4 .2 .4", (0.4, 0.2, 0.6, 0.6)),
+        ("1.0\t0.5  0.4 0.2 4e-1", (0.4, 0.2, 0.6, 0.6)),
+        ("1 .1 .2 .5 .1 .4 .9", (0.1, 0.1, 0.5, 0.9)),
+        ("1 .1 .2 .5 .2 .5 .9 .1 .9", (0.1, 0.2, 0.5, 0.9)),
+    ],
+)
+def test_lines(line: str, corners: tuple[float, ...]) -> None:
+    found = parse_line(line, num_classes=2)
+    assert found.class_id == 1
+    assert found[1:5] == pytest.approx(corners)
+    assert found.outlined == (len(line.split()) > 5)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "words"),
+    [
+        ("0 .5 .5 .5", "malformed-line", "4 values"),
+        ("0 .5 .5 .5 .5 .9 .5 .5", "malformed-line", "8 values"),
+        ("cat .5 .5 .5 .5", "malformed-line", "finite numbers"),
+        ("0 .5 nan .5 .5", "malformed-line", "finite numbers"),
+        ("0 .5 .5 .5 .5 .87", "predictions", "a prediction's"),
+        ("2 .5 .5 .5 .5", "class-range", "the class is 2; class ids are 0 to 1"),
+        ("-1 .5 .5 .5 .5", "class-range", "the class is -1"),
+        ("0.5 .5 .5 .5 .5", "class-range", "the class is 0.5"),
+        ("0 20 .5 .5 .5", "not-normalised", "20 is no fraction"),
+        ("0 .5 .5 .5 -.1", "not-normalised", "-0.1 is no fraction"),
+    ],
+)
+def test_lines_that_cannot_be_used(line: str, kind: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(LineError, match=words) as caught:
+        parse_line(line, num_classes=2)
+    assert caught.value.kind == kind
+    # the rest of the file is read, and the line named
+    folder = read(tmp_path, {"b": GOOD * 20 + f"\n{line}\n" + GOOD})
+    assert (only(folder).kind, only(folder).where) == (kind, "labels/b.txt, line 22")
+    assert len(boxes(folder, "b")) == 21
+    assert only(folder).level == ("error" if kind in ("predictions", "class-range") else "warning")
+
+
+def test_many_lines_of_another_form_are_an_error(tmp_path: Path) -> None:
+    folder = read(tmp_path, dict.fromkeys("abc", "0 12 8 10 10\n"))
+    assert [finding.level for finding in folder.findings] == ["warning"] * 3 + ["error"]
+    assert "3 of 6 lines" in folder.findings[-1].what
+
+
+def test_boxes_are_pixels_and_stay_in_the_image(tmp_path: Path) -> None:
+    labels = {"a": "0 .25 .5 .25 .5", "b": "0 0 .5 .5 1", "c": "0 .5 .5 0 .5\n0 .5 .5 .1 .1", "d": "1 .5 .5 1.002 1"}
+    folder = read(tmp_path, labels)
+    assert boxes(folder, "a") == [[5, 5, 10, 10]]
+    assert boxes(folder, "b") == [[0, 0, 10, 20]]
+    assert boxes(folder, "c") == [pytest.approx([18, 9, 4, 2])]
+    assert boxes(folder, "d") == [[0, 0, 40, 20]]  # rounding, of which nothing is said
+    found = {(finding.kind, finding.where) for finding in folder.findings}
+    assert found == {("outside", "images/b.jpg"), ("no-area", "images/c.jpg")}
+
+
+def test_outlines_are_told_once(tmp_path: Path) -> None:
+    folder = read(tmp_path, dict.fromkeys("abcdef", "0 .1 .1 .5 .1 .5 .5\n"))
+    assert (only(folder).kind, only(folder).level) == ("outlines", "note")
+    assert "6 of 6 objects" in only(folder).what
+    assert boxes(folder, "a") == [pytest.approx([4, 2, 16, 8])]
+
+
+def test_keypoints_are_left_out(tmp_path: Path) -> None:
+    yaml = "names: [cat, dog]\nkpt_shape: [2, 2]\n"
+    folder = read(tmp_path, dict.fromkeys("abcdef", "0 .5 .5 .5 .5 .1 .1 .2 .2\n"), **{"data.yaml": yaml})
+    assert folder.findings == ()
+    assert boxes(folder, "a") == [[10, 5, 20, 10]]
+
+
+def test_files_without_their_other_half(tmp_path: Path) -> None:
+    files = {"images/extra.jpg": PICTURE, "labels/lost.txt": GOOD, "labels/classes.txt": "cat", "images/torn.jpg": b"x"}
+    found = {finding.kind: finding for finding in read(tmp_path, {}, **files).findings}
+    assert set(found) == {"no-label", "no-image-of-label", "unreadable-image"}
+    assert found["no-label"].level == "note"
+    assert "1 of 8 images have no label file (images/extra.jpg" in found["no-label"].what
+    assert found["no-image-of-label"].where == "labels/lost.txt"
+    assert found["unreadable-image"].where == "images/torn.jpg"
+
+
+def test_labels_of_images_that_no_list_names_are_not_lost(tmp_path: Path) -> None:
+    yaml = "names: [cat, dog]\ntrain: train.txt\nval: val.txt"
+    files = {"train.txt": "images/a.jpg\nimages/b.jpg", "val.txt": "images/c.jpg", "data.yaml": yaml}
+    assert read(tmp_path, {}, **files).findings == ()
+
+
+def test_an_empty_label_file_is_an_image_without_objects(tmp_path: Path) -> None:
+    folder = read(tmp_path, {"a": "", "b": "\n \n"})
+    assert folder.findings == ()
+    assert boxes(folder, "a") == boxes(folder, "b") == []
+
+
+def test_classes_without_names_are_told(tmp_path: Path) -> None:
+    root = lay(tmp_path, {**pictures("images", "a b"), "labels/a.txt": "2 .5 .5 .5 .5", "labels/b.txt": GOOD})
+    folder = read_folder(root)
+    assert folder.classes == ("class_0", "class_1", "class_2")
+    assert (only(folder).kind, only(folder).level) == ("class-names", "warning")
+
+
+@pytest.mark.parametrize(
+    ("yaml", "kind"),
+    [
+        ("names: [cat, dog]\nnc: 3", "class-count"),
+        ("nc: 2", "class-names"),
+        ("names: [cat, cat]", "class-names-twice"),
+        ("names: [cat, dog]\ntrain: images\nval: images", "same-split"),
+        ("names: [cat, dog]\ntrain: images\nval: photos", "missing-folder"),
+        ("names: [cat, dog]\ntrain: train/images\nval: valid/images", "missing-folder"),
+        ("names: [cat, dog]\ntrain: images\nval: some.txt", "missing-image"),
+    ],
+)
+def test_doubtful_yaml_files_are_told(yaml: str, kind: str, tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{"data.yaml": yaml, "some.txt": "images/a.jpg\nimages/nowhere.jpg"})
+    assert kind in {finding.kind for finding in folder.findings if finding.level != "note"}
+    assert len(boxes(folder, "b")) >= 1
+
+
+@pytest.mark.parametrize(
+    ("yaml", "words"),
+    [
+        ("names: [cat", "data.yaml is not valid YAML: .*line 1"),
+        ("names: {0: cat, 2: dog}", r"names has the ids \[0, 2\]"),
+        ("names: {cat: 0}", "keys of names"),
+        ("names: cat", "it must list the classes"),
+        ("names: [cat]\ntrain: photos", "data.yaml leads to no image.*'photos', which does not exist"),
+    ],
+)
+def test_yaml_files_that_cannot_be_used(yaml: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        read(tmp_path, {}, **{"data.yaml": yaml})
+
+
+def test_images_may_lie_elsewhere(tmp_path: Path) -> None:
+    lay(tmp_path / "disk", {**pictures("images", "a b"), "labels/a.txt": GOOD, "labels/b.txt": GOOD})
+    yaml = f"path: {tmp_path / 'disk'}\ntrain: images\nnames: [cat]"
+    folder = read_folder(lay(tmp_path / "set", {"data.yaml": yaml}))
+    assert folder.findings == ()
+    for split in folder.splits.values():
+        assert all((split.image_root / image["file_name"]).is_file() for image in split.content["images"])

@@ -1,0 +1,157 @@
+"""A detector from a checkpoint is the model that was trained, wherever its images come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmdet.apis import DetInferencer, inference_detector, init_detector
+from PIL import Image
+from references.trained import tested
+
+from lors_det.errors import InputError
+from lors_det.inference import Detections, Detector
+from lors_det.lors import SharedStack
+
+
+def equal(found: Detections, other: Detections) -> bool:
+    """To the bit."""
+    pairs = zip((found.boxes, found.scores, found.labels), (other.boxes, other.scores, other.labels))
+    return all(np.array_equal(left, right) for left, right in pairs)
+
+
+@pytest.mark.parametrize(("batch_size", "tta"), [(1, False), (3, False), (1, True), (3, True)])
+def test_detections_are_those_of_the_test_command_to_the_bit(trained, tmp_path, batch_size, tta):
+    expected, _ = tested(trained, tmp_path, batch_size=batch_size, tta=tta)
+    own = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, tta=tta)
+    found = own(trained.images, batch_size=batch_size)
+    assert len(found) == len(expected) == 8
+    assert {each.image_size for each in found} == {(64, 64), (64, 40), (50, 64)}
+    for each, instances in zip(found, expected):
+        assert len(each)
+        assert np.array_equal(each.boxes, instances["bboxes"].numpy())
+        assert np.array_equal(each.scores, instances["scores"].numpy())
+        assert np.array_equal(each.labels, instances["labels"].numpy())
+
+
+def test_files_arrays_and_pillow_images_are_one_image(detector, trained, tmp_path):
+    path = tmp_path / "lossless.png"
+    cv2.imwrite(str(path), cv2.imread(str(trained.images[1])))
+    image = Image.open(path)
+    found = detector(path)
+    assert found.image == path
+    assert found.image_size == (64, 40)
+    assert found.classes == ("disc", "square", "triangle", "star", "cross", "ring")
+    for other in (str(path), image, np.array(image)):
+        assert equal(found, detector(other))
+    assert not equal(found, detector(np.array(image)[..., ::-1])), "channels make no difference"
+    grey = np.array(image.convert("L"))
+    assert equal(detector(grey), detector(np.stack([grey] * 3, axis=-1)))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_images_are_seen_as_they_are_displayed(detector, trained, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.jpg"
+    Image.open(trained.images[1]).save(path, exif=exif, quality=95)
+    displayed = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    found = detector(path)
+    assert found.image_size == ((40, 64) if orientation > 4 else (64, 40))
+    assert equal(found, detector(displayed))
+    assert detector(Image.open(path)).image_size == found.image_size
+
+
+def test_many_images_come_in_order_and_no_more_than_a_batch_is_read_ahead(detector, trained):
+    read = []
+
+    def images():
+        for path in trained.images:
+            read.append(path)
+            yield path
+
+    stream = detector.stream(images(), batch_size=2)
+    assert next(stream).image == trained.images[0]
+    assert len(read) == 2
+    assert [found.image for found in stream] == trained.images[1:]
+    assert detector([]) == []
+    with pytest.raises(InputError, match="batch_size is 0"):
+        detector(trained.images, batch_size=0)
+
+
+def test_thresholds_and_classes_leave_out(detector, trained):
+    path = trained.images[0]
+    everything = detector(path)
+    middle = float(np.median(everything.scores))
+    strict = Detector.from_checkpoint(trained.checkpoint, score_threshold=middle)
+    assert 0 < len(strict(path)) < len(everything)
+    assert equal(strict(path), everything[everything.scores >= middle])
+    name = everything.names[0]
+    single = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, classes=[name])
+    assert set(single(path).names) == {name}
+    assert len(single(path)) == everything.names.count(name)
+
+
+def test_weights_are_corrected_once(trained, monkeypatch):
+    calls = []
+    correct = SharedStack._corrected_once
+    monkeypatch.setattr(SharedStack, "_corrected_once", lambda stack: calls.append(stack) or correct(stack))
+    detector = Detector.from_checkpoint(trained.checkpoint)
+    detector(trained.images)
+    detector(trained.images[0])
+    assert len(calls) == 1
+
+
+def test_wrong_images_are_named(detector, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    for image, words in (
+        (tmp_path / "none.jpg", "none.jpg does not exist"),
+        (tmp_path, "is a folder"),
+        (broken, "broken.jpg cannot be decoded"),
+        (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\)"),
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (3, "int; it must be a path"),
+    ):
+        with pytest.raises(InputError, match=words):
+            detector(image)
+
+
+def test_wrong_arguments_are_named(trained):
+    for arguments, words in (
+        ({"score_threshold": 30}, "score_threshold is 30; it must be between 0 and 1"),
+        ({"classes": ["dsic"]}, "no class 'dsic'; did you mean disc"),
+        ({"classes": "disc"}, r"such as \['disc'\]"),
+        ({"device": "gpu"}, "device 'gpu' is none that torch knows"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not there"),
+        ({"names": ["a"]}, "other than the names that came"),
+    ):
+        with pytest.raises(InputError, match=words):
+            Detector.from_checkpoint(trained.checkpoint, **arguments)
+
+
+def test_mmdets_own_interfaces_take_the_config_and_the_checkpoint(detector, trained):
+    path = str(trained.images[1])
+    expected = detector(path)
+    model = init_detector(str(trained.config), str(trained.checkpoint), device="cpu")
+    instances = inference_detector(model, path).pred_instances
+    assert model.dataset_meta["classes"] == expected.classes
+    inferencer = DetInferencer(str(trained.config), str(trained.checkpoint), device="cpu", show_progress=False)
+    (prediction,) = inferencer(path)["predictions"]
+    for boxes, scores, labels in (
+        (instances.bboxes.numpy(), instances.scores.numpy(), instances.labels.numpy()),
+        (prediction["bboxes"], prediction["scores"], prediction["labels"]),
+    ):
+        # they correct the weights in every call, which rounds as a folded stack does, or nearly
+        np.testing.assert_allclose(scores, expected.scores, rtol=1e-5)
+        np.testing.assert_allclose(boxes, expected.boxes, rtol=1e-4, atol=1e-3)
+        assert np.array_equal(labels, expected.labels)
+
+
+def test_a_config_of_its_own_and_the_stored_one_are_the_same(detector, trained):
+    path: Path = trained.images[2]
+    assert equal(
+        detector(path), Detector.from_checkpoint(trained.checkpoint, score_threshold=0, config=trained.config)(path)
+    )

@@ -1,0 +1,160 @@
+"""Training on a folder of one's own data: what follows from it, and what is said."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from references.tiny import LORS, make_data, tiny_config
+
+import lors_det
+from lors_det.data.folder import read_folder
+from lors_det.errors import InputError
+from lors_det.plugin.own_data import use_folder
+
+QUICK = {
+    "model.bbox_head.num_queries": 8,
+    "train_cfg.val_interval": 1,
+    "train_dataloader.num_workers": 0,
+    "val_dataloader.num_workers": 0,
+    "test_dataloader.num_workers": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory) -> Path:
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+def as_yolo(shapes: Path, out: Path) -> Path:
+    """The same set as labels of YOLO beside its images, with one class more than has boxes in a photograph."""
+    names = None
+    for split in ("train", "val"):
+        content = json.loads((shapes / f"annotations/{split}.json").read_text())
+        names = [category["name"] for category in content["categories"]]
+        place = {category["id"]: number for number, category in enumerate(content["categories"])}
+        shutil.copytree(shapes / split, out / split / "images")
+        (out / split / "labels").mkdir()
+        for image in content["images"]:
+            width, height = image["width"], image["height"]
+            lines = []
+            for box in content["annotations"]:
+                if box["image_id"] == image["id"]:
+                    x, y, w, h = box["bbox"]
+                    where = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
+                    lines.append(" ".join(map(str, (place[box["category_id"]], *where))))
+            (out / split / "labels" / f"{Path(image['file_name']).stem}.txt").write_text("\n".join(lines))
+    (out / "data.yaml").write_text(f"train: train/images\nval: val/images\nnc: {len(names)}\nnames: {names}\n")
+    return out
+
+
+def as_voc(shapes: Path, out: Path) -> Path:
+    """The training half of the set in Pascal VOC's form, without lists of splits."""
+    content = json.loads((shapes / "annotations/train.json").read_text())
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    shutil.copytree(shapes / "train", out / "JPEGImages")
+    (out / "Annotations").mkdir()
+    for image in content["images"]:
+        root = ElementTree.Element("annotation")
+        ElementTree.SubElement(root, "filename").text = image["file_name"]
+        size = ElementTree.SubElement(root, "size")
+        for side in ("width", "height"):
+            ElementTree.SubElement(size, side).text = str(image[side])
+        for box in content["annotations"]:
+            if box["image_id"] == image["id"]:
+                x, y, w, h = box["bbox"]
+                node = ElementTree.SubElement(root, "object")
+                ElementTree.SubElement(node, "name").text = names[box["category_id"]]
+                corners = ElementTree.SubElement(node, "bndbox")
+                for name, value in zip(("xmin", "ymin", "xmax", "ymax"), (x + 1, y + 1, x + w + 1, y + h + 1)):
+                    ElementTree.SubElement(corners, name).text = str(value)
+        ElementTree.ElementTree(root).write(out / "Annotations" / f"{Path(image['file_name']).stem}.xml")
+    return out
+
+
+def trained(data: Path, work_dir: Path, **changes):
+    options = {**QUICK, **changes.pop("options", {})}
+    return lors_det.train(LORS, data, work_dir=work_dir, epochs=1, batch_size=8, options=options, **changes)
+
+
+@pytest.mark.parametrize("form", ["coco", "yolo", "voc"])
+def test_a_folder_trains_in_the_form_in_which_it_lies(shapes, tmp_path, capsys, form):
+    data = {"coco": lambda: shapes, "yolo": lambda: as_yolo(shapes, tmp_path / "yolo")}.get(
+        form, lambda: as_voc(shapes, tmp_path / "voc")
+    )()
+    before = sorted(data.rglob("*"))
+    result = trained(data, tmp_path / "run")
+    said = capsys.readouterr().out
+    assert sorted(data.rglob("*")) == before  # nothing is written into the folder
+    cfg = Config.fromfile(result.config)
+    names = [category["name"] for category in json.loads((shapes / "annotations/train.json").read_text())["categories"]]
+    assert sorted(cfg.train_dataloader.dataset.metainfo.classes) == sorted(names)
+    assert cfg.model.bbox_head.num_classes == len(names)
+    expected = {"coco": "COCO", "yolo": "YOLO", "voc": "Pascal VOC"}[form]
+    assert expected in said.splitlines()[0]
+    assert f"{len(names)} classes" in said
+    table = [line.split() for line in said.splitlines() if line.startswith("│")]
+    num_images = {"train": 13, "val": 3} if form == "voc" else {"train": 16, "val": 8}
+    assert {row[1]: int(row[3]) for row in table} == num_images
+    if form != "coco":  # written beside the run, not beside the images
+        content = json.loads((tmp_path / "run/data/train.json").read_text())
+        assert len(content["images"]) == num_images["train"]
+    assert result.checkpoint.is_file()
+    assert set(result.metrics) >= {"coco/bbox_mAP", "coco/bbox_mAP_50"}
+    assert 0 <= result.constant_box.ap <= result.constant_box.ap50 <= 1
+    assert f"the best constant box: AP {result.constant_box.ap:.3f}" in said
+
+
+def test_every_form_gives_the_same_boxes(shapes, tmp_path):
+    """The image's boxes in pixels, whatever form they were written in."""
+    records = {}
+    for form, data in (("yolo", as_yolo(shapes, tmp_path / "yolo")), ("coco", shapes)):
+        cfg = tiny_config(shapes, tmp_path / form)
+        use_folder(cfg, read_folder(data), tmp_path / form / "data")
+        content = json.loads(Path(cfg.train_dataloader.dataset.ann_file).read_text())
+        stems = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
+        boxes = sorted((stems[box["image_id"]], box["category_id"], *box["bbox"]) for box in content["annotations"])
+        records[form] = boxes
+        for image in content["images"]:
+            assert Path(cfg.train_dataloader.dataset.data_prefix.img, image["file_name"]).is_file()
+    for yolo, coco in zip(records["yolo"], records["coco"], strict=True):
+        assert yolo[0] == coco[0]
+        assert yolo[2:] == pytest.approx(coco[2:], abs=0.01)
+
+
+def test_fine_tuning_a_checkpoint_of_other_classes(shapes, tmp_path, capsys):
+    first = trained(shapes, tmp_path / "first")
+    data = as_yolo(shapes, tmp_path / "yolo")
+    text = (data / "data.yaml").read_text()
+    names = [category["name"] for category in json.loads((shapes / "annotations/train.json").read_text())["categories"]]
+    (data / "data.yaml").write_text(text.replace(names[0], "novelty"))
+    trained(data, tmp_path / "second", load_from=first.checkpoint)
+    said = "".join(capsys.readouterr())
+    assert "novelty starts anew" in said
+
+
+def test_a_config_that_says_where_its_data_is_needs_no_folder(shapes, tmp_path):
+    cfg = tiny_config(shapes, tmp_path)
+    path = tmp_path / "own.py"
+    cfg.dump(path)
+    result = lors_det.train(path, work_dir=tmp_path / "run", epochs=1)
+    assert result.checkpoint.is_file()
+    assert result.constant_box is None
+
+
+def test_a_folder_of_nothing(tmp_path):
+    with pytest.raises(InputError, match=str(tmp_path)):
+        lors_det.train(LORS, tmp_path)
+
+
+def test_a_set_with_an_error_is_refused_before_training(shapes, tmp_path):
+    data = as_yolo(shapes, tmp_path / "yolo")
+    label = sorted((data / "train/labels").iterdir())[0]
+    label.write_text("77 .5 .5 .2 .2\n")
+    with pytest.raises(InputError, match="check-data"):
+        trained(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
