@@ -28,6 +28,8 @@ LEAVES = sorted(path for path in CONFIGS.rglob("*.py") if path.parent.name != "_
 BACKBONES = {
     "r18-half": dict(type="ResNet", depth=18, base_channels=32),
     "mobilenetv2": dict(type="TorchvisionBackbone", model_name="mobilenet_v2"),
+    "convnext-tiny": dict(type="TimmBackbone", model_name="convnext_tiny"),
+    "dinov2-s": dict(type="TimmBackbone", model_name="vit_small_patch14_dinov2"),
     "r50": dict(type="ResNet", depth=50),
     "r101": dict(type="ResNet", depth=101),
     "x101-32x4d-dcn": dict(
@@ -35,6 +37,8 @@ BACKBONES = {
     ),
     "swin-s": dict(type="SwinTransformer", embed_dims=96, depths=[2, 2, 18, 2], drop_path_rate=0.2),
 }
+SMALL = {"r18-half", "mobilenetv2"}
+"""Backbones whose decoders are small: four stages of width 96."""
 LORS_SHAPE = {"coco": (2, 64), "shapes": (4, 9), "bccd": (4, 9), "own": (4, 9)}  # G and P by data set
 ADAMIXER_SHAPES = {
     "adamixer": {**LORS_SHAPE, "coco": (4, 32)},
@@ -128,10 +132,10 @@ def loaded(path: Path) -> Config:
 
 
 class WithRanges(TorchFunctionMode):
-    """Lets ``torch.linspace`` have values, which mmdet's Swin reads while it is built."""
+    """Lets ``torch.linspace`` have values, which Swin and timm's models read while they are built."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **(kwargs or {}), **({"device": "cpu"} if func is torch.linspace else {}))
+        return func(*args, **{**(kwargs or {}), **({"device": "cpu"} if func is torch.linspace else {})})
 
 
 def built(cfg: Config) -> nn.Module:
@@ -190,9 +194,8 @@ def facts(decoder: Decoder) -> dict[str, object]:
     return found
 
 
-def expected_facts(algorithm: str, dataset: str) -> dict[str, object]:
-    """Of LORS, or of LORS with the one change that the name states."""
-    full = dataset == "coco"
+def expected_facts(algorithm: str, *, full: bool) -> dict[str, object]:
+    """Of LORS, of published size or small, or of LORS with the one change that the name states."""
     lors = {
         "num_stages": 6 if full else 4,
         "num_bases": 1,
@@ -253,8 +256,9 @@ def test_a_leaf_is_what_its_name_says(path, passed):
         assert not any(facts(decoder)[kind] for kind in ("adaptive", "static", "layers"))
     else:
         assert algorithm.startswith("lors-adamixer")
-        assert shape == LORS_SHAPE[dataset]
-        assert facts(decoder) == expected_facts(algorithm, dataset)
+        full = backbone not in SMALL
+        assert shape == LORS_SHAPE["coco" if full else dataset]
+        assert facts(decoder) == expected_facts(algorithm, full=full)
     # the published weights of matching and loss
     criterion = head.criterion
     assert (criterion.class_weight, criterion.l1_weight, criterion.giou_weight) == (2, 5, 2)

@@ -56,7 +56,9 @@ def main(args: Namespace) -> None:
         raise InputError("--fix-classes renames classes in the repaired copy; add --fix OUT_DIR")
     case = _open(args.data, with_images=not args.no_images)
     findings = examine(case)
-    report: dict[str, Any] = {"data": str(args.data), **_as_data(case, findings)}
+    report: dict[str, Any] = {}
+    if args.json:
+        report = {"data": args.data, **_as_data(case, findings)}
     console = Console(width=None if sys.stdout.isatty() else 140, quiet=args.json, highlight=False)
     console.print(_splits(case))
     if findings:
@@ -69,7 +71,11 @@ def main(args: Namespace) -> None:
     if args.fix is not None:
         case, actions = _fix(case, args.fix, args.fix_classes)
         findings = examine(case)
-        report["repair"] = {"folder": str(args.fix), "actions": actions, **_as_data(case, findings)}
+        report["repair"] = {
+            "folder": str(args.fix),
+            "actions": actions,
+            **(_as_data(case, findings) if args.json else {}),
+        }
         console.print(_repair_text(args.fix, case, actions, findings), soft_wrap=True)
     console.print(_verdict(findings, args), soft_wrap=True)
     if args.json:

@@ -68,7 +68,7 @@ def main(args: Namespace) -> None:
     _check(args)
     out = None if args.no_pictures else Path(args.out)
     sources = find_sources(args.inputs, leave_out=out)
-    if args.annotations and count_images(find_sources(args.inputs, leave_out=out)) is None:
+    if args.annotations and any(source.kind != "image" for source in find_sources(args.inputs, leave_out=out)):
         raise InputError("--annotations gives ids to images, and there is a video among the inputs")
     drawn = DRAWN if args.score_threshold is None else args.score_threshold
     written = 0.0 if args.score_threshold is None and args.annotations else drawn
@@ -91,7 +91,8 @@ def main(args: Namespace) -> None:
                 CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
             )
         open_files.enter_context(bar)
-        task = bar.add_task("images", total=count_images(find_sources(args.inputs, leave_out=out)))
+        total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=out))
+        task = bar.add_task("images", total=total)
         run = InferenceRun(
             detector,
             batch_size=args.batch_size,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
-from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.registry import MODELS
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from numpy.typing import NDArray
 from torch import nn
@@ -21,11 +19,12 @@ from torch import nn
 from lors_det.adamixer import Decoder
 from lors_det.errors import InputError
 from lors_det.inference.detections import Detections, known_classes
+from lors_det.inference.device import find_device
 from lors_det.inference.images import ImageLike, as_rgb, bgr_from_rgb, check_exists
+from lors_det.inference.pipeline import build_test_pipeline
 from lors_det.inference.stored_model import load_stored_model
+from lors_det.inference.streaming import batched, call, with_image
 from lors_det.plugin.config_data import augment_test_time
-
-_Item = TypeVar("_Item")
 
 
 class Detector:
@@ -103,14 +102,14 @@ class Detector:
         Raises:
             InputError: if the checkpoint or an argument is wrong; it names what, where and the remedy.
         """
-        place = _device(device)
+        place = find_device(device)
         stored = load_stored_model(path, config=config, names=names, trust=trust)
         cfg, model = stored.cfg, stored.model
         with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
             if tta:
                 augment_test_time(cfg)
                 model = MODELS.build({**cfg.model, "module": model}).eval()
-            loader, pipeline = _test_pipeline(cfg)
+            loader, pipeline = build_test_pipeline(cfg)
         return cls(
             model.to(place),
             loader=loader,
@@ -191,58 +190,6 @@ class Detector:
             image_size=(image.shape[1], image.shape[0]),
             image=image,
         ).select(score_threshold=self.score_threshold, classes=self.wanted)
-
-
-def call(
-    stream: Callable[..., Iterator[Detections]], images: ImageLike | Iterable[ImageLike], batch_size: int
-) -> Detections | list[Detections]:
-    """What ``stream`` gives for one image, or the list of it for many."""
-    if isinstance(images, Iterable) and not isinstance(images, (str, np.ndarray)):
-        return list(stream(images, batch_size=batch_size))
-    return next(stream([images], batch_size=1))
-
-
-def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    """Lists of ``size`` items, the last of what is left.
-
-    Raises:
-        InputError: if the size is no positive number.
-    """
-    if size < 1:
-        raise InputError(f"batch_size is {size}; it must be at least 1")
-    waiting = iter(items)
-    while batch := list(islice(waiting, size)):
-        yield batch
-
-
-def with_image(found: Detections, image: ImageLike) -> Detections:
-    """The detections, which know what was given in place of the array that was read: a file need not stay in memory."""
-    return found if isinstance(image, np.ndarray) else replace(found, image=image)
-
-
-def _test_pipeline(cfg: Config) -> tuple[Callable[..., Any], Compose]:
-    """The transform that reads a file, and those that follow it, less those that read annotations."""
-    steps = cfg.test_dataloader.dataset.get("pipeline") or ()
-    pipeline = [step for step in steps if not step.type.startswith("LoadAnnotations")]
-    if not pipeline or pipeline[0].type.rpartition(".")[2] != "LoadImageFromFile":
-        first = pipeline[0].type if pipeline else "nothing"
-        raise InputError(
-            f"config key test_dataloader.dataset.pipeline begins with {first}; it must begin with LoadImageFromFile"
-        )
-    return TRANSFORMS.build(pipeline[0]), Compose(pipeline[1:])
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    """The named device, or the GPU where there is one."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise InputError(f'device {device!r} is none that torch knows; such as "cpu" or "cuda:0"') from error
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs")
-    return place
 
 
 def _share(value: float) -> float:

@@ -32,8 +32,8 @@ def draw_boxes(
     """
     canvas = Image.fromarray(image)  # a copy
     height, width = image.shape[:2]
-    line = max(1, round((width + height) / 800))
-    pen, font = ImageDraw.Draw(canvas), _font(max(10, round((width + height) / 110)))
+    line = max(2, round((width + height) / 800))
+    pen, font = ImageDraw.Draw(canvas), _font(max(12, round((width + height) / 110)))
     ordered = list(zip(boxes.tolist(), labels.tolist(), texts))
     for (x1, y1, x2, y2), label, text in reversed(ordered):
         left, right = _within(x1, x2, width)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from lors_det.errors import InputError
 from lors_det.inference.coco_results import CocoResults
 from lors_det.inference.detections import Detections
-from lors_det.inference.detector import Detector, batched
+from lors_det.inference.detector import Detector
 from lors_det.inference.sources import Source
+from lors_det.inference.streaming import batched
 from lors_det.inference.tiling import TiledDetector
 from lors_det.inference.videos import VideoReader, VideoWriter, written_video
 

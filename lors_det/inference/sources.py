@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from lors_det.data.images import IMAGE_SUFFIXES, is_image
 from lors_det.errors import InputError
+from lors_det.inference.videos import VideoReader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _CAMERA = re.compile(r"camera:(\d+)")
@@ -57,12 +58,19 @@ def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Ite
 
 
 def count_images(sources: Iterable[Source]) -> int | None:
-    """How many images there are; None where a video or a camera is among them."""
+    """How many images and frames there are, as the videos say; None where one does not, or has no end."""
     count = 0
     for source in sources:
-        if source.kind != "image":
+        if source.kind == "image":
+            count += 1
+            continue
+        try:
+            frames = VideoReader(source.where).num_frames if source.kind == "video" else None
+        except InputError:  # it will be named when its turn comes
+            continue
+        if frames is None:
             return None
-        count += 1
+        count += frames
     return count
 
 

@@ -13,8 +13,9 @@ from torchvision.ops import batched_nms
 
 from lors_det.errors import InputError
 from lors_det.inference.detections import Detections
-from lors_det.inference.detector import Detector, batched, call, with_image
+from lors_det.inference.detector import Detector
 from lors_det.inference.images import ImageLike
+from lors_det.inference.streaming import batched, call, with_image
 
 
 class Tile(NamedTuple):

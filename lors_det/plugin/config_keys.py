@@ -39,7 +39,12 @@ _DATALOADER = {
     *inspect.signature(DataLoader).parameters,
     *("disable_subprocess_warning", "num_batch_per_epoch"),
 }
-_PLAIN_CONSTRUCTORS = ("DefaultOptimWrapperConstructor", "MergedOptimWrapperConstructor")
+_PLAIN_CONSTRUCTORS: dict[str, frozenset[str]] = {
+    "DefaultOptimWrapperConstructor": frozenset(),
+    "MergedOptimWrapperConstructor": frozenset({"layer_decay"}),
+}
+"""Constructors of optimiser wrappers that read mmengine's ``paramwise_cfg``, and what else they read in it."""
+
 _PARAMWISE = {
     *("custom_keys", "bias_lr_mult", "bias_decay_mult", "norm_decay_mult", "dwconv_decay_mult", "flat_decay_mult"),
     *("dcn_offset_lr_mult", "bypass_duplicate"),
@@ -168,8 +173,9 @@ def _places(cfg: Config) -> dict[str, Reader]:
     places |= {f"{split}_dataloader": Reader("a dataloader", _DATALOADER) for split in ("train", "val", "test")}
     places |= {place: Reader(place, keys) for place, keys in _FIXED.items()}
     optim_wrapper = cfg.get("optim_wrapper") or {}
-    if optim_wrapper.get("constructor", _PLAIN_CONSTRUCTORS[0]) in _PLAIN_CONSTRUCTORS:
-        places["optim_wrapper.paramwise_cfg"] = Reader("paramwise_cfg", _PARAMWISE)
+    constructor = optim_wrapper.get("constructor", "DefaultOptimWrapperConstructor")
+    if constructor in _PLAIN_CONSTRUCTORS:
+        places["optim_wrapper.paramwise_cfg"] = Reader("paramwise_cfg", _PARAMWISE | _PLAIN_CONSTRUCTORS[constructor])
         custom = (optim_wrapper.get("paramwise_cfg") or {}).get("custom_keys") or {}
         # a name in custom_keys may hold dots, as that of a part of the model does
         places |= {

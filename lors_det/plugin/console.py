@@ -19,15 +19,19 @@ from mmengine.config import Config
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from lors_det.plugin.config_secrets import refuse_secrets
 from lors_det.plugin.progress import ProgressHook
 from lors_det.plugin.screens import Screen, screen_for
-from lors_det.plugin.trackers import refuse_secrets
 
 LEVELS = ("short", "quiet", "verbose")
 """A line that is written over and a row for each validation; a line for each validation; mmengine's own lines."""
 
-_FRAMEWORK_ITSELF = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias')
-"""Beginnings of warnings of mmengine about its own code, which no user can mend."""
+_FRAMEWORK_ITSELF = (
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    "The prefix is not set in metric class DumpDetResults",
+)
+"""Beginnings of warnings of mmengine about its own code and mmdet's, which no user can mend."""
 
 
 def make_runner(cfg: Config, level: str = "short") -> Runner:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from time import monotonic
 from typing import Any
 
-from mmengine.hooks import CheckpointHook, Hook, LoggerHook
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from lors_det.plugin.run_header import test_rows, training_rows
+from lors_det.plugin.run_measures import (
+    Clock,
+    best_of_resumed,
+    data_share_of,
+    highest_rate,
+    is_logged,
+    last_stage,
+    logger_hook,
+    window_means,
+)
 from lors_det.plugin.run_words import Moment, coco_scores
 from lors_det.plugin.screens import Screen
-
-_STAGE_LOSS = re.compile(r"train/s(\d+)\.loss_(\w+)")
 
 
 class ProgressHook(Hook):
@@ -34,17 +40,22 @@ class ProgressHook(Hook):
     def __init__(self, screen: Screen, title: str) -> None:
         self.screen = screen
         self.title = title
-        self._clock = _Clock()
-        self._evaluation = _Clock()
+        self._clock = Clock()
+        self._evaluation = Clock()
         self._ap: float | None = None
         self._best: float | None = None
+        self._rate: float | None = None
+        """Of the step that runs: after it, the schedule has set that of the next."""
         self._trained: Moment | None = None
         """The last step of training."""
 
     def before_train(self, runner: Runner) -> None:
-        self._best = _best_of_resumed(runner)
+        self._best = best_of_resumed(runner)
         self._clock.start()
         self.screen.header(self.title, training_rows(runner))
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        self._rate = highest_rate(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict[str, Any] | None = None
@@ -54,7 +65,7 @@ class ProgressHook(Hook):
         eta = self._clock.left(total - done)
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         window = runner.log_processor.window_size
-        means = _means(runner, "train", window)
+        means = window_means(runner, "train", window)
         self._trained = Moment(
             phase="train",
             step=batch_idx + 1 if by_epoch else done,
@@ -62,15 +73,15 @@ class ProgressHook(Hook):
             epoch=runner.epoch + 1 if by_epoch else None,
             num_epochs=runner.max_epochs if by_epoch else None,
             loss=means.get("train/loss"),
-            stage_losses=_last_stage(means),
-            rate=_rate(runner),
+            stage_losses=last_stage(means),
+            rate=self._rate,
             seconds=means.get("train/time"),
-            data_share=_data_share(means, "train"),
+            data_share=data_share_of(means, "train"),
             eta=eta,
             ap=self._ap,
             best=self._best,
         )
-        self.screen.moment(self._trained, logged=_is_logged(runner, self._trained))
+        self.screen.moment(self._trained, logged=is_logged(runner, self._trained))
 
     def before_val_epoch(self, runner: Runner) -> None:
         self._evaluation.start()
@@ -112,7 +123,7 @@ class ProgressHook(Hook):
     def _evaluated(self, runner: Runner, phase: str, done: int, total: int) -> None:
         """A step of an evaluation."""
         eta = self._evaluation.left(total - done)
-        means = _means(runner, phase, runner.log_processor.window_size)
+        means = window_means(runner, phase, runner.log_processor.window_size)
         trained = self._trained
         moment = Moment(
             phase=phase,
@@ -121,86 +132,10 @@ class ProgressHook(Hook):
             epoch=trained.epoch if trained else None,
             num_epochs=trained.num_epochs if trained else None,
             seconds=means.get(f"{phase}/time"),
-            data_share=_data_share(means, phase),
+            data_share=data_share_of(means, phase),
             eta=eta,
         )
         if done == total:
             self.screen.scoring(moment)
         else:
-            self.screen.moment(moment, logged=done % _logger(runner).interval == 0)
-
-
-class _Clock:
-    """Time of what has many steps. The first step, in which data workers start, does not count for the rest."""
-
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        self._begin = self._first = monotonic()
-        self._num_steps = -1
-
-    @property
-    def elapsed(self) -> float:
-        return monotonic() - self._begin
-
-    def left(self, num_left: int) -> float | None:
-        """Seconds of the steps that are left, now that one more is done, with what was between them."""
-        self._num_steps += 1
-        if self._num_steps == 0:
-            self._first = monotonic()
-            return None
-        return (monotonic() - self._first) / self._num_steps * num_left
-
-
-def _means(runner: Runner, phase: str, window: int) -> dict[str, float]:
-    """Means of what a phase has logged over the last ``window`` steps."""
-    wanted = (f"{phase}/loss", f"{phase}/time", f"{phase}/data_time")
-    scalars = runner.message_hub.log_scalars
-    return {
-        name: float(scalars[name].mean(window)) for name in scalars if name in wanted or _STAGE_LOSS.fullmatch(name)
-    }
-
-
-def _last_stage(means: Mapping[str, float]) -> dict[str, float]:
-    """Losses of the last stage, such as "cls"."""
-    by_stage: dict[int, dict[str, float]] = {}
-    for name, value in means.items():
-        match = _STAGE_LOSS.fullmatch(name)
-        if match:
-            by_stage.setdefault(int(match[1]), {})[match[2]] = value
-    return by_stage[max(by_stage)] if by_stage else {}
-
-
-def _data_share(means: Mapping[str, float], phase: str) -> float:
-    seconds = means.get(f"{phase}/time", 0.0)
-    return means.get(f"{phase}/data_time", 0.0) / seconds if seconds > 0 else 0.0
-
-
-def _rate(runner: Runner) -> float:
-    """The highest learning rate: parts of the model may have lower ones."""
-    rates = runner.optim_wrapper.get_lr()
-    return max(max(values) for name, values in rates.items() if name.endswith("lr"))
-
-
-def _logger(runner: Runner) -> LoggerHook:
-    """The run's, or one of mmengine's defaults."""
-    return next((hook for hook in runner.hooks if isinstance(hook, LoggerHook)), None) or LoggerHook()
-
-
-def _is_logged(runner: Runner, moment: Moment) -> bool:
-    """Whether LoggerHook logs a step of training: at its interval, or at the end of an epoch that is shorter."""
-    logger = _logger(runner)
-    is_last = moment.step == moment.num_steps
-    ends_short = is_last and (not logger.ignore_last or moment.num_steps <= logger.interval)
-    return moment.step % logger.interval == 0 or ends_short
-
-
-def _best_of_resumed(runner: Runner) -> float | None:
-    """The best AP before a run that goes on, from the checkpoint."""
-    keeper = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
-    keys = getattr(keeper, "key_indicators", None) or []
-    info = runner.message_hub.runtime_info
-    if isinstance(runner._train_loop, BaseLoop) and runner.iter > 0 and len(keys) == 1 and keys[0].endswith("bbox_mAP"):
-        return info.get("best_score")
-    return None
+            self.screen.moment(moment, logged=done % logger_hook(runner).interval == 0)

@@ -56,7 +56,7 @@ def _model(model: Any) -> str:
     sets = len(set(share))
     stages = f"{len(share)} stages"
     if sets < len(share):
-        stages += f" that share {sets} set{'s' * (sets > 1)} of weights"
+        stages += f" on {sets} set{'s' * (sets > 1)} of weights"
     queries = getattr(getattr(model, "bbox_head", None), "max_per_img", None)
     return f"{words}; decoder {_count(decoder)}, {stages}" + (f", {queries} queries" if queries else "")
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mmdet.registry import VISBACKENDS
 from mmengine.config import Config
@@ -26,11 +25,10 @@ from mmengine.visualization.vis_backend import (
 )
 
 from lors_det.errors import InputError
+from lors_det.plugin.config_secrets import leaves
 
 MAX_PARAM = 500
 """Characters of a parameter's value that every MLflow server takes."""
-
-_SECRET = re.compile(r"api_?key|password|passwd|secret|access_?token|auth_?token", re.IGNORECASE)
 
 
 def tracked_names(scalars: Mapping[str, Any], step: int) -> dict[str, Any]:
@@ -125,7 +123,8 @@ class MLflowTracker(MLflowVisBackend):
 
     Args:
         save_dir: set by the Runner.
-        exp_name: the experiment, "Default" by default.
+        exp_name: the experiment. It is made where the store lacks it; MLflow's own "Default" keeps files in the folder
+            where a run was started.
         run_name: the run, by default the work dir's and its time.
         tracking_uri: the store.
 
@@ -136,7 +135,7 @@ class MLflowTracker(MLflowVisBackend):
     def __init__(
         self,
         save_dir: str,
-        exp_name: str = "Default",
+        exp_name: str = "lors_det",
         run_name: str | None = None,
         tracking_uri: str | None = None,
     ) -> None:
@@ -151,7 +150,7 @@ class MLflowTracker(MLflowVisBackend):
         uri = self._tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(uri or f"sqlite:///{folder / 'mlflow.db'}")
         if mlflow.get_experiment_by_name(self._exp_name) is None:
-            # a store of the run's own keeps files in the run's folder too, and not where it was started
+            # files of a store of the run's own are in the run's folder too
             mlflow.create_experiment(self._exp_name, None if uri else (folder / "mlflow_files").as_uri())
         mlflow.set_experiment(self._exp_name)
         mlflow.start_run(run_name=self._run_name or "/".join(folder.parts[-3:-1]))
@@ -159,7 +158,7 @@ class MLflowTracker(MLflowVisBackend):
 
     @force_init_env
     def add_config(self, config: Config, **kwargs: Any) -> None:
-        params = {_word(name): str(value)[:MAX_PARAM] for name, value in _leaves(config.to_dict(), "")}
+        params = {_word(name): str(value)[:MAX_PARAM] for name, value in leaves(config.to_dict(), "")}
         self.experiment.log_params(params)
         self.experiment.log_text(config.pretty_text, "config.py")
 
@@ -172,37 +171,6 @@ class MLflowTracker(MLflowVisBackend):
     def close(self) -> None:
         if hasattr(self, "_mlflow"):
             self._mlflow.end_run()
-
-
-def refuse_secrets(cfg: Config) -> None:
-    """Refuse a tracker's password or key in a config, which logs, checkpoints and trackers keep.
-
-    Raises:
-        InputError: it names the config key, not its value.
-    """
-    places: dict[str, Any] = {"vis_backends": cfg.get("vis_backends"), "visualizer": cfg.get("visualizer")}
-    for name, value in _leaves(places, ""):
-        key = name.rpartition(".")[2]
-        has_password = isinstance(value, str) and "://" in value and urlsplit(value).password is not None
-        if has_password or (_SECRET.search(key) and value is not None):
-            raise InputError(
-                f"config key {name} holds a secret, which logs and checkpoints would keep; take it out, and give it "
-                "by the environment: WANDB_API_KEY, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-            )
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """(path with dots, value) of what is neither a dictionary nor a list that holds any."""
-    inner: list[tuple[Any, Any]]
-    if isinstance(value, Mapping):
-        inner = list(value.items())
-    elif isinstance(value, (list, tuple)) and any(isinstance(item, (Mapping, list, tuple)) for item in value):
-        inner = list(enumerate(value))
-    else:
-        yield path, value
-        return
-    for key, item in inner:
-        yield from _leaves(item, f"{path}.{key}" if path else str(key))
 
 
 def _word(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a folder of data was recognised as, and what a training on it has reached, as tables."""
+"""What a folder of data was recognised as, in words and as a table."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from lors_det.data.folder import summary_rows
 from lors_det.data.record import DataFolder, Finding
 
 MAX_FINDINGS = 8
-"""Findings of a kind of level that are listed one by one."""
+"""Findings of a kind that are listed one by one."""
+
+
+def title(folder: DataFolder) -> str:
+    """The folder's form and classes."""
+    number = f"{len(folder.classes)} class{'es' * (len(folder.classes) > 1)}"
+    return f"{folder.root}: {folder.form}, {number}: {', '.join(folder.classes)}"
 
 
 def recognised(folder: DataFolder) -> Table:
     """Splits of a folder: images, those without boxes, boxes, and where they were read."""
-    names = f"{len(folder.classes)} class{'es' * (len(folder.classes) > 1)}: {', '.join(folder.classes)}"
-    table = Table(title=f"{folder.root}: {folder.form}, {names}", title_justify="left")
-    for column, justify in (("split", "left"), ("images", "right"), ("without boxes", "right"), ("boxes", "right")):
-        table.add_column(column, justify="right" if justify == "right" else "left")
-    table.add_column("read from", overflow="fold")
+    table = Table()
+    for column in ("split", "images", "without boxes", "boxes", "read from"):
+        table.add_column(column, justify="left" if column in ("split", "read from") else "right", overflow="fold")
     for row in summary_rows(folder):
         table.add_row(*map(str, row))
     return table

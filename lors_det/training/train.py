@@ -24,7 +24,7 @@ from lors_det.plugin.data_guard import check_training_set
 from lors_det.plugin.dataset import read_json
 from lors_det.reports.config_check import schedule_notes
 from lors_det.training.launch import launch, resume, scale_learning_rate, use_mixed_precision
-from lors_det.training.tables import listed, recognised
+from lors_det.training.tables import listed, recognised, title
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def train(
 def _read(data: str | Path) -> DataFolder:
     """The folder, shown as it was recognised; an error among its findings ends it."""
     folder = read_folder(Path(data))
-    console = Console(width=120, soft_wrap=False)
-    console.print(recognised(folder), highlight=False)
+    print(title(folder))
+    Console(width=120).print(recognised(folder), highlight=False)
     for line in listed(folder.findings):
         print(line)
     errors = [finding for finding in folder.findings if finding.level == "error"]

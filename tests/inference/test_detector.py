@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 from mmdet.apis import DetInferencer, inference_detector, init_detector
 from PIL import Image
-from references.trained import tested
+from references.trained import evaluated
 
 from lors_det.errors import InputError
 from lors_det.inference import Detections, Detector
@@ -24,7 +22,7 @@ def equal(found: Detections, other: Detections) -> bool:
 
 @pytest.mark.parametrize(("batch_size", "tta"), [(1, False), (3, False), (1, True), (3, True)])
 def test_detections_are_those_of_the_test_command_to_the_bit(trained, tmp_path, batch_size, tta):
-    expected, _ = tested(trained, tmp_path, batch_size=batch_size, tta=tta)
+    expected, _ = evaluated(trained, tmp_path, batch_size=batch_size, tta=tta)
     own = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, tta=tta)
     found = own(trained.images, batch_size=batch_size)
     assert len(found) == len(expected) == 8
@@ -151,7 +149,5 @@ def test_mmdets_own_interfaces_take_the_config_and_the_checkpoint(detector, trai
 
 
 def test_a_config_of_its_own_and_the_stored_one_are_the_same(detector, trained):
-    path: Path = trained.images[2]
-    assert equal(
-        detector(path), Detector.from_checkpoint(trained.checkpoint, score_threshold=0, config=trained.config)(path)
-    )
+    own = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, config=trained.config)
+    assert equal(detector(trained.images[2]), own(trained.images[2]))

@@ -179,7 +179,7 @@ def test_what_is_trusted_is_imported(content, detector, trained, tmp_path, monke
         test_dataloader__dataset__pipeline=pipeline,
         custom_imports=dict(imports=["own_resize"], allow_failed_imports=False),
     )
-    with pytest.raises(InputError, match="pipeline.1.type is 'OwnResize', which .* trust=True"):
+    with pytest.raises(InputError, match=r"pipeline\.1\.type is 'OwnResize', which .* trust=True"):
         Detector.from_checkpoint(path)
     own = Detector.from_checkpoint(path, trust=True, score_threshold=0)
     assert np.allclose(own(trained.images[0]).boxes, detector(trained.images[0]).boxes, atol=2)

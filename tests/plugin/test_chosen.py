@@ -24,7 +24,7 @@ SIZED = [dict(type="LoadImageFromFile"), dict(type="Resize", scale=None, keep_ra
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data"))
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def open_config(data, tmp_path, **changes):

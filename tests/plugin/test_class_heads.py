@@ -55,7 +55,7 @@ def test_heads_of_another_width_are_left_to_the_comparison_of_shapes():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data"))
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def runner_of(cfg):

@@ -119,6 +119,7 @@ def test_arguments_are_not_changed():
         ({"num_queries": 0}, "num_queries is 0"),
         ({"decoder": dict(DECODER, num_points=0)}, "num_points=0; it must be a positive integer"),
         ({"test_cfg": dict(max_per_image=3)}, r"unknown keys \['max_per_image'\]"),
+        ({"test_cfg": dict(clip_boxes=1)}, "clip_boxes is 1; it must be True or False"),
         ({"decoder": dict(DECODER, ranks=3)}, "bbox_head.decoder: .*'ranks'"),
         ({"decoder": dict(DECODER, adaptive_groups=(1, 1))}, "bbox_head.decoder: .* has 2 values for 3 stages"),
     ],
@@ -134,7 +135,7 @@ def test_the_neck_shares_one_norm():
     features = [torch.randn(2, 3, 8, 8), torch.randn(2, 5, 4, 4)]
     for out, lateral, feature in zip(neck(features), neck.laterals, features):
         torch.testing.assert_close(out, nn.functional.group_norm(lateral(feature), 2))
-    with pytest.raises(ValueError, match="2 in_channels but the backbone gives 1 levels"):
+    with pytest.raises(ValueError, match=r"in_channels is \[3, 5\], but the backbone gives 1 levels of \[3\]"):
         neck(features[:1])
 
 
@@ -152,3 +153,19 @@ def test_mmengine_leaves_the_initialisation_alone(root, monkeypatch, tmp_path):
     state = model.state_dict()
     assert len(ours) > 100
     assert all(torch.equal(state[name], value) for name, value in ours.items())
+
+
+def test_boxes_are_clipped_to_the_image_where_the_config_says_so():
+    """At the network's image, of each one's own size, before they are scaled back."""
+    published = randomise(head()).eval()
+    clipping = head(test_cfg=dict(clip_boxes=True)).eval()
+    clipping.load_state_dict(published.state_dict())
+    features, samples = levels(), [sample(60, 50, factor=(2.0, 0.5)), sample(40, 64)]
+    with torch.no_grad():
+        free, clipped = (model.predict(features, samples) for model in (published, clipping))
+    for before, after, (width, height) in zip(free, clipped, ((25.0, 120.0), (64.0, 40.0))):
+        limits = torch.tensor([width, height] * 2)
+        assert (before.bboxes < 0).any()
+        assert (before.bboxes > limits).any()
+        assert torch.equal(after.bboxes, before.bboxes.clamp(min=0).minimum(limits))
+        assert torch.equal(after.scores, before.scores)

@@ -105,7 +105,6 @@ def test_a_pyramid_has_each_level_from_the_map_alone():
         (dict(frozen_stages=5), "frozen_stages is 5; .* or up to 4"),
         (dict(model_name="test_vit", frozen_stages=7), "frozen_stages is 7; .* or up to 6"),
         (dict(img_size=64), "model.backbone.img_size: timm's test_convnext does not take it"),
-        (dict(pretrained=True, init_cfg=dict(type="Pretrained", checkpoint="x")), "both set"),
     ],
 )
 def test_what_there_is_not_is_named(changes, words):
@@ -229,6 +228,15 @@ def test_a_step_of_a_detector_moves_every_parameter(name):
     losses = model.train_step(two_images(), build_optim_wrapper(model, cfg.optim_wrapper))
     assert torch.isfinite(losses["loss"])
     assert [name for name, p in model.backbone.named_parameters() if torch.equal(p, before[name])] == []
+
+
+def test_a_file_goes_before_the_hub(tmp_path):
+    torch.save(timm.create_model("test_convnext").state_dict(), tmp_path / "own.pth")
+    file = dict(type="Pretrained", checkpoint=str(tmp_path / "own.pth"))
+    backbone = TimmBackbone("test_convnext", pretrained=True, init_cfg=file)
+    backbone.init_weights()
+    own = torch.load(tmp_path / "own.pth", weights_only=True)
+    assert all(torch.equal(weight, own[name]) for name, weight in backbone.model.state_dict().items())
 
 
 def test_a_detector_loads_its_own_weights_into_one_that_names_no_pretrained_file():

@@ -33,7 +33,7 @@ class Trained(NamedTuple):
 
 
 def train_tiny(folder: Path) -> Trained:
-    """Two steps on the tiny set, some of whose validation images are cut to other shapes, so that batches are padded."""
+    """Two steps on the tiny set; some validation images are cut to other shapes, so that batches are padded."""
     data = make_data(folder / "shapes")
     annotations = data / "annotations/val.json"
     content = json.loads(annotations.read_text())
@@ -50,14 +50,16 @@ def train_tiny(folder: Path) -> Trained:
     return Trained(folder / "run/epoch_1.pth", config, annotations, images)
 
 
-def tested(
-    trained: Trained, folder: Path, *, batch_size: int = 1, tta: bool = False
+def evaluated(
+    trained: Trained, folder: Path, *, batch_size: int = 1, tta: bool = False, annotations: Path | None = None
 ) -> tuple[list[Any], dict[str, float]]:
-    """What ``lors-det test`` predicts for each validation image, and its metrics."""
+    """What ``lors-det test`` predicts for each validation image, and its metrics; with other annotations, of those."""
     cfg = Config.fromfile(trained.config)
     cfg.load_from, cfg.work_dir = str(trained.checkpoint), str(folder)
     cfg.experiment_name = f"test_{uuid.uuid4().hex}"
     cfg.test_dataloader.batch_size = batch_size
+    if annotations is not None:
+        cfg.test_dataloader.dataset.ann_file = cfg.test_evaluator.ann_file = str(annotations)
     if tta:
         augment_test_time(cfg)
     dump = folder / f"{cfg.experiment_name}.pkl"

@@ -21,7 +21,7 @@ _WORDS: dict[BoxForm, str] = {
     "relative corners": "x1, y1, x2, y2 as parts of the image's size",
     "relative, unclear": "parts of the image's size, whether from the corner or the centre cannot be told",
 }
-_NEARLY_ALL = 0.99
+_NEARLY_ALL = 0.98
 _GOOD_PART = 0.05
 _FEWEST = 4
 """Boxes that must break a form before another is believed."""
@@ -43,7 +43,7 @@ def recognise_form(table: Table) -> BoxForm | None:
             "relative centre": _beyond(_from_centre(boxes), unit),
             "relative corners": _beyond(_from_corners(boxes), unit),
         }
-        fitting = {form: misfits.mean() for form, misfits in forms.items() if misfits.mean() <= 1 - _NEARLY_ALL}
+        fitting = {form: misfits.mean() for form, misfits in forms.items() if _nearly_all_fit(misfits)}
         if not fitting:
             return "relative, unclear"
         best = min(fitting, key=lambda form: fitting[form])
@@ -52,9 +52,9 @@ def recognise_form(table: Table) -> BoxForm | None:
     plain = _beyond(boxes, sizes)
     if plain.sum() < _FEWEST or plain.mean() < _GOOD_PART:
         return None
-    if _beyond(_from_corners(boxes), sizes).mean() <= 1 - _NEARLY_ALL:
+    if _nearly_all_fit(_beyond(_from_corners(boxes), sizes)):
         return "corners"
-    return "centre" if _beyond(_from_centre(boxes), sizes).mean() <= 1 - _NEARLY_ALL else None
+    return "centre" if _nearly_all_fit(_beyond(_from_centre(boxes), sizes)) else None
 
 
 def in_pixels(boxes: Floats, sizes: Floats, form: BoxForm) -> Floats:
@@ -78,6 +78,11 @@ def check_box_form(case: Case) -> Iterator[Finding]:
                 f"its {int(table.usable.sum())} boxes look like {_WORDS[form]}",
                 "write x, y, width, height in pixels" + ("" if "unclear" in form else ", as --fix does"),
             )
+
+
+def _nearly_all_fit(misfits: Floats) -> bool:
+    """Of twenty boxes on, one may be broken besides."""
+    return bool(misfits.sum() <= max((1 - _NEARLY_ALL) * len(misfits), float(len(misfits) >= 20)))
 
 
 def _from_corners(boxes: Floats) -> Floats:

@@ -15,9 +15,8 @@ from lors_det.data.record import Finding
 
 def repeated_boxes(table: Table) -> Mask:
     """(M,) boxes whose like, of the same image and class and to a hundredth of a pixel, comes before them."""
-    order, same, same_class = _neighbours(table)
     mask = np.zeros(len(table.boxes), bool)
-    mask[order[1:][same & same_class]] = True
+    mask[_repeated(table)[0]] = True
     return mask
 
 
@@ -39,17 +38,17 @@ def check_duplicates(case: Case) -> Iterator[Finding]:
             if first != index:
                 what = f"images {table.images[first]['id']} and {table.images[index]['id']} are the same file"
                 yield Finding("listed-twice", "warning", table.image(index), what, "list it once, with all its boxes")
-        for index in np.flatnonzero(repeated_boxes(table)).tolist():
+        again, of_two_classes = _repeated(table)
+        for index in again.tolist():
             what = "the same box of the same class comes before it"
             yield Finding("duplicate-box", "warning", table.annotation(index), what, "keep one")
-        order, same, same_class = _neighbours(table)
-        for index in order[1:][same & ~same_class].tolist():
+        for index in of_two_classes.tolist():
             what = "a box of another class is exactly the same"
             yield Finding("box-of-two-classes", "note", table.annotation(index), what, "check that it is both")
 
 
-def _neighbours(table: Table) -> tuple[Ints, Mask, Mask]:
-    """Usable annotations sorted by box; whether each but the first has the box, and class, of the one before."""
+def _repeated(table: Table) -> tuple[Ints, Ints]:
+    """Annotations whose box comes before them with the same class, and with another."""
     usable = np.flatnonzero(table.usable)
     steps = 1e6 if (recognise_form(table) or "").startswith("relative") else 100
     rounded = np.round(table.boxes[usable] * steps).astype(np.int64)
@@ -57,7 +56,8 @@ def _neighbours(table: Table) -> tuple[Ints, Mask, Mask]:
     sorting = np.lexsort((usable, label, *rounded.T, image))
     rounded, image, label = rounded[sorting], image[sorting], label[sorting]
     same = (rounded[1:] == rounded[:-1]).all(1) & (image[1:] == image[:-1])
-    return usable[sorting], same, label[1:] == label[:-1]
+    later, same_class = usable[sorting][1:], label[1:] == label[:-1]
+    return np.sort(later[same & same_class]), np.sort(later[same & ~same_class])
 
 
 def _twice(ids: list[int | str]) -> dict[int | str, int]:

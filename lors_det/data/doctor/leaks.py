@@ -21,8 +21,7 @@ MIN_CORRELATION = 0.97
 """Of thumbnails. The same picture saved anew or at another size has 0.99 and more, other shots of a scene 0.95."""
 
 _FLAT = 2.0
-_NUM_BANDS = MAX_DISTANCE + 1
-_CHUNK = 4_000_000
+_BLOCK = 2048
 
 
 def check_leaks(case: Case) -> Iterator[Finding]:
@@ -49,30 +48,37 @@ def check_leaks(case: Case) -> Iterator[Finding]:
         for one, other in pairwise(same):
             yield _finding("identical-image", paths[one][0], paths[other][0], "have the same content")
     single = [same[0] for same in by_digest.values()]
-    thumbnails = [case.facts[path].thumbnail for path in single]
-    for pair in near_pairs(np.array(thumbnails, np.uint8).reshape(len(single), THUMBNAIL_PX**2)):
+    thumbnails = np.array([case.facts[path].thumbnail for path in single], np.uint8)
+    names = [table.name for table in case.tables]
+    splits = np.array([names.index(paths[path][0][0]) for path in single], np.int64)
+    for pair in near_pairs(thumbnails.reshape(len(single), THUMBNAIL_PX**2), splits):
         left, right = (paths[single[index]][0] for index in pair)
         yield _finding("near-identical-image", left, right, "look nearly the same")
 
 
-def near_pairs(thumbnails: NDArray[np.uint8]) -> Ints:
-    """(P, 2) pairs of thumbnails (n, 1024) that look nearly the same, see :func:`check_leaks`; flat ones have none."""
-    values = thumbnails.astype(np.float32)
-    lively = np.flatnonzero(values.std(1) > _FLAT) if len(values) else np.zeros(0, np.int64)
-    values = values[lively]
-    values -= values.mean(1, keepdims=True)
-    values /= np.linalg.norm(values, axis=1, keepdims=True)
+def near_pairs(thumbnails: NDArray[np.uint8], splits: Ints) -> Ints:
+    """Pairs that look nearly the same, see :func:`check_leaks`; flat pictures have none.
+
+    Args:
+        thumbnails: (n, 1024).
+        splits: (n,) the split of each, as a number.
+
+    Returns:
+        (P, 2) indices, the lower first. Of a picture with many before it that look the same, such as a frame of a film,
+        only the pair with the first in each split, so that there are never more pairs than pictures and splits.
+    """
+    lively = np.flatnonzero(thumbnails.std(1) > _FLAT) if len(thumbnails) else np.zeros(0, np.int64)
     bits = difference_bits(thumbnails[lively])
     found = [np.zeros((0, 2), np.int64)]
     # two hashes that differ in at most k bits are equal in one of k + 1 bands
-    for band in np.array_split(np.arange(64), _NUM_BANDS):
+    for band in np.array_split(np.arange(64), MAX_DISTANCE + 1):
         keys = bits[:, band] @ (1 << np.arange(len(band)))
         order = np.argsort(keys, kind="stable")
         starts = np.flatnonzero(np.diff(keys[order], prepend=-1))
         for group in np.split(order, starts[1:]):
-            found.extend(_pairs_of_group(group, bits, values))
-    pairs = np.unique(np.concatenate(found), axis=0)
-    return lively[pairs]
+            if len(group) > 1:
+                found.extend(_pairs_of_group(lively[group], bits[group].astype(np.float32), thumbnails, splits))
+    return _first_of_each_split(np.concatenate(found), splits)
 
 
 def difference_bits(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -83,18 +89,36 @@ def difference_bits(thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
     return (values[..., 1:] > values[..., :-1]).reshape(-1, 64).astype(np.int64)
 
 
-def _pairs_of_group(group: Ints, bits: Ints, values: NDArray[np.float32]) -> Iterator[Ints]:
-    step = max(1, _CHUNK // (64 * max(len(group), 1)))
-    small = bits[group].astype(np.float32)
-    counts = small.sum(1)
-    for start in range(0, len(group) if len(group) > 1 else 0, step):
-        part = slice(start, start + step)
-        distance = counts[part, None] + counts[None] - 2 * small[part] @ small.T
-        one, other = np.nonzero(distance <= MAX_DISTANCE)
-        pairs = np.stack([group[one + start], group[other]], axis=1)
-        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        alike = (values[pairs[:, 0]] * values[pairs[:, 1]]).sum(1) >= MIN_CORRELATION
-        yield pairs[alike]
+def _pairs_of_group(
+    group: Ints, bits: NDArray[np.float32], thumbnails: NDArray[np.uint8], splits: Ints
+) -> Iterator[Ints]:
+    """Pairs among the pictures of a group, sorted by index, in blocks that fit into memory."""
+    counts = bits.sum(1)
+    starts = range(0, len(group), _BLOCK)
+    for row, column in ((row, column) for row in starts for column in starts if row <= column):
+        rows, columns = slice(row, row + _BLOCK), slice(column, column + _BLOCK)
+        distance = counts[rows, None] + counts[None, columns] - 2 * bits[rows] @ bits[columns].T
+        near = (distance <= MAX_DISTANCE) & (group[rows, None] < group[None, columns])
+        if near.any():
+            # only those that are near to any other need their thumbnails compared
+            some, other = group[rows][near.any(1)], group[columns][near.any(0)]
+            alike = _normed(thumbnails[some]) @ _normed(thumbnails[other]).T >= MIN_CORRELATION
+            one, two = np.nonzero(alike & near[near.any(1)][:, near.any(0)])
+            yield _first_of_each_split(np.stack([some[one], other[two]], axis=1), splits)
+
+
+def _normed(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Of mean 0 and length 1: products are correlations."""
+    values = thumbnails.astype(np.float32)
+    values -= values.mean(1, keepdims=True)
+    return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True))
+
+
+def _first_of_each_split(pairs: Ints, splits: Ints) -> Ints:
+    """Of the pairs with the same second picture, the first with a first picture of each split."""
+    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    key = np.stack([splits[pairs[:, 0]], pairs[:, 1]], axis=1)
+    return pairs[np.sort(np.unique(key, axis=0, return_index=True)[1])]
 
 
 def _finding(kind: str, one: tuple[str, str], other: tuple[str, str], what: str) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -102,7 +102,7 @@ def read_table(split: Split) -> Table:
         class_of=_indices(categories, [entry["category_id"] for entry in annotations]),
         boxes=boxes,
         crowd=np.array([entry.get("iscrowd") == 1 for entry in annotations], bool),
-        malformed=tuple(malformed),
+        malformed=(),
     )
     no_box = [
         Finding(
@@ -124,27 +124,21 @@ def read_table(split: Split) -> Table:
         )
         for i in np.flatnonzero(np.isnan(sizes).any(1))
     ]
-    malformed += [*no_box, *no_size]
-    object.__setattr__(table, "malformed", tuple(malformed))
-    return table
+    return replace(table, malformed=(*malformed, *no_box, *no_size))
 
 
 def _entries(split: Split, section: str, fields: tuple[str, ...], malformed: list[Finding]) -> list[dict[str, Any]]:
     """The entries of a section that have an id and the fields; ids, of whatever they are, are numbers or strings."""
     found = split.content.get(section)
-    entries = found if isinstance(found, list) else []
+    entries: list[Any] = found if isinstance(found, list) else []
     ids = [name for name in ("id", *fields) if name.endswith("id")]
-    good = [
-        entry
-        for entry in entries
-        if isinstance(entry, dict)
-        and all(name in entry for name in fields)
-        and all(isinstance(entry.get(name), (int, str)) for name in ids)
-    ]
+    if isinstance(found, list) and _are_whole(entries, fields, ids):
+        return entries
+    good = [entry for entry in entries if _are_whole([entry], fields, ids)]
     if found is None or not isinstance(found, list):
         if section != "annotations" or split.name != "test":  # test sets are published without
             malformed.append(Finding("malformed-entry", "error", split.name, f'the record has no list "{section}"'))
-    elif len(good) < len(entries):
+    else:
         kept = set(map(id, good))
         malformed += [
             Finding(
@@ -158,6 +152,17 @@ def _entries(split: Split, section: str, fields: tuple[str, ...], malformed: lis
             if id(entry) not in kept
         ]
     return good
+
+
+def _are_whole(entries: list[Any], fields: tuple[str, ...], ids: list[str]) -> bool:
+    """Whether all of them are dictionaries with the fields; by columns, since there are many."""
+    if not set(map(type, entries)) <= {dict}:
+        return False
+    try:
+        columns = {name: [entry[name] for entry in entries] for name in dict.fromkeys((*ids, *fields))}
+    except KeyError:
+        return False
+    return all(set(map(type, columns[name])) <= {int, str} for name in ids)
 
 
 def _indices(entries: list[dict[str, Any]], ids: Iterable[int | str]) -> Ints:

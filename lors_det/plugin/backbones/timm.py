@@ -49,7 +49,7 @@ class TimmBackbone(BaseModule):
         norm_eval: BatchNorms keep the statistics that they were loaded with.
         drop_path_rate: of stochastic depth, where the model has it.
         img_size: of the table of positions, pixels, where the model has one; it is interpolated to other sizes.
-        pretrained: load the weights of timm's hub, in ``init_weights``.
+        pretrained: load the weights of timm's hub, in ``init_weights``, where ``init_cfg`` names no file.
         init_cfg: None, or ``dict(type="Pretrained", checkpoint=...)``.
 
     Raises:
@@ -70,8 +70,6 @@ class TimmBackbone(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if pretrained and init_cfg:
-            raise InputError("config keys model.backbone.pretrained and model.backbone.init_cfg are both set; set one")
         self.model_name = model_name
         self.pretrained = pretrained
         self.norm_eval = norm_eval
@@ -114,7 +112,7 @@ class TimmBackbone(BaseModule):
         Raises:
             InputError: if they cannot be had, or lack a weight of this backbone; it names the first ones.
         """
-        if self.pretrained:
+        if self.pretrained and not self.init_cfg:
             source, state = f"of timm's {self.model_name}", hub_state(self.model_name, self._options)
             left_out = frozenset(state)
         else:

@@ -51,6 +51,11 @@ def build_timm(
             raise InputError(
                 f"config key {_KEY}.{taken}: timm's {model_name} does not take it; leave it out"
             ) from error
+        except RuntimeError as error:
+            if "pretrained tag" not in str(error):
+                raise
+            tags = ", ".join(timm.list_pretrained(f"{model_name.partition('.')[0]}.*")) or "none"
+            raise InputError(f"config key {_KEY}.model_name: {error} timm has {tags}") from error
     raise AssertionError("the last attempt sets nothing that could be refused")
 
 

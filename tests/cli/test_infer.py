@@ -1,0 +1,147 @@
+"""The infer command, from inputs to pictures, videos and JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from references.trained import Trained, train_tiny
+
+from lors_det.cli import infer, run_command
+from lors_det.inference import Detector
+from lors_det.inference import run as run_module
+from lors_det.inference.videos import VideoReader, written_video
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Trained:
+    return train_tiny(tmp_path_factory.mktemp("trained"))
+
+
+def call(trained: Trained, *words: object) -> int:
+    """The exit status."""
+    arguments = [*words, "--checkpoint", trained.checkpoint, "--device", "cpu"]
+    try:
+        run_command(infer, [str(word) for word in arguments])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+@pytest.fixture
+def inputs(trained, tmp_path) -> Path:
+    """Two images, one in a folder, a video of five frames, and a file that is no image."""
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    shutil.copy(trained.images[0], folder / "a.jpg")
+    shutil.copy(trained.images[1], folder / "sub/b.jpg")
+    with written_video(folder / "film.mp4", 10) as writer:
+        for path in trained.images[::3][:2] * 2:
+            writer.add(np.ascontiguousarray(cv2.imread(str(path))[:40, :48, ::-1]))
+    return folder
+
+
+def test_pictures_videos_and_json_of_a_folder(trained, inputs, tmp_path, capsys):
+    (inputs / "bad.jpg").write_bytes(b"no image")
+    out, path = inputs / "found", tmp_path / "found.json"
+    words = (inputs, "--out", out, "--json", path, "--score-threshold", 0, "--batch-size", 3)
+    for _ in range(2):  # the outputs of the first are no inputs of the second
+        assert call(trained, *words) == 1
+    printed = capsys.readouterr()
+    assert "skipped: image" in printed.err
+    assert "bad.jpg cannot be decoded" in printed.err
+    assert "6 images, 1 skipped" in printed.out
+    drawn = sorted(str(each.relative_to(out)) for each in out.rglob("*.*"))
+    assert drawn == ["a.jpg", "film.mp4", "sub/b.jpg"]
+    for name in ("a.jpg", "sub/b.jpg"):
+        before, after = (cv2.imread(str(folder / name)) for folder in (inputs, out))
+        assert before.shape == after.shape
+        assert np.abs(before.astype(int) - after).mean() > 1
+    assert [frame.shape for frame in VideoReader(out / "film.mp4")] == [(40, 48, 3)] * 4
+    record = json.loads(path.read_text())
+    names = [(image["file_name"], image.get("frame_index")) for image in record["images"]]
+    assert names == [("a.jpg", None), *(("film.mp4", index) for index in range(4)), ("sub/b.jpg", None)]
+    (found,) = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)([inputs / "a.jpg"])
+    own = [each for each in record["annotations"] if each["image_id"] == 1]
+    assert [each["score"] for each in own] == found.scores.tolist()
+
+
+def test_results_for_scoring_keep_every_detection(trained, tmp_path, capsys):
+    path = tmp_path / "results.json"
+    words = ("--no-pictures", "--json", path, "--annotations", trained.annotations)
+    assert call(trained, *trained.images[:-1], *words) == 0
+    assert "1 images of" in capsys.readouterr().err
+    detector = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)
+    ids = [image["id"] for image in json.loads(trained.annotations.read_text())["images"]]
+    categories = [each["id"] for each in json.loads(trained.annotations.read_text())["categories"]]
+    pairs = zip(ids, detector(trained.images[:-1]))
+    expected = [entry for number, found in pairs for entry in found.to_coco(number, categories)]
+    assert json.loads(path.read_text()) == expected
+    assert not Path("found").exists()
+
+
+def test_flags_reach_the_detector(trained, tmp_path):
+    def entries(*words: object) -> list[dict]:
+        path = tmp_path / "found.json"
+        assert call(trained, trained.images[0], "--no-pictures", "--json", path, "--quiet", *words) == 0
+        return json.loads(path.read_text())["annotations"]
+
+    everything = entries("--score-threshold", 0)
+    threshold = sorted(each["score"] for each in everything)[4]
+    assert [each for each in everything if each["score"] >= threshold] != everything
+    kept = [each["score"] for each in entries("--score-threshold", threshold)]
+    assert kept == [each["score"] for each in everything if each["score"] >= threshold]
+    label = everything[0]["category_id"] - 1
+    name = ("disc", "square", "triangle", "star", "cross", "ring")[label]
+    chosen = entries("--score-threshold", 0, "--classes", name)
+    assert {each["category_id"] for each in chosen} == {label + 1}
+    boxes = [each["bbox"] for each in everything]
+    assert [each["bbox"] for each in entries("--score-threshold", 0, "--tta")] != boxes
+    assert [each["bbox"] for each in entries("--score-threshold", 0, "--tile", 40, "--tile-overlap", 0.5)] != boxes
+    assert entries("--score-threshold", 0, "--config", trained.config) == everything
+
+
+def test_ctrl_c_ends_a_camera_and_keeps_what_it_saw(trained, tmp_path, monkeypatch):
+    class Camera:
+        fps = 25.0
+
+        def __init__(self, where: int) -> None:
+            assert where == 3
+
+        def __iter__(self):
+            for _ in range(5):
+                yield np.zeros((48, 64, 3), np.uint8)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "VideoReader", Camera)
+    out, path = tmp_path / "out", tmp_path / "found.json"
+    assert call(trained, "camera:3", "--out", out, "--json", path) == 130
+    assert len(list(VideoReader(out / "camera_3.mp4"))) == 5
+    assert len(json.loads(path.read_text())["images"]) == 5
+
+
+def test_mistakes_end_with_one_line(trained, inputs, tmp_path, capsys):
+    (inputs / "bad.jpg").write_bytes(b"no image")
+    json_file = ("--json", tmp_path / "a.json")
+    for words, message in (
+        ((inputs, "--strict", "--out", tmp_path / "out", "--quiet"), "bad.jpg cannot be decoded"),
+        ((inputs, "--no-pictures"), "leaves nothing to write"),
+        ((inputs, "--annotations", trained.annotations), "name a file: --json"),
+        ((inputs, *json_file, "--annotations", trained.annotations), "there is a video among the inputs"),
+        ((inputs / "none.jpg",), "none.jpg does not exist"),
+        ((inputs / "a.jpg", "--out", inputs), "would overwrite it"),
+        ((inputs / "a.jpg", "--out", inputs / "a.jpg"), "is a file; name a folder"),
+        ((inputs / "a.jpg", "--score-threshold", 30), "must be between 0 and 1"),
+        ((inputs / "a.jpg", "--batch-size", 0), "must be at least 1"),
+        ((inputs / "a.jpg", "--tile", 2, "--out", tmp_path / "out"), "tile is 2 pixels"),
+    ):
+        assert call(trained, *words) == 2, words
+        printed = capsys.readouterr().err
+        assert message in printed, printed
+        assert printed.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in printed
+    assert not (tmp_path / "a.json").exists()

@@ -1,0 +1,135 @@
+"""The JSON file is what COCO's tools read, and scores as the test command does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from references.trained import evaluated
+
+from lors_det.errors import InputError
+from lors_det.inference import Detections
+from lors_det.inference.coco_results import CocoResults
+
+CLASSES = ("dog", "cat")
+
+
+def two(size: tuple[int, int] = (64, 40)) -> Detections:
+    boxes = np.array([[1, 2, 11, 22], [0, 0, 5, 5]], np.float32)
+    return Detections(boxes, np.array([0.75, 0.125], np.float32), np.array([1, 0]), CLASSES, size)
+
+
+def truth(path: Path, names: tuple[str, ...] = ("x/a.jpg", "b.jpg"), classes=("cat", "cow", "dog")) -> Path:
+    images = [dict(id=number, file_name=name, width=9, height=9) for number, name in enumerate(names, 11)]
+    categories = [dict(id=number, name=name) for number, name in enumerate(classes, 5)]
+    path.write_text(json.dumps(dict(images=images, categories=categories)))
+    return path
+
+
+def test_without_annotations_it_is_a_record_of_its_own(tmp_path):
+    path = tmp_path / "found.json"
+    with CocoResults(path, CLASSES) as results:
+        for name, index in (("a.jpg", None), ("film.mp4", 0), ("film.mp4", 1)):
+            results.add(results.image_id(name, None), two(), name=name, frame_index=index)
+        assert not path.exists()
+    with contextlib.redirect_stdout(io.StringIO()):
+        record = COCO(str(path))
+    assert [category["name"] for category in record.loadCats(record.getCatIds())] == ["dog", "cat"]
+    assert [image["file_name"] for image in record.loadImgs([1, 2, 3])] == ["a.jpg", "film.mp4", "film.mp4"]
+    assert [image.get("frame_index") for image in record.loadImgs([1, 2, 3])] == [None, 0, 1]
+    assert record.loadImgs([1])[0]["width"] == 64
+    (best, _) = record.loadAnns(record.getAnnIds(imgIds=[2]))
+    assert (best["category_id"], best["bbox"], best["area"], best["score"]) == (2, [1, 2, 10, 20], 200, 0.75)
+    assert record.getAnnIds() == [1, 2, 3, 4, 5, 6]
+
+
+def test_with_annotations_it_is_a_list_with_their_ids(tmp_path):
+    path = tmp_path / "results.json"
+    given = truth(tmp_path / "truth.json")
+    with CocoResults(path, CLASSES, annotations=given, score_threshold=0.5) as results:
+        assert results.num_left_out == 2
+        number = results.image_id("a.jpg", Path("/photos/x/a.jpg"))
+        results.add(number, two(), name="a.jpg")
+        assert results.num_left_out == 1
+        with pytest.raises(InputError, match=r"x/a\.jpg of .* which came before"):
+            results.image_id("a.jpg", Path("/photos/x/a.jpg"))
+        with pytest.raises(InputError, match=r"/photos/y/a\.jpg is not in annotation file"):
+            results.image_id("a.jpg", Path("/photos/y/a.jpg"))
+    assert json.loads(path.read_text()) == [
+        {"image_id": 11, "category_id": 5, "bbox": [1, 2, 10, 20], "score": 0.75},
+    ]
+
+
+def test_nothing_found_is_a_file_too(tmp_path):
+    for options, empty in (({"annotations": truth(tmp_path / "truth.json")}, []), ({}, None)):
+        with CocoResults(tmp_path / "none.json", CLASSES, **options):
+            pass
+        content = json.loads((tmp_path / "none.json").read_text())
+        assert content == empty if empty is not None else content["annotations"] == []
+
+
+def test_an_error_leaves_no_file_and_ctrl_c_does(tmp_path):
+    def stopped_by(error: type[BaseException]) -> None:
+        with CocoResults(tmp_path / "found.json", CLASSES) as results:
+            results.add(results.image_id("a.jpg", None), two(), name="a.jpg")
+            raise error
+
+    with pytest.raises(RuntimeError):
+        stopped_by(RuntimeError)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        stopped_by(KeyboardInterrupt)
+    assert len(json.loads((tmp_path / "found.json").read_text())["annotations"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([], "has no images or no categories"),
+        ({"images": [{}], "categories": [{"id": 1, "name": "dog"}]}, "lacks its id or name"),
+        ({"images": [{"id": 1, "file_name": "a"}], "categories": [{"id": 1, "name": "dog"}]}, "lacks .* classes cat"),
+    ],
+)
+def test_wrong_annotations_are_named(tmp_path, content, words):
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=words):
+        CocoResults(tmp_path / "out.json", CLASSES, annotations=path)
+    with pytest.raises(InputError, match="its folder does not exist"):
+        CocoResults(tmp_path / "none/out.json", CLASSES)
+
+
+def test_pycocotools_gives_the_ap_of_the_test_command(detector, trained, tmp_path):
+    """Of a truth that the tiny model half knows: some of its own detections, moved."""
+    content = json.loads(trained.annotations.read_text())
+    content["categories"] = [{**each, "id": each["id"] * 10} for each in content["categories"]]
+    ids = [category["id"] for category in content["categories"]]
+    random, content["annotations"] = np.random.default_rng(0), []
+    everything = detector(trained.images)
+    for image, found in zip(content["images"], everything):
+        for entry in found[:: int(random.integers(2, 5))].to_coco(image["id"], ids):
+            box = [float(value) for value in np.add(entry["bbox"], random.uniform(0, 4, 4))]
+            more = dict(id=len(content["annotations"]) + 1, area=box[2] * box[3], iscrowd=0, bbox=box)
+            content["annotations"].append({**entry, **more})
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(content))
+    _, metrics = evaluated(trained, tmp_path, annotations=path)
+
+    with CocoResults(tmp_path / "results.json", detector.classes, annotations=path) as results:
+        for image, found in zip(trained.images, everything):
+            results.add(results.image_id(image.name, image), found, name=image.name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO(str(path))
+        score = COCOeval(known, known.loadRes(str(tmp_path / "results.json")), "bbox")
+        score.evaluate()
+        score.accumulate()
+        score.summarize()
+    assert 0.05 < score.stats[0] < 0.95
+    assert metrics["coco/bbox_mAP"] == pytest.approx(score.stats[0], abs=5.1e-4)  # it rounds to three digits
+    assert metrics["coco/bbox_mAP_50"] == pytest.approx(score.stats[1], abs=5.1e-4)

@@ -1,0 +1,94 @@
+"""A run holds no more than a batch, whatever it is given."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+
+from lors_det.errors import InputError
+from lors_det.inference import Detections
+from lors_det.inference import run as run_module
+from lors_det.inference.run import InferenceRun
+from lors_det.inference.sources import Source
+
+
+class Counted:
+    """Stands in for a detector; counts images that are alive, and the sizes of batches."""
+
+    classes = ("thing",)
+
+    def __init__(self) -> None:
+        self.alive = self.most = 0
+        self.batches: list[int] = []
+
+    def image(self) -> np.ndarray:
+        image = np.zeros((8, 8, 3), np.uint8)
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        weakref.finalize(image, self.drop)
+        return image
+
+    def drop(self) -> None:
+        self.alive -= 1
+
+    def read(self, path) -> np.ndarray:
+        if "bad" in str(path):
+            raise InputError(f"image {path} is bad")
+        return self.image()
+
+    def detect(self, images):
+        if images:
+            self.batches.append(len(images))
+        boxes = np.array([[0, 0, 4, 4]], np.float32)
+        nothing = (np.array([0.9], np.float32), np.array([0]), self.classes, (8, 8))
+        return [Detections(boxes, *nothing, image) for image in images]
+
+
+def images(count: int):
+    return (Source("image", f"/in/{number}.jpg", PurePosixPath(f"{number}.jpg")) for number in range(count))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_images_are_let_go_after_their_batch(batch_size):
+    detector = Counted()
+    run = InferenceRun(detector, batch_size=batch_size)
+    run.process(images(30))
+    gc.collect()
+    assert detector.most <= 2 * batch_size
+    assert detector.alive == 0
+    assert sum(detector.batches) == run.num_images == run.num_found == 30
+    assert set(detector.batches[:-1]) == {batch_size}
+
+
+def test_frames_are_let_go_after_their_batch(monkeypatch, tmp_path):
+    detector = Counted()
+
+    class Film:
+        fps = 10.0
+
+        def __init__(self, where) -> None:
+            pass
+
+        def __iter__(self):
+            return (detector.image() for _ in range(50))
+
+    monkeypatch.setattr(run_module, "VideoReader", Film)
+    run = InferenceRun(detector, batch_size=4, pictures=tmp_path)
+    run.process([Source("video", "/in/film.avi", PurePosixPath("film.avi"))])
+    gc.collect()
+    assert detector.most <= 8
+    assert detector.alive == 0
+    assert run.num_images == 50
+    assert [path.name for path in tmp_path.iterdir()] == ["film.avi.mp4"]
+
+
+def test_what_cannot_be_read_is_reported_and_fills_no_batch():
+    detector, errors = Counted(), []
+    sources = [*images(2), Source("image", "/in/bad.jpg", PurePosixPath("bad.jpg")), *images(2)]
+    InferenceRun(detector, batch_size=3, failed=errors.append).process(sources)
+    assert detector.batches == [3, 1]
+    assert [str(error) for error in errors] == ["image /in/bad.jpg is bad"]

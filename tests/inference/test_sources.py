@@ -1,0 +1,80 @@
+"""Inputs: what they name, in which order, and under which names its outputs lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lors_det.errors import InputError
+from lors_det.inference.sources import count_images, find_sources
+from lors_det.inference.videos import written_video
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/er/c.jpeg", "deep/film.MP4", "other/b.jpg", "found/b.jpg"):
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "root"
+
+
+def names(*inputs: object, **options: object) -> list[str]:
+    return [str(source.name) for source in find_sources([str(each) for each in inputs], **options)]
+
+
+def test_folders_are_walked_in_order_less_the_outputs(tree):
+    everything = ["a.PNG", "b.jpg", "deep/film.MP4", "deep/er/c.jpeg", "other/b.jpg"]
+    assert names(tree, leave_out=tree / "found") == everything
+    assert names(tree / ".." / "root", leave_out=tree / "found") == everything
+    assert "found/b.jpg" in names(tree)
+    kinds = {str(source.name): source.kind for source in find_sources([str(tree)])}
+    assert kinds["deep/film.MP4"] == "video"
+    assert kinds["a.PNG"] == "image"
+
+
+def test_outputs_of_several_inputs_never_share_a_name(tree):
+    assert names(tree / "other", tree / "found") == ["other/b.jpg", "found/b.jpg"]
+    assert names(tree / "b.jpg", tree / "other/b.jpg") == ["b.jpg", "other/b.jpg"]
+    assert names(tree / "b.jpg", tree / "b.jpg") == ["b.jpg"]
+    assert names(tree / "other/b.jpg") == ["b.jpg"]
+
+
+def test_patterns_name_files(tree):
+    assert names(tree / "*.jpg") == ["b.jpg"]
+    assert names(tree / "**/*.jp*g") == ["b.jpg", "deep/er/c.jpeg", "found/b.jpg", "other/b.jpg"]
+    strange = tree / "[1].jpg"  # a file of that name is itself
+    strange.write_bytes(b"x")
+    assert names(strange) == ["[1].jpg"]
+
+
+def test_cameras_and_streams_come_last(tree):
+    found = list(find_sources(["camera:2", "rtsp://user:secret@host:554/live?x=1", str(tree / "b.jpg")]))
+    assert [source.kind for source in found] == ["image", "live", "live"]
+    assert found[1].where == 2
+    assert found[2].where == "rtsp://user:secret@host:554/live?x=1"
+    assert [str(source.name) for source in found[1:]] == ["camera_2.mp4", "host_554_live_x_1.mp4"]
+
+
+def test_images_and_frames_are_counted_before_their_turn(tree):
+    assert count_images(find_sources([str(tree / "other"), str(tree / "b.jpg")])) == 2
+    with written_video(tree / "other/film.mp4", 10) as writer:
+        for _ in range(3):
+            writer.add(np.zeros((32, 32, 3), np.uint8))
+    assert count_images(find_sources([str(tree / "other")])) == 4
+    assert count_images(find_sources([str(tree / "other"), "camera:0"])) is None
+    assert count_images(find_sources([str(tree / "deep")])) == 1  # beside a video that cannot be opened
+
+
+def test_what_names_nothing_is_refused_at_once(tree):
+    (tree / "empty").mkdir()
+    for text, words in (
+        (tree / "none", "none does not exist"),
+        (tree / "*.gif", "matches no file"),
+        (tree / "notes.txt", "no suffix of an image or a video"),
+        (tree / "empty", "empty holds no image or video"),
+    ):
+        with pytest.raises(InputError, match=words):
+            find_sources([str(tree), str(text)])

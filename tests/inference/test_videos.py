@@ -1,0 +1,58 @@
+"""Videos are read frame by frame, and written whole or not at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lors_det.errors import InputError
+from lors_det.inference.videos import VideoReader, written_video
+
+
+def frame(level: int) -> np.ndarray:
+    """Red, so that swapped channels show."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., 0] = level
+    return image
+
+
+def test_frames_come_back_in_order_and_colour(tmp_path):
+    path = tmp_path / "film.mp4"
+    with written_video(path, 12.5) as writer:
+        for level in range(60, 240, 20):
+            writer.add(frame(level))
+        assert not path.exists()
+    reader = VideoReader(path)
+    assert reader.fps == pytest.approx(12.5)
+    assert reader.num_frames == 9
+    means = [image.mean(axis=(0, 1)) for image in reader]
+    assert len(means) == 9
+    assert np.all(np.diff([mean[0] for mean in means]) > 10)
+    assert max(mean[2] for mean in means) < 30
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_nothing_and_ctrl_c_leaves_what_there_is(tmp_path):
+    path = tmp_path / "film.mp4"
+
+    def stopped_by(error: type[BaseException]) -> None:
+        with written_video(path, 10) as writer:
+            writer.add(frame(99))
+            raise error
+
+    with pytest.raises(RuntimeError):
+        stopped_by(RuntimeError)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        stopped_by(KeyboardInterrupt)
+    assert len(list(VideoReader(path))) == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_video_is_named(tmp_path):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"no video")
+    with pytest.raises(InputError, match=r"broken\.mp4 cannot be opened"):
+        VideoReader(path)
+    with pytest.raises(InputError, match="camera 99 cannot be opened"):
+        VideoReader(99)
