@@ -168,8 +168,8 @@ def _repair_text(out: Path, case: Case, actions: list[str], findings: tuple[Find
     lines = [f"Repaired copy in {out}:", *(f"  {action}" for action in actions or ["nothing had to be done"])]
     lines += [f"  {name}: {out / 'annotations' / name}.json" for name in case.folder.splits]
     lines += [
-        "File names in it are relative to that folder. Train on it with, for each dataloader's dataset,",
-        f'  data_root="{out}/", ann_file="annotations/train.json", data_prefix=dict(img="")',
+        f"File names in it are relative to that folder. Train on it with lors-det train CONFIG --data {out}",
+        f'or, in a config: data_root="{out}/", ann_file="annotations/train.json", data_prefix=dict(img="")',
     ]
     kinds = {finding.kind: finding.level for finding in findings if finding.level != "note"}
     if kinds:

@@ -73,13 +73,15 @@ def check_ids(case: Case) -> Iterator[Finding]:
 
 
 def _shift_of_left_out(case: Case) -> Iterator[Finding]:
-    """Where the reader left out boxes whose class is out of range, and the class at the other end has none at all."""
-    if case.folder.form == "YOLO" and any(found.kind == "class-range" for found in case.folder.findings):
-        counts = np.sum([table.class_counts for table in case.tables], axis=0)
-        if len(counts) > 1 and counts[0] == 0 and counts[1:].all():
-            what = f"class 0 ({case.folder.classes[0]}) has no box, and there are boxes beyond the last class"
-            remedy = "YOLO counts from 0: subtract 1 from each class id, or list a class before the others"
-            yield Finding("class-ids-shifted", "error", case.folder.root.name, what, remedy)
+    """Where the reader left out boxes whose class is out of range, and a class at one end of the list has none."""
+    if any(found.kind == "class-range" for found in case.folder.findings):
+        for table in case.tables:
+            counts = table.class_counts
+            for end, rest in ((0, counts[1:]), (-1, counts[:-1])):
+                if len(rest) and counts[end] == 0 and rest.all():
+                    what = f"class {table.class_names[end]} has no box, and there are boxes beyond the list of classes"
+                    remedy = f"the ids are probably all {'+1' if end == 0 else '-1'} off, and so are the other classes"
+                    yield Finding("class-ids-shifted", "error", table.name, what, remedy)
 
 
 def check_class_counts(case: Case) -> Iterator[Finding]:

@@ -70,8 +70,9 @@ def near_pairs(thumbnails: NDArray[np.uint8], splits: Ints) -> Ints:
     lively = np.flatnonzero(thumbnails.std(1) > _FLAT) if len(thumbnails) else np.zeros(0, np.int64)
     bits = difference_bits(thumbnails[lively])
     found = [np.zeros((0, 2), np.int64)]
-    # two hashes that differ in at most k bits are equal in one of k + 1 bands
-    for band in np.array_split(np.arange(64), MAX_DISTANCE + 1):
+    # two hashes that differ in at most k bits are equal in one of k + 1 bands; bits of a band lie far apart in the
+    # picture, or neighbours that are mostly alike would make for large groups
+    for band in (np.arange(first, 64, MAX_DISTANCE + 1) for first in range(MAX_DISTANCE + 1)):
         keys = bits[:, band] @ (1 << np.arange(len(band)))
         order = np.argsort(keys, kind="stable")
         starts = np.flatnonzero(np.diff(keys[order], prepend=-1))

@@ -13,6 +13,10 @@ from lors_det.data.doctor.repair_steps import STEPS, Content
 from lors_det.data.doctor.table import Table, read_table
 
 
+_JUDGED_ANEW = ("outside", "no-box")
+"""Errors of the reader that say nothing of a repaired copy. Others do: what it had to leave out is missing there too."""
+
+
 @dataclass(frozen=True)
 class Repair:
     """What became of a case."""
@@ -52,7 +56,8 @@ def repair(case: Case, out: Path, *, fix_classes: bool = False) -> Repair:
             table.split, content=content, image_root=out, source=f"{table.split.source}, repaired", annotation_file=None
         )
         facts.update({os.path.join(out, new): case.facts[old] for old, new in files.items() if case.facts})
-    folder = replace(case.folder, root=out, form="COCO", classes=classes, splits=splits, findings=())
+    lasting = tuple(each for each in case.folder.findings if each.level == "error" and each.kind not in _JUDGED_ANEW)
+    folder = replace(case.folder, root=out, form="COCO", classes=classes, splits=splits, findings=lasting)
     again = tuple(read_table(splits[table.name]) for table in tables)
     return Repair(replace(case, folder=folder, tables=again, facts=facts), tuple(actions))
 

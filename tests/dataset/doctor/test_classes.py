@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from references.own_data import lay, pictures
+from references.own_data import coco, lay, pictures
 
 from lors_det.data.doctor import examine, open_case, repair
 from lors_det.data.doctor.classes import id_shift
@@ -113,8 +113,26 @@ def test_labels_of_yolo_that_count_from_one(tmp_path):
     for split in ("train", "val"):
         files |= pictures(f"{split}/images", "a b c")
         files |= {f"{split}/labels/{name}.txt": "1 .5 .5 .2 .2\n2 .3 .3 .1 .1\n" for name in "abc"}
-    found = {finding.kind for finding in examine(open_case(read_folder(lay(tmp_path, files))))}
-    assert {"class-range", "class-ids-shifted"} <= found
+    assert_told(lay(tmp_path, files), "dog")
+
+
+def test_ids_of_a_coco_folder_that_count_from_zero(tmp_path):
+    files = {
+        f"{split}.json": coco(names, boxes=[(4, 2, 10, 8)] * 2) for split, names in (("train", "a b"), ("val", "c"))
+    }
+    for annotation in files["train.json"]["annotations"]:
+        annotation["category_id"] -= 1
+    assert_told(lay(tmp_path, {**files, **pictures("images", "a b c")}), "cat")
+
+
+def assert_told(root, name):
+    """The ids are told to be off, also after a repair: it has no more boxes than the reader had."""
+    case = open_case(read_folder(root))
+    for each in (case, repair(case, root / "out").case):
+        found = [finding for finding in examine(each) if finding.kind == "class-ids-shifted"]
+        assert [finding.level for finding in found] == ["error"] * len(found)
+        assert found
+        assert all(finding.what.startswith(f"class {name} has no box") for finding in found)
 
 
 def test_classes_are_made_the_same(small):
