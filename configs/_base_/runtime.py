@@ -1,5 +1,7 @@
 """Logging, checkpoints and what every run shares."""
 
+_base_ = "trackers.py"
+
 default_scope = "mmdet"
 custom_imports = dict(imports=["lors_det.plugin"], allow_failed_imports=False)
 
@@ -23,8 +25,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
     dist_cfg=dict(backend="nccl"),
 )
-vis_backends = [dict(type="LocalVisBackend")]
-visualizer = dict(type="DetLocalVisualizer", vis_backends=vis_backends, name="visualizer")
+visualizer = dict(type="DetLocalVisualizer", vis_backends=_base_.tensorboard, name="visualizer")
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 load_from = None

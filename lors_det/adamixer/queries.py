@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -82,7 +83,7 @@ def grid_centres(num_queries: int) -> Tensor:
     bounds = [row * num_queries // num_rows for row in range(num_rows + 1)]
     centres = [
         ((column + 0.5) / (end - begin), (row + 0.5) / num_rows)
-        for row, (begin, end) in enumerate(zip(bounds, bounds[1:]))
+        for row, (begin, end) in enumerate(pairwise(bounds))
         for column in range(end - begin)
     ]
     return torch.tensor(centres, dtype=torch.float32).reshape(num_queries, 2)

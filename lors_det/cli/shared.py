@@ -22,3 +22,12 @@ def common_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
+
+
+def console_arguments(parser: ArgumentParser) -> None:
+    """How much a run says, ``console``: one of :data:`lors_det.plugin.console.LEVELS`."""
+    group = parser.add_mutually_exclusive_group()
+    told = {"quiet": "say a line for each validation, and warnings", "verbose": "say all that the log file says"}
+    for level, words in told.items():
+        group.add_argument(f"--{level}", dest="console", action="store_const", const=level, help=words)
+    parser.set_defaults(console="short")

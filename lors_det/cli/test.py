@@ -1,6 +1,8 @@
 """Evaluate a checkpoint.
 
 lors-det test CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
+lors-det test CONFIG CHECKPOINT --split val
+lors-det test CONFIG CHECKPOINT --data DIR
 """
 
 from __future__ import annotations
@@ -9,23 +11,27 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
 from lors_det.plugin.config import load_config
 from lors_det.plugin.config_data import augment_test_time, evaluators_of
+from lors_det.plugin.console import make_runner
 from lors_det.training.launch import launch
+from lors_det.training.shown_folder import read_shown
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     shared.common_arguments(parser)
     parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of images and annotations, not the config's")
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="which split; test by default")
     parser.add_argument("--out", help="write the predictions to this pickle file")
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")
     parser.add_argument("--show-dir", help="write pictures of the predictions into this folder of the work dir")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds between pictures of --show")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
+    shared.console_arguments(parser)
 
 
 def main(args: Namespace) -> None:
@@ -33,7 +39,12 @@ def main(args: Namespace) -> None:
         raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
     if args.out and not Path(args.out).absolute().parent.is_dir():
         raise InputError(f"--out {args.out}: its folder does not exist")
-    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    data = read_shown(args.data) if args.data else None
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, data=data)
+    if args.split == "val":
+        if not cfg.get("val_dataloader"):
+            raise InputError(f"--split val: config {args.config} has no val_dataloader")
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     launch(cfg, args.launcher, args.local_rank)
     cfg.load_from = args.checkpoint
     cfg.resume = False
@@ -44,7 +55,10 @@ def main(args: Namespace) -> None:
         augment_test_time(cfg)
     if args.out:
         cfg.test_evaluator = [*evaluators_of(cfg, "test"), dict(type="DumpDetResults", out_file_path=args.out)]
-    Runner.from_cfg(renamed(cfg)).test()
+    runner = make_runner(renamed(cfg), args.console)
+    runner.test()
+    if args.out and runner.rank == 0:
+        print(f"predictions: {args.out}")
 
 
 def renamed(cfg: Config) -> Config:

@@ -4,8 +4,8 @@ lors-det train configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py
 lors-det train CONFIG --resume
 lors-det train CONFIG --data DIR
 
-DIR holds COCO JSON files (Roboflow's layout too), Pascal VOC or YOLO labels; what it was recognised as is printed before
-anything runs. Splits that it lacks are made, and values that the config leaves to the data are chosen.
+DIR holds COCO JSON files (Roboflow's layout too), Pascal VOC or YOLO labels; what it was recognised as is printed
+before anything runs. Splits that it lacks are made, and values that the config leaves to the data are chosen.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--resume", nargs="?", const="auto", help="go on from CHECKPOINT, or from the last one of the work dir"
     )
+    shared.console_arguments(parser)
 
 
 def main(args: Namespace) -> None:
@@ -48,6 +49,7 @@ def main(args: Namespace) -> None:
             options=args.cfg_options,
             launcher=args.launcher,
             local_rank=args.local_rank,
+            console=args.console,
         )
     except KeyboardInterrupt as interrupt:
         print(f"\ninterrupted; {interrupt or 'training had not begun'}", file=sys.stderr)

@@ -20,6 +20,7 @@ from lors_det.plugin import (  # noqa: E402
     neck,
     optimizer,
     plain_checkpoint,
+    trackers,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "plain_checkpoint",
     "pretrained",
     "safe_loading",
+    "trackers",
 ]

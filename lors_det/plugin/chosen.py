@@ -52,7 +52,8 @@ def choose(cfg: Config, side: int | None = None) -> list[str]:
     Raises:
         InputError: if a side is given and the config sets its own.
     """
-    loop, loader = cfg.get("train_cfg") or {}, cfg.get("train_dataloader") or {}
+    loop: ConfigDict = cfg.get("train_cfg") or ConfigDict()
+    loader: ConfigDict = cfg.get("train_dataloader") or ConfigDict()
     loaders = _loaders(cfg)
     sizes = list(_open_sizes([each.dataset for each in loaders], cfg.get("custom_hooks")))
     if side is not None and not sizes:

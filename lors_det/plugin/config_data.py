@@ -92,6 +92,7 @@ def leaf_datasets(dataset: ConfigDict) -> Iterator[ConfigDict]:
 
 
 def annotation_file(dataset: ConfigDict) -> Path:
+    """Where the annotations of a dataset lie."""
     return Path(dataset.get("data_root") or "", dataset.ann_file)
 
 

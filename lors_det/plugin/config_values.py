@@ -56,7 +56,7 @@ NUMBERS = {
     r"auto_scale_lr\.base_batch_size": Number(),
     r"randomness\.seed": Number(least=0, none=True),
 }
-"""Keys with dots, as patterns, and what their values must be; a None that :mod:`lors_det.plugin.chosen` fills in too."""
+"""Keys with dots, as patterns, and what their values must be; :mod:`lors_det.plugin.chosen` may fill in a None."""
 
 
 def check_numbers(cfg: Config) -> None:

@@ -1,5 +1,5 @@
 """Training from the command line or a notebook: a config, and if wanted a folder of one's own data."""
 
-from lors_det.training.train import TrainingResult, train
+from lors_det.training.run import TrainingResult, train
 
 __all__ = ["TrainingResult", "train"]

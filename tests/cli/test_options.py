@@ -25,7 +25,7 @@ def config(tmp_path_factory) -> Path:
 def train_arguments(config: Path, work_dir: Path, **changes: object) -> Namespace:
     values = dict(config=config, cfg_options=None, work_dir=str(work_dir), launcher="none", local_rank=0)
     unset = dict.fromkeys(("data", "epochs", "batch_size", "image_side", "load_from", "resume"))
-    return Namespace(**{**values, **unset, "amp": False, "auto_scale_lr": False, **changes})
+    return Namespace(**{**values, **unset, "amp": False, "auto_scale_lr": False, "console": "short", **changes})
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float16")])

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from references.tiny import LORS, make_data, tiny_config
 
 import lors_det
+from lors_det.cli import run
 from lors_det.data.folder import read_folder
 from lors_det.errors import InputError
 from lors_det.plugin.own_data import use_folder
@@ -162,3 +163,14 @@ def test_a_set_with_an_error_is_refused_before_training(shapes, tmp_path):
     with pytest.raises(InputError, match="check-data"):
         trained(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tmp_path, capsys):
+    """The best validation's AP is that of the kept checkpoint on the validation split, whoever names it."""
+    result = trained(shapes, tmp_path / "run")
+    for words in (["--split", "val"], [], ["--data", str(as_yolo(shapes, tmp_path / "yolo"))]):
+        capsys.readouterr()
+        run("test", [str(result.config), str(result.checkpoint), "--work-dir", str(tmp_path / "test"), *words])
+        (metrics,) = (json.loads(path.read_text()) for path in (tmp_path / "test").glob("*/*.json"))
+        assert metrics["coco/bbox_mAP"] == result.metrics["coco/bbox_mAP"]
+        shutil.rmtree(tmp_path / "test")

@@ -105,7 +105,9 @@ def _header(raw: bytes) -> tuple[Form, tuple[int, int] | None, int]:
             form = _FORMS.get(image.mode, "unknown")
             if form == "colour" and "transparency" in image.info:
                 form = "alpha"
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            # of a PNG without EXIF, Pillow would decode the pixels to look for it behind them
+            has_exif = image.format != "PNG" or b"eXIf" in raw
+            orientation = image.getexif().get(_ORIENTATION, 1) if has_exif else 1
             return form, image.size, orientation if orientation in range(1, 9) else 1
     except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):  # what broken headers raise
         return "unknown", None, 1

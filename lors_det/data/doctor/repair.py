@@ -12,9 +12,8 @@ from lors_det.data.doctor.names import RARE, alike
 from lors_det.data.doctor.repair_steps import STEPS, Content
 from lors_det.data.doctor.table import Table, read_table
 
-
 _JUDGED_ANEW = ("outside", "no-box")
-"""Errors of the reader that say nothing of a repaired copy. Others do: what it had to leave out is missing there too."""
+"""Errors of the reader that say nothing of a repaired copy; others do: what it left out is missing there too."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from lors_det.errors import InputError
 from lors_det.plugin.backbones.freezing import check_frozen_stages, hold_still
 from lors_det.plugin.backbones.simple_pyramid import SimplePyramid
 from lors_det.plugin.backbones.timm_levels import TimmLevels, find_levels

@@ -11,20 +11,17 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner, find_latest_checkpoint
-from rich.console import Console
 
 from lors_det.data.doctor.constant_box import ConstantBox, best_constant_box
-from lors_det.data.folder import read_folder
-from lors_det.data.record import DataFolder
-from lors_det.errors import InputError
 from lors_det.plugin.chosen import check_chosen
 from lors_det.plugin.config import load_config
 from lors_det.plugin.config_data import annotation_file, evaluators_of, leaf_datasets
+from lors_det.plugin.console import make_runner
 from lors_det.plugin.data_guard import check_training_set
 from lors_det.plugin.dataset import read_json
 from lors_det.reports.config_check import schedule_notes
 from lors_det.training.launch import launch, resume, scale_learning_rate, use_mixed_precision
-from lors_det.training.tables import listed, recognised, title
+from lors_det.training.shown_folder import read_shown
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     local_rank: int = 0,
+    console: str = "short",
 ) -> TrainingResult:
     """Train what a config says, on its own data or on a folder's.
 
@@ -74,13 +72,14 @@ def train(
         options: further values of the config, by key with dots.
         launcher: "none", "pytorch", "slurm" or "mpi".
         local_rank: set by the launcher.
+        console: how much is said, one of :data:`lors_det.plugin.console.LEVELS`.
 
     Raises:
         InputError: if config, data or checkpoint is wrong; it names what, where and the remedy.
         KeyboardInterrupt: on Ctrl-C; it says how to go on.
     """
     chosen: list[str] = []
-    folder = _read(data) if data is not None else None
+    folder = read_shown(data) if data is not None else None
     flags = {"train_cfg.max_epochs": epochs, "train_dataloader.batch_size": batch_size, "load_from": load_from}
     given = {key: str(value) if key == "load_from" else value for key, value in flags.items() if value is not None}
     cfg = load_config(
@@ -104,7 +103,7 @@ def train(
     if resume_from is not None:
         resume(cfg, str(resume_from))
     try:
-        runner = Runner.from_cfg(cfg)
+        runner = make_runner(cfg, console)
         check_training_set(runner.train_loop.dataloader)
         runner.train()
     except KeyboardInterrupt as interrupt:
@@ -115,22 +114,6 @@ def train(
     if runner.rank == 0:
         _report(result)
     return result
-
-
-def _read(data: str | Path) -> DataFolder:
-    """The folder, shown as it was recognised; an error among its findings ends it."""
-    folder = read_folder(Path(data))
-    print(title(folder))
-    Console(width=120).print(recognised(folder), highlight=False)
-    for line in listed(folder.findings):
-        print(line)
-    errors = [finding for finding in folder.findings if finding.level == "error"]
-    if errors:
-        raise InputError(
-            f"{data} has {len(errors)} fault{'s' * (len(errors) > 1)} that must be mended first: {errors[0]}; "
-            f"lors-det check-data {data} lists all"
-        )
-    return folder
 
 
 def _constant_box(cfg: Config) -> ConstantBox | None:
