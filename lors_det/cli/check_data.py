@@ -32,6 +32,7 @@ from lors_det.data.folder import read_folder, summary_rows
 from lors_det.data.record import Finding
 from lors_det.errors import InputError
 from lors_det.files import write_whole
+from lors_det.reports.folder_table import folder_table, folder_title
 
 NUM_EXAMPLES = 3
 
@@ -60,7 +61,8 @@ def main(args: Namespace) -> None:
     if args.json:
         report = {"data": args.data, **_as_data(case, findings)}
     console = Console(width=None if sys.stdout.isatty() else 140, quiet=args.json, highlight=False)
-    console.print(_splits(case))
+    console.print(Text(folder_title(case.folder)), soft_wrap=True)
+    console.print(folder_table(case.folder))
     if findings:
         console.print(_summary(findings))
     if args.picture is not None:
@@ -132,18 +134,6 @@ def _as_data(case: Case, findings: tuple[Finding, ...]) -> dict[str, Any]:
         },
         "findings": [asdict(finding) for finding in findings],
     }
-
-
-def _splits(case: Case) -> Table:
-    classes = case.folder.classes
-    shown = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-    title = f"{case.folder.root}: {case.folder.form}, {len(classes)} classes ({shown})"
-    table = Table(title=Text(title), title_justify="left")
-    for column in ("split", "images", "without boxes", "boxes", "read from"):
-        table.add_column(column, justify="right" if column not in ("split", "read from") else "left", overflow="fold")
-    for name, images, without, boxes, source in summary_rows(case.folder):
-        table.add_row(name, f"{images:,}", f"{without:,}", f"{boxes:,}", Text(source))
-    return table
 
 
 def _summary(findings: tuple[Finding, ...]) -> Table:

@@ -16,7 +16,12 @@ from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 from mmdet.visualization import get_palette
 
+from lors_det.data.doctor.files import BLACK_PEAK
+from lors_det.data.doctor.image_facts import read_image_facts
 from lors_det.errors import InputError
+
+NUM_LOOKED_AT = 16
+"""Images of a set whose depth is read before training."""
 
 
 @DATASETS.register_module()
@@ -27,8 +32,9 @@ class CocoDetection(CocoDataset):
     exactly those.
 
     Raises:
-        InputError: if the annotation file is missing, malformed, has other classes or leaves nothing to train on;
-            on access, if an image is missing or cannot be decoded.
+        InputError: if the annotation file is missing, malformed, has other classes or leaves nothing to train on, or
+            images have 16 bits of which only the lower are used; on access, if an image is missing or cannot be
+            decoded.
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {}
@@ -47,6 +53,20 @@ class CocoDetection(CocoDataset):
         coco.createIndex()
         coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs
         return coco
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """The images and their boxes; a set of 16-bit images that would go black is refused."""
+        entries = super().load_data_list()
+        # JPEGs have 8 bits; of others, a few tell what all are
+        deep = [entry["img_path"] for entry in entries if not entry["img_path"].lower().endswith((".jpg", ".jpeg"))]
+        for path in deep[:: max(1, len(deep) // NUM_LOOKED_AT)]:
+            facts = read_image_facts(path)
+            if facts.bits == 16 and facts.peak < BLACK_PEAK:
+                raise InputError(
+                    f"image {path} has 16-bit values up to {facts.peak} of 65535, of which only the upper 8 bits are "
+                    "read, so that it goes black; scale the values to 0..65535, or convert the images to 8 bits"
+                )
+        return entries
 
     def filter_data(self) -> list[dict[str, Any]]:
         kept = super().filter_data()

@@ -12,6 +12,11 @@ from mmengine.runner import find_latest_checkpoint
 from lors_det.errors import InputError
 
 
+def is_first_process() -> bool:
+    """Whether this process is the only one or the first, as the launcher says before processes have met."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"))
+
+
 def launch(cfg: Config, launcher: str, local_rank: int) -> None:
     """Prepare a config for the launcher that started this process.
 

@@ -20,7 +20,7 @@ from lors_det.plugin.console import make_runner
 from lors_det.plugin.data_guard import check_training_set
 from lors_det.plugin.dataset import read_json
 from lors_det.reports.config_check import schedule_notes
-from lors_det.training.launch import launch, resume, scale_learning_rate, use_mixed_precision
+from lors_det.training.launch import is_first_process, launch, resume, scale_learning_rate, use_mixed_precision
 from lors_det.training.shown_folder import read_shown
 
 
@@ -90,11 +90,12 @@ def train(
         image_side=image_side,
         say=chosen.append,
     )
-    for words in chosen:
-        print(f"chosen: {words}")
     check_chosen(cfg)
-    for note in schedule_notes(cfg):
-        print(f"warning: {note}", file=sys.stderr)
+    if is_first_process():
+        for words in chosen:
+            print(f"chosen: {words}")
+        for note in schedule_notes(cfg):
+            print(f"warning: {note}", file=sys.stderr)
     launch(cfg, launcher, local_rank)
     if amp:
         use_mixed_precision(cfg)

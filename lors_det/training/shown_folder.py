@@ -6,27 +6,29 @@ from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from lors_det.data.folder import read_folder, summary_rows
+from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder, Finding
 from lors_det.errors import InputError
+from lors_det.reports.folder_table import folder_table, folder_title
+from lors_det.training.launch import is_first_process
 
 MAX_FINDINGS = 8
 """Findings of a kind that are listed one by one."""
 
 
 def read_shown(data: str | Path) -> DataFolder:
-    """The folder, printed as it was recognised, with what the readers found.
+    """The folder; the first process prints as what it was recognised and what the readers found.
 
     Raises:
         InputError: if it is in no known form, or has a fault with which training makes no sense.
     """
     folder = read_folder(Path(data))
-    print(title(folder))
-    Console(width=120).print(recognised(folder), highlight=False)
-    for line in listed(folder.findings):
-        print(line)
+    if is_first_process():
+        print(folder_title(folder))
+        Console(width=120).print(folder_table(folder), highlight=False)
+        for line in listed(folder.findings):
+            print(line)
     errors = [finding for finding in folder.findings if finding.level == "error"]
     if errors:
         raise InputError(
@@ -34,22 +36,6 @@ def read_shown(data: str | Path) -> DataFolder:
             f"lors-det check-data {data} lists all"
         )
     return folder
-
-
-def title(folder: DataFolder) -> str:
-    """The folder's form and classes."""
-    number = f"{len(folder.classes)} class{'es' * (len(folder.classes) > 1)}"
-    return f"{folder.root}: {folder.form}, {number}: {', '.join(folder.classes)}"
-
-
-def recognised(folder: DataFolder) -> Table:
-    """Splits of a folder: images, those without boxes, boxes, and where they were read."""
-    table = Table()
-    for column in ("split", "images", "without boxes", "boxes", "read from"):
-        table.add_column(column, justify="left" if column in ("split", "read from") else "right", overflow="fold")
-    for row in summary_rows(folder):
-        table.add_row(*map(str, row))
-    return table
 
 
 def listed(findings: tuple[Finding, ...]) -> list[str]:

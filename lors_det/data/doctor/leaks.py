@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from lors_det.data.doctor.case import Case
 from lors_det.data.doctor.image_facts import THUMBNAIL_PX
 from lors_det.data.doctor.table import Ints
-from lors_det.data.record import Finding
+from lors_det.data.record import Finding, Level
 
 MAX_DISTANCE = 6
 """Of 64 bits. Pictures of one kind, such as blood smears, are at 12 and more from each other."""
 MIN_CORRELATION = 0.97
-"""Of thumbnails. The same picture saved anew or at another size has 0.99 and more, other shots of a scene 0.95."""
+"""Of thumbnails of pictures that are worth a note: the same field of a microscope at another focus has 0.978."""
+SAME_CORRELATION = 0.99
+"""Of thumbnails of the same picture, saved anew or at another size."""
 
 _FLAT = 2.0
 _BLOCK = 2048
@@ -29,7 +31,8 @@ def check_leaks(case: Case) -> Iterator[Finding]:
 
     Same files are found by name and by content. Nearly the same are two whose difference hashes (64 bits: whether a
     pixel of a 9 x 8 thumbnail is brighter than its left neighbour) differ in at most ``MAX_DISTANCE`` bits, and whose
-    32 x 32 grey thumbnails correlate by at least ``MIN_CORRELATION``.
+    32 x 32 grey thumbnails correlate by at least ``SAME_CORRELATION``. From ``MIN_CORRELATION`` to there, they may be
+    two shots of one scene: a note, in two splits too.
     """
     paths: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for table in case.tables:
@@ -51,9 +54,14 @@ def check_leaks(case: Case) -> Iterator[Finding]:
     thumbnails = np.array([case.facts[path].thumbnail for path in single], np.uint8)
     names = [table.name for table in case.tables]
     splits = np.array([names.index(paths[path][0][0]) for path in single], np.int64)
-    for pair in near_pairs(thumbnails.reshape(len(single), THUMBNAIL_PX**2), splits):
+    flat = thumbnails.reshape(len(single), THUMBNAIL_PX**2)
+    for pair in near_pairs(flat, splits):
         left, right = (paths[single[index]][0] for index in pair)
-        yield _finding("near-identical-image", left, right, "look nearly the same")
+        one, other = _normed(flat[pair])
+        if one @ other >= SAME_CORRELATION:
+            yield _finding("near-identical-image", left, right, "look nearly the same")
+        else:
+            yield _finding("similar-image", left, right, "look alike, as two shots of one scene do", level="note")
 
 
 def near_pairs(thumbnails: NDArray[np.uint8], splits: Ints) -> Ints:
@@ -122,10 +130,10 @@ def _first_of_each_split(pairs: Ints, splits: Ints) -> Ints:
     return pairs[np.sort(np.unique(key, axis=0, return_index=True)[1])]
 
 
-def _finding(kind: str, one: tuple[str, str], other: tuple[str, str], what: str) -> Finding:
+def _finding(kind: str, one: tuple[str, str], other: tuple[str, str], what: str, level: Level = "warning") -> Finding:
     if one[0] != other[0]:
         remedy = f"take one out, or {other[0]} measures what was trained on"
         if "train" not in (one[0], other[0]):
             remedy = "take one out"
-        return Finding(f"{kind}-in-two-splits", "warning", one[1], f"it and {other[1]} {what}", remedy)
+        return Finding(f"{kind}-in-two-splits", level, one[1], f"it and {other[1]} {what}", remedy)
     return Finding(f"{kind}-twice", "note", one[1], f"it and {other[1]} {what}", "keep one")

@@ -141,8 +141,10 @@ def test_few_bits_in_sixteen_are_an_error_since_they_go_black(tmp_path, bits, su
     values = scene()[..., ::-1].astype(np.uint16) * (1 << (bits - 8))
     record = lay(tmp_path, encoded(values, suffix))
     assert kinds(tmp_path, record)["black-16-bit"] == "error"
-    pixels, _ = loaded(tmp_path)
-    assert pixels.max() < 16
+    path = tmp_path / record["images"][0]["file_name"]
+    assert cv2.imread(str(path), cv2.IMREAD_COLOR).max() < 16
+    with pytest.raises(InputError, match=rf"{path.name} has 16-bit values .* black"):  # nor is it trained on
+        loaded(tmp_path)
 
 
 def test_numbers_with_a_point_are_refused_by_name(tmp_path):
