@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace
 from collections import Counter
 from pathlib import Path
 
-from lors_det.data.voc import convert_voc
+from lors_det.data.voc.convert import convert_voc
 from lors_det.files import write_whole
 
 

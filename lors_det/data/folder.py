@@ -14,15 +14,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lors_det.data.coco import read_coco
+from lors_det.data.coco.reader import read_coco
 from lors_det.data.images import is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
 from lors_det.data.splits import complete, split_called
 from lors_det.data.unknown_form import FORMS, unknown_form
-from lors_det.data.voc_folder import read_voc
-from lors_det.data.yolo import read_folders, read_yaml_set
-from lors_det.data.yolo_layout import NAME_FILES
+from lors_det.data.voc.reader import read_voc
+from lors_det.data.yolo.layout import NAME_FILES
+from lors_det.data.yolo.reader import read_folders, read_yaml_set
 from lors_det.errors import InputError
 
 # what says more about itself comes first; label files without a YAML file name no classes

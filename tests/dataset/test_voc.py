@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
-from lors_det.data.voc import Dropped, convert_voc
+from lors_det.data.voc.convert import Dropped, convert_voc
 
 REPOSITORY = Path(__file__).parents[2]
 BCCD = REPOSITORY / "data" / "bccd" / "BCCD"

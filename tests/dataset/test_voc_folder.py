@@ -7,7 +7,7 @@ from references.own_data import lay, pictures, voc
 
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder
-from lors_det.data.voc import convert_voc
+from lors_det.data.voc.convert import convert_voc
 from lors_det.errors import InputError
 
 DOG = ("dog", 5, 3, 15, 11)

@@ -7,7 +7,7 @@ from references.own_data import PICTURE, lay, pictures
 
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder, Finding
-from lors_det.data.yolo_labels import LineError, parse_line
+from lors_det.data.yolo.labels import LineError, parse_line
 from lors_det.errors import InputError
 
 GOOD = "0 .5 .5 .5 .5\n"

@@ -13,7 +13,7 @@ from lors_det.data.images import images_below
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding, Level
 from lors_det.data.splits import ALIASES, SplitName
-from lors_det.data.yolo_layout import Layout, existing, from_folders, images_listed
+from lors_det.data.yolo.layout import Layout, existing, from_folders, images_listed
 from lors_det.errors import InputError
 
 

@@ -12,9 +12,9 @@ from lors_det.data.labelled import Box, LabelledImage, splits_of
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
 from lors_det.data.splits import SplitName, split_called
-from lors_det.data.yolo_labels import Fraction, LineError, parse_line
-from lors_det.data.yolo_layout import Layout, from_folders, is_label, label_folders
-from lors_det.data.yolo_yaml import from_yaml, yaml_of
+from lors_det.data.yolo.data_yaml import from_yaml, yaml_of
+from lors_det.data.yolo.labels import Fraction, LineError, parse_line
+from lors_det.data.yolo.layout import Layout, from_folders, is_label, label_folders
 from lors_det.errors import InputError
 
 _MANY = 0.1  # share of lines that are left out above which the form, and not a line, is wrong

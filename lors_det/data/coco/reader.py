@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lors_det.data.coco_files import CocoFile, coco_files, image_folder
-from lors_det.data.coco_record import whole
+from lors_det.data.coco.files import CocoFile, coco_files, image_folder
+from lors_det.data.coco.whole import whole
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding, Level, Split
 from lors_det.data.splits import SplitName

@@ -12,9 +12,9 @@ from lors_det.data.labelled import Box, LabelledImage, splits_of
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
 from lors_det.data.splits import SplitName, by_folder, split_of_folders
-from lors_det.data.voc_images import VocImages
-from lors_det.data.voc_lists import Annotated, listed_splits
-from lors_det.data.voc_xml import object_of, parse_xml, size_of
+from lors_det.data.voc.images import VocImages
+from lors_det.data.voc.lists import Annotated, listed_splits
+from lors_det.data.voc.xml import object_of, parse_xml, size_of
 from lors_det.errors import InputError
 
 

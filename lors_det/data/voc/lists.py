@@ -11,7 +11,7 @@ from pathlib import Path
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
 from lors_det.data.splits import SPLITS, SplitName, split_called
-from lors_det.data.voc_xml import VocObject
+from lors_det.data.voc.xml import VocObject
 
 _LISTS = ("ImageSets/Main", "ImageSets", "Main", "")
 _BOTH = "trainval"

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lors_det.data.coco_boxes import box_of_outline, lies_inside, usable
-from lors_det.data.coco_files import without_folders
-from lors_det.data.coco_notes import Notes
+from lors_det.data.coco.boxes import box_of_outline, lies_inside, usable
+from lors_det.data.coco.files import without_folders
+from lors_det.data.coco.notes import Notes
 from lors_det.data.images import displayed_size
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lors_det.data.images import IMAGE_SUFFIXES
-from lors_det.data.voc_xml import class_name_of, object_of, parse_xml, size_of
+from lors_det.data.voc.xml import class_name_of, object_of, parse_xml, size_of
 from lors_det.errors import InputError
 
 Difficult = Literal["crowd", "keep", "drop"]

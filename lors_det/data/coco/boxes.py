@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from lors_det.data.coco_notes import Notes
+from lors_det.data.coco.notes import Notes
 from lors_det.data.labelled import TOLERANCE_PX, Box, judged, words_for
 
 MANY = 0.1

@@ -1,0 +1,1 @@
+"""Pascal VOC: XML files, with or without lists of splits."""

@@ -1,0 +1,1 @@
+"""YOLO labels, with data.yaml or in folders alone."""
