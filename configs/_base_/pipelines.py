@@ -41,7 +41,7 @@ mirrored_crop_multi_scale = [
 # sizes of None are chosen from the training set: the side that an image's long side is resized to
 _whole = dict(type="Resize", scale=None, keep_ratio=True)
 _scaled = dict(type="RandomResize", scale=None, ratio_range=(0.75, 1.25), keep_ratio=True)
-_colours = dict(type="PhotoMetricDistortion", brightness_delta=16, contrast_range=(0.8, 1.2), hue_delta=9)
+_colours = dict(type="YOLOXHSVRandomAug")  # which keeps colours near; PhotoMetricDistortion also swaps channels
 _cut = dict(type="RandomCrop", crop_type="relative_range", crop_size=(0.6, 0.6), allow_negative_crop=True)
 _cut_sometimes = dict(type="RandomApply", transforms=[_cut], prob=0.5)
 _four_in_one = [

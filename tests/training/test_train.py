@@ -171,6 +171,6 @@ def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tm
     for words in (["--split", "val"], [], ["--data", str(as_yolo(shapes, tmp_path / "yolo"))]):
         capsys.readouterr()
         run("test", [str(result.config), str(result.checkpoint), "--work-dir", str(tmp_path / "test"), *words])
-        (metrics,) = (json.loads(path.read_text()) for path in (tmp_path / "test").glob("*/*.json"))
+        (metrics,) = (json.loads(path.read_text()) for path in (tmp_path / "test").glob("[0-9]*/*.json"))
         assert metrics["coco/bbox_mAP"] == result.metrics["coco/bbox_mAP"]
         shutil.rmtree(tmp_path / "test")
