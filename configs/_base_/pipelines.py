@@ -41,7 +41,8 @@ mirrored_crop_multi_scale = [
 # sizes of None are chosen from the training set: the side that an image's long side is resized to
 _whole = dict(type="Resize", scale=None, keep_ratio=True)
 _scaled = dict(type="RandomResize", scale=None, ratio_range=(0.75, 1.25), keep_ratio=True)
-_colours = dict(type="YOLOXHSVRandomAug")  # which keeps colours near; PhotoMetricDistortion also swaps channels
+# keeps colours near, where PhotoMetricDistortion also swaps channels; it works in place, on images as they were loaded
+_colours = dict(type="YOLOXHSVRandomAug")
 _cut = dict(type="RandomCrop", crop_type="relative_range", crop_size=(0.6, 0.6), allow_negative_crop=True)
 _cut_sometimes = dict(type="RandomApply", transforms=[_cut], prob=0.5)
 _four_in_one = [
@@ -52,8 +53,8 @@ _four_in_one = [
 _two_in_one = dict(type="CachedMixUp", img_scale=None, max_cached_images=10, random_pop=False, prob=0.3)
 
 own_gentle = [*_load, _mirror, _scaled, _pack]
-own_colours = [*_load, _mirror, _colours, _scaled, _pack]
-own_crops = [*_load, _mirror, _colours, _cut_sometimes, _scaled, _pack]
-own_mosaic = [*_load, *_four_in_one, _mirror, _colours, _pack]
-own_mixup = [*_load, *_four_in_one, _two_in_one, _mirror, _colours, _pack]
+own_colours = [*_load, _colours, _mirror, _scaled, _pack]
+own_crops = [*_load, _colours, _mirror, _cut_sometimes, _scaled, _pack]
+own_mosaic = [*_load, _colours, *_four_in_one, _mirror, _pack]
+own_mixup = [*_load, _colours, *_four_in_one, _two_in_one, _mirror, _pack]
 own_test = [_load[0], _whole, _load[1], dict(**_pack, meta_keys=_meta_keys)]
