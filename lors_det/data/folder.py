@@ -43,8 +43,8 @@ def read_folder(root: Path, *, val_fraction: float = 0.2) -> DataFolder:
 
     Args:
         root: the folder.
-        val_fraction: where there is no val split, the share of train that becomes one, chosen by a hash of the file
-            names: the same each time, and the same for old images when new ones are added.
+        val_fraction: where there is no val split, the share of train that becomes one, by the file names: the same each
+            time, see :func:`lors_det.data.chosen_val.chosen_for_val`.
 
     Raises:
         InputError: if the folder does not exist or is of no known form, a file that describes the whole set is

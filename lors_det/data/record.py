@@ -36,7 +36,7 @@ class Split:
     content: dict[str, Any]
     """images, annotations, categories; boxes are x, y, width, height in pixels of the image as it is displayed."""
     source: str
-    """Where it was read, in words: an annotation file, a list, "20 % of train", ..."""
+    """Where it was read, in words: an annotation file, a list, "20 of 100 images of train", ..."""
     annotation_file: Path | None = None
     """A file that trains as ``content`` does, where the folder has one: of a training split it may hold boxes without
     area as well, which training leaves out."""

@@ -1,8 +1,7 @@
-"""Splits: what folders and files call them, and a val split for sets that have none."""
+"""Splits: what folders and files call them, and one made two for sets without val."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from lors_det.data.chosen_val import chosen_for_val
 from lors_det.data.record import Finding, Split
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 
 SplitName = Literal["train", "val", "test"]
@@ -70,35 +71,6 @@ def by_folder(
     return found, sources
 
 
-def _origin(file_name: str) -> str:
-    """Augmented copies of one picture, as exports name them (``x_jpg.rf.4f0a.jpg``), stay on one side of a split."""
-    return re.sub(r"\.rf\.[0-9A-Za-z]+(?=\.[^.]*$)", "", file_name)
-
-
-def _place(file_name: str) -> float:
-    """A number in [0, 1) that depends on the name alone."""
-    digest = hashlib.blake2b(_origin(file_name).encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
-
-
-def chosen_for_val(file_names: Iterable[str], fraction: float) -> set[str]:
-    """Of distinct file names those whose hash is below ``fraction``; at least one, and never all.
-
-    A name's side depends on nothing but the name, so it stays when images are added, other than where one side would
-    be empty: then the name with the least hash is taken, or the one with the greatest is left.
-
-    Raises:
-        InputError: if there are fewer than two names, or ``fraction`` is not between 0 and 1.
-    """
-    if not 0 < fraction < 1:
-        raise InputError(f"the share of val is {fraction:g}, it must be above 0 and below 1")
-    names = sorted(set(file_names), key=lambda name: (_place(name), name))
-    if len(names) < 2:
-        raise InputError(f"{len(names)} images cannot be split into train and val; at least 2 are needed")
-    chosen = {name for name in names if _place(name) < fraction} or {names[0]}
-    return chosen if len(chosen) < len(names) else chosen - {names[-1]}
-
-
 def part_of(content: Mapping[str, Any], file_names: set[str], *, keep: bool) -> dict[str, Any]:
     """The record of the images that are in ``file_names`` (or, with ``keep`` False, are not), with their ids."""
     images = [image for image in content["images"] if (image["file_name"] in file_names) == keep]
@@ -108,7 +80,9 @@ def part_of(content: Mapping[str, Any], file_names: set[str], *, keep: bool) -> 
 
 
 def complete(splits: Mapping[str, Split], val_fraction: float) -> dict[str, Split]:
-    """The splits in their order, with a val of ``val_fraction`` of train where there is none.
+    """The splits in their order, with a val of about ``val_fraction`` of train where there is none.
+
+    See :func:`lors_det.data.chosen_val.chosen_for_val`.
 
     Raises:
         InputError: if there is no train, or it has too few images to be split.
@@ -118,15 +92,11 @@ def complete(splits: Mapping[str, Split], val_fraction: float) -> dict[str, Spli
     found = dict(splits)
     if "val" not in found:
         train = found["train"]
-        chosen = chosen_for_val((image["file_name"] for image in train.content["images"]), val_fraction)
+        chosen = chosen_for_val(train.content, val_fraction)
+        number = len(train.content["images"])
         sides: tuple[tuple[SplitName, bool], ...] = (("train", False), ("val", True))
         for name, keep in sides:
-            share = 100 * (val_fraction if keep else 1 - val_fraction)
-            found[name] = replace(
-                train,
-                name=name,
-                content=part_of(train.content, chosen, keep=keep),
-                source=f"{share:.3g} % of {train.source}, by a hash of the file names",
-                annotation_file=None,
-            )
+            content = part_of(train.content, chosen, keep=keep)
+            source = f"{len(content['images']):,} of {counted(number, 'image')} of {train.source}, by their names"
+            found[name] = replace(train, name=name, content=content, source=source, annotation_file=None)
     return {name: found[name] for name in SPLITS if name in found}

@@ -33,7 +33,7 @@ def draw_boxes(
     canvas = Image.fromarray(image)  # a copy
     height, width = image.shape[:2]
     line = max(2, round((width + height) / 800))
-    pen, font = ImageDraw.Draw(canvas), _font(max(12, round((width + height) / 110)))
+    pen, font = ImageDraw.Draw(canvas), _font(max(12, round((width + height) / 110)), "".join(texts))
     ordered = list(zip(boxes.tolist(), labels.tolist(), texts))
     for (x1, y1, x2, y2), label, text in reversed(ordered):
         left, right = _within(x1, x2, width)
@@ -66,7 +66,19 @@ def _readable_on(colour: Colour) -> Colour:
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 
 
+def _font(size: int, text: str) -> ImageFont.FreeTypeFont:
+    """A font that has the letters of a text: Matplotlib's own, which comes with it, or one of the machine's."""
+    beyond = "".join(sorted({letter for letter in text if not letter.isascii()}))
+    return ImageFont.truetype(_font_file(beyond), size)
+
+
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Matplotlib's own, which has Latin, Greek and Cyrillic letters and comes with it."""
-    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+def _font_file(letters: str) -> str:
+    """The first font with all of these letters; where there is none, Matplotlib's own, with empty squares for them."""
+    own = font_manager.findfont("DejaVu Sans")
+    wanted = set(map(ord, letters))
+    others = sorted(entry.fname for entry in font_manager.fontManager.ttflist if letters)
+    for file in (own, *(file for file in others if "LastResort" not in file)):  # which has a frame for every letter
+        if wanted <= set(font_manager.get_font(file).get_charmap()):
+            return file
+    return own

@@ -47,8 +47,9 @@ class CheckpointGuardHook(Hook):
         # as mmengine does when it loads them: a wrapped model's names begin so
         weights = {re.sub(r"^module\.", "", name): weight for name, weight in holder["state_dict"].items()}
         own = model.state_dict()
-        # a loop is built when its work begins, and until then is a config
-        fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        # a loop is built when its work begins, and until then is a config; a hook may have built that of training
+        testing = isinstance(runner._test_loop, BaseLoop)
+        fine_tuning = isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume
         if fine_tuning:
             trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
             classes = runner.train_loop.dataloader.dataset.metainfo["classes"]

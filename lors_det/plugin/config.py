@@ -41,7 +41,8 @@ def load_config(
 ) -> Config:
     """Read a config for a Runner.
 
-    ``cfg_options`` override values; ``work_dir`` defaults to ``work_dirs/<path of the config under configs/>``. A model
+    ``cfg_options`` override values; ``work_dir`` defaults to ``work_dirs/<path of the config under configs/>``, and for
+    data of a folder to one of the folder's name in it. A model
     whose ``num_classes`` is None gets the classes of the annotation file, and so do all its datasets. Values that the
     config leaves to the data, None, are chosen. The hooks that make a run safe are there whatever the config says.
 
@@ -62,7 +63,7 @@ def load_config(
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = f"work_dirs/{config_name(Path(cfg.filename))}"
+        cfg.work_dir = f"work_dirs/{config_name(Path(cfg.filename))}" + (f"/{data.root.name}" if data else "")
     check_splits(cfg)
     add_safe_hooks(cfg)
     if data is not None:

@@ -33,6 +33,9 @@ _FRAMEWORK_ITSELF = (
 )
 """Beginnings of warnings of mmengine about its own code and mmdet's, which no user can mend."""
 
+_FROZEN = "is skipped since its requires_grad=False"
+"""End of a warning for every weight that a config keeps frozen."""
+
 
 def make_runner(cfg: Config, level: str = "short") -> Runner:
     """A Runner for a config, at one of :data:`LEVELS`; nothing of it is in the config.
@@ -142,7 +145,7 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
-            if not message.startswith(_FRAMEWORK_ITSELF):
+            if not message.startswith(_FRAMEWORK_ITSELF) and not message.endswith(_FROZEN):
                 print(f"{record.levelname.lower()}: {message}", file=sys.stderr, flush=True)
         elif not getattr(record, "printed", False) and _said_by_this_package():
             print(message, file=getattr(sys.stdout, "shown", sys.stdout), flush=True)

@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from lors_det.adamixer import Decoder
+from lors_det.plugin.data_guard import datasets_in
 
 MAX_CLASSES = 8
 """Classes that are named one by one."""
@@ -39,7 +40,9 @@ def training_rows(runner: Runner) -> dict[str, str]:
 def test_rows(runner: Runner) -> dict[str, str]:
     """Model, data, checkpoint, device and log of a test whose loop is built."""
     loader = runner.test_loop.dataloader
-    rows = {"model": _model(runner.model), "data": _images("test", loader) + _classes(loader.dataset)}
+    files = ", ".join(_short_path(each.ann_file) for each in datasets_in(loader.dataset) if hasattr(each, "ann_file"))
+    data = f"{len(loader.dataset):,} images" + (f" of {files}" if files else "") + _classes(loader.dataset)
+    rows = {"model": _model(runner.model), "data": data}
     if runner._load_from:
         rows["weights"] = _short_path(runner._load_from)
     return {**rows, "device": _device(runner), "log": _log(runner)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -157,5 +158,6 @@ def _report(result: TrainingResult) -> None:
         box = result.constant_box
         print(f"without any model, the best constant box: AP {box.ap:.3f}, AP50 {box.ap50:.3f}")
     if result.checkpoint is not None:
-        print(f"next: lors-det test {result.config} {result.checkpoint}")
-        print(f"      lors-det infer IMAGES --checkpoint {result.checkpoint}")
+        config, checkpoint = (shlex.quote(str(path)) for path in (result.config, result.checkpoint))
+        print(f"next: lors-det test {config} {checkpoint}")
+        print(f"      lors-det infer IMAGES --checkpoint {checkpoint}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from lors_det.data.doctor import examine, open_case
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder, Finding
 from lors_det.errors import InputError
@@ -18,18 +20,21 @@ MAX_FINDINGS = 8
 
 
 def read_shown(data: str | Path) -> DataFolder:
-    """The folder; the first process prints as what it was recognised and what the readers found.
+    """The folder; the first process prints as what it was recognised, and what is to know about it.
+
+    That is what the readers met, and what the doctor finds without opening the images, short of its notes.
 
     Raises:
         InputError: if it is in no known form, or has a fault with which training makes no sense.
     """
     folder = read_folder(Path(data))
+    findings = examine(open_case(folder, with_images=False))
     if is_first_process():
         print(folder_title(folder))
         Console(width=120).print(folder_table(folder), highlight=False)
-        for line in listed(folder.findings):
+        for line in listed([each for each in findings if each.level != "note" or each in folder.findings]):
             print(line)
-    errors = [finding for finding in folder.findings if finding.level == "error"]
+    errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise InputError(
             f"{data} has {len(errors)} fault{'s' * (len(errors) > 1)} that must be mended first: {errors[0]}; "
@@ -38,7 +43,7 @@ def read_shown(data: str | Path) -> DataFolder:
     return folder
 
 
-def listed(findings: tuple[Finding, ...]) -> list[str]:
+def listed(findings: Sequence[Finding]) -> list[str]:
     """Findings as lines, the first few of each kind."""
     lines = []
     seen: Counter[str] = Counter()
