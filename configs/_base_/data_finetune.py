@@ -14,5 +14,5 @@ custom_hooks = [
     dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.002, gamma=200, priority=49),
     dict(type="GentleFinishHook", pipeline=_base_.own_gentle, last=0.2),
     # of ten or so validations; a cosine gains most near its end
-    dict(type="PatienceHook", monitor="coco/bbox_mAP", rule="greater", patience=5),
+    dict(type="PatienceHook", patience=5),
 ]

@@ -10,6 +10,7 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
 
 from lors_det.errors import InputError
 from lors_det.plugin.class_heads import adapt_class_heads
@@ -40,36 +41,40 @@ class CheckpointGuardHook(Hook):
         if runner._resume and not ("meta" in checkpoint and "optimizer" in checkpoint):
             raise InputError(
                 "the checkpoint holds weights alone, without the training's state, and cannot be resumed; "
-                "start a new training from it: --cfg-options load_from=CHECKPOINT"
+                "start a new training from it: --load-from CHECKPOINT"
             )
         bring_up_to_date(checkpoint, model)
-        holder = checkpoint if "state_dict" in checkpoint else {"state_dict": checkpoint}
-        # as mmengine does when it loads them: a wrapped model's names begin so
-        weights = {re.sub(r"^module\.", "", name): weight for name, weight in holder["state_dict"].items()}
-        own = model.state_dict()
         # a loop is built when its work begins, and until then is a config; a hook may have built that of training
         testing = isinstance(runner._test_loop, BaseLoop)
-        fine_tuning = isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume
-        if fine_tuning:
-            trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
-            classes = runner.train_loop.dataloader.dataset.metainfo["classes"]
-            heads = adapt_class_heads(weights, own, trained, classes)
-            if heads is not None:
-                runner.logger.warning(heads)
-                holder["state_dict"].clear()
-                holder["state_dict"].update(weights)
-        expected = {name: weight.shape for name, weight in own.items()}
-        diff = state_diff(weights, expected)
-        if diff.words and (not fine_tuning or not diff.num_fitting):
-            raise InputError(
-                f"the checkpoint is of another model than the config ({diff.words}); "
-                "use the config that it was trained with"
-            )
-        if fine_tuning:
-            words = f"{diff.num_fitting} of {len(expected)} weights loaded" + (f"; {diff.words}" if diff.words else "")
-            runner.logger.log(logging.WARNING if diff.words else logging.INFO, words)
-        if not fine_tuning:
+        if isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume:
+            self._fine_tune(runner, checkpoint, model.state_dict())
+        else:
+            self._check_weights(_weights(checkpoint), model.state_dict())
             self._check_classes(runner, checkpoint)
+
+    @staticmethod
+    def _fine_tune(runner: Runner, checkpoint: dict[str, Any], own: dict[str, Tensor]) -> None:
+        """Class heads for the run's own classes; what fits is loaded, and said."""
+        weights = _weights(checkpoint)
+        trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+        heads = adapt_class_heads(weights, own, trained, runner.train_loop.dataloader.dataset.metainfo["classes"])
+        if heads is not None:
+            runner.logger.warning(heads)
+            held = checkpoint.get("state_dict", checkpoint)
+            held.clear()
+            held.update(weights)
+        diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
+        if not diff.num_fitting:
+            raise _of_another_model(diff.words)
+        words = f"{diff.num_fitting} of {len(own)} weights loaded" + (f"; {diff.words}" if diff.words else "")
+        runner.logger.log(logging.WARNING if diff.words else logging.INFO, words)
+
+    @staticmethod
+    def _check_weights(weights: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+        """Every weight is there, and no other."""
+        diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
+        if diff.words:
+            raise _of_another_model(diff.words)
 
     @staticmethod
     def _check_classes(runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -79,3 +84,15 @@ class CheckpointGuardHook(Hook):
             dataset = loop.dataloader.dataset
             files = ", ".join(str(getattr(each, "ann_file", each)) for each in datasets_in(dataset))
             check_classes(trained, dataset.metainfo["classes"], files)
+
+
+def _weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """By name, as mmengine loads them: a wrapped model's begin with "module."."""
+    held = checkpoint.get("state_dict", checkpoint)
+    return {re.sub(r"^module\.", "", name): weight for name, weight in held.items()}
+
+
+def _of_another_model(words: str) -> InputError:
+    return InputError(
+        f"the checkpoint is of another model than the config ({words}); use the config that it was trained with"
+    )

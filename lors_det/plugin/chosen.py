@@ -27,12 +27,12 @@ _SIZES = ("scale", "img_scale", "crop_size")
 """Arguments of transforms that are (width, height), or the same both ways."""
 
 
-def choose(cfg: Config, side: int | None = None) -> list[str]:
+def choose(cfg: Config, side: int | None = None, *, before: Config | None = None) -> list[str]:
     """Fill in what a config leaves None: image side, batch size, epochs and the interval of validations.
 
     ======================================  ============================================================================
-    sizes in pipelines                      side such that nine of ten boxes reach ``SMALL_BOX_PX``, within
-                                            ``SIDE_LIMITS_PX``, and not above the images' own median long side
+    sizes in pipelines                      side such that nine of ten boxes reach ``SMALL_BOX_PX``, at most the images'
+                                            own median long side; then within ``SIDE_LIMITS_PX``
     ``train_dataloader.batch_size``         4 below 2 000 images, 8 below 20 000, else 16
     ``train_cfg.max_epochs``                36 (400 / images)^(1/4), within ``EPOCHS_LIMITS``: a set of a quarter of the
                                             images is seen in 0.35 of the steps
@@ -45,26 +45,32 @@ def choose(cfg: Config, side: int | None = None) -> list[str]:
     Args:
         cfg: changed in place.
         side: pixels, in place of the chosen side.
+        before: the config of a run that is resumed, whose values are kept where it has them.
 
     Returns:
         What was chosen and from what, in words.
 
     Raises:
-        InputError: if a side is given and the config sets its own.
+        InputError: if a side is given that is none, or the config sets its own.
     """
     loop: ConfigDict = cfg.get("train_cfg") or ConfigDict()
     loader: ConfigDict = cfg.get("train_dataloader") or ConfigDict()
     loaders = _loaders(cfg)
     sizes = list(_open_sizes([each.dataset for each in loaders], cfg.get("custom_hooks")))
+    if side is not None and (isinstance(side, bool) or side < SIDE_STEP_PX):
+        raise InputError(f"the image side is {side}; it must be at least {SIDE_STEP_PX} pixels")
     if side is not None and not sizes:
         raise InputError(f"config {cfg.filename} sets its image sizes itself; change them in its pipelines")
     content = _training_set(cfg) if _open_keys(cfg) else None
     if content is None:
         return []
     num_images = len(content["images"])
-    said = []
+    said = _keep(loader, loop, before) if before else []
     if sizes:
-        if side is None:
+        if side is None and before and _side_of(before):
+            side = _side_of(before)
+            said.append(f"images of {side} pixels, as before")
+        elif side is None:
             side, why = image_side(content)
             said.append(f"images of {side} pixels: {why}")
         for transform, key in sizes:
@@ -76,11 +82,34 @@ def choose(cfg: Config, side: int | None = None) -> list[str]:
         each.batch_size = each.get("batch_size", 1) or loader.batch_size
     if loop.get("max_epochs", 0) is None:
         loop.max_epochs = epochs(num_images)
-        steps = loop.max_epochs * ceil(num_images / loader.batch_size)
-        said.append(f"{loop.max_epochs} epochs, {steps} steps: {num_images} images")
+        said.append(f"{loop.max_epochs} epochs: {num_images} images")
     if loop.get("val_interval", 0) is None:
         loop.val_interval = max(1, loop.max_epochs // 10)
     return said
+
+
+def _keep(loader: ConfigDict, loop: ConfigDict, before: Config) -> list[str]:
+    """Fill in batch size, epochs and interval from the config of a former run; what was kept, in words."""
+    said = []
+    for part, key, words in (
+        (loader, "batch_size", "batches of {}"),
+        (loop, "max_epochs", "{} epochs"),
+        (loop, "val_interval", "a validation every {} epochs"),
+    ):
+        place = "train_dataloader" if part is loader else "train_cfg"
+        value = (before.get(place) or {}).get(key)
+        if part.get(key, 0) is None and value is not None:
+            part[key] = value
+            said.append(f"{words.format(value)}, as before")
+    return said
+
+
+def _side_of(before: Config) -> int | None:
+    """The long side to which a former run resized the images of its validation."""
+    for step in ((before.get("val_dataloader") or {}).get("dataset") or {}).get("pipeline", ()):
+        if step.get("type") == "Resize" and step.get("scale"):
+            return int(max(step["scale"]))
+    return None
 
 
 def image_side(content: dict[str, Any]) -> tuple[int, str]:

@@ -37,6 +37,7 @@ def load_config(
     *,
     data: DataFolder | None = None,
     image_side: int | None = None,
+    before: Config | None = None,
     say: Callable[[str], object] = lambda words: None,
 ) -> Config:
     """Read a config for a Runner.
@@ -53,6 +54,7 @@ def load_config(
         data: a folder that replaces the config's data; annotations that it does not have as COCO files are written
             into ``<work_dir>/data``.
         image_side: pixels, in place of the side that would be chosen.
+        before: the config of a run that is resumed: what it chose is kept.
         say: is told each thing that was chosen from the data, in words.
 
     Raises:
@@ -60,16 +62,13 @@ def load_config(
             data cannot be read.
     """
     cfg = read_config(path, cfg_options)
-    if work_dir is not None:
-        cfg.work_dir = work_dir
-    elif cfg.get("work_dir") is None:
-        cfg.work_dir = f"work_dirs/{config_name(Path(cfg.filename))}" + (f"/{data.root.name}" if data else "")
+    cfg.work_dir = work_dir_of(cfg, work_dir, data)
     check_splits(cfg)
     add_safe_hooks(cfg)
     if data is not None:
         use_folder(cfg, data, Path(cfg.work_dir, "data"))
     fill_classes(cfg)
-    for words in choose(cfg, image_side):
+    for words in choose(cfg, image_side, before=before):
         say(words)
     check_evaluators(cfg)
     return cfg
@@ -103,6 +102,12 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     check_numbers(cfg)
     complete_workers(cfg)
     return cfg
+
+
+def work_dir_of(cfg: Config, work_dir: str | None, data: DataFolder | None) -> str:
+    """The folder of a run: as it is given, as the config has it, or of the config's and the data's names."""
+    default = f"work_dirs/{config_name(Path(cfg.filename))}" + (f"/{data.root.name}" if data else "")
+    return work_dir or cfg.get("work_dir") or default
 
 
 def config_name(path: Path) -> str:

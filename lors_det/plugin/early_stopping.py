@@ -1,23 +1,71 @@
-"""Early stopping that leaves evaluations alone."""
+"""Training ends where validations gain nothing any more."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+from typing import Any
+
 from mmdet.registry import HOOKS
-from mmengine.hooks import EarlyStoppingHook
-from mmengine.runner import Runner
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+
+from lors_det.errors import InputError
 
 
 @HOOKS.register_module()
-class PatienceHook(EarlyStoppingHook):
-    """mmengine's EarlyStoppingHook, which looks at the training loop before a training only.
+class PatienceHook(Hook):
+    """Stops a training after so many validations in a row that did not better the best one before them.
 
-    That of mmengine does before every run, so that an evaluation too would build the training set.
+    It counts in the run's history, which checkpoints hold: a resumed run remembers, short of the validation after its
+    checkpoint. mmengine's EarlyStoppingHook forgets, asks for gains of 0.1 by default, and builds the training set for
+    evaluations too.
 
-    Arguments are mmengine's: ``monitor``, ``rule``, ``patience`` (validations without a gain), ``min_delta``, ....
+    Args:
+        monitor: the figure, the more the better.
+        patience: so many validations.
+        min_gain: what counts as a gain.
+
+    Raises:
+        InputError: if validations do not give the figure.
     """
 
-    def before_run(self, runner: Runner) -> None:
-        """Nothing: the run may be an evaluation."""
+    def __init__(self, *, monitor: str = "coco/bbox_mAP", patience: int = 5, min_gain: float = 0.0) -> None:
+        if patience < 1:
+            raise InputError(f"PatienceHook takes patience={patience}; it must be at least 1")
+        self.monitor = monitor
+        self.patience = patience
+        self.min_gain = min_gain
 
     def before_train(self, runner: Runner) -> None:
-        super().before_run(runner)
+        self._stop_if_exhausted(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # an evaluation
+        if self.monitor not in (metrics or {}):
+            names = ", ".join(metrics or {})
+            raise InputError(f"PatienceHook waits for {self.monitor}, and the validation has {names}")
+        self._stop_if_exhausted(runner)
+
+    def _stop_if_exhausted(self, runner: Runner) -> None:
+        name = f"val/{self.monitor}"
+        history = runner.message_hub.log_scalars
+        best, waited = standing(history[name].data[0] if name in history else (), self.min_gain)
+        if waited >= self.patience:
+            runner.train_loop.stop_training = True
+            runner.logger.info(
+                f"stopped after epoch {runner.epoch} of {runner.max_epochs}: no gain in {waited} validations, "
+                f"best {self.monitor} {best:.3f}"
+            )
+
+
+def standing(scores: Iterable[float], min_gain: float) -> tuple[float, int]:
+    """The best of the scores in order, and how many came after it that were no gain."""
+    best, waited = -math.inf, 0
+    for score in scores:
+        if score > best + min_gain:
+            best, waited = score, 0
+        else:
+            waited += 1
+    return best, waited

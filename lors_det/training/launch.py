@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
 from lors_det.errors import InputError
+from lors_det.plugin.safe_loading import load_from_local
 
 
 def is_first_process() -> bool:
@@ -77,3 +80,28 @@ def resume(cfg: Config, checkpoint: str) -> None:
         cfg.resume = False
         start = f"the weights of {cfg.load_from}" if cfg.get("load_from") else "the beginning"
         print(f"--resume: {cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class FormerRun:
+    """The run that is resumed."""
+
+    checkpoint: Path
+    config: Config | None
+    """None where the checkpoint has none."""
+    epoch: int
+    """Epochs that were trained."""
+
+
+def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
+    """The run of a checkpoint, or ("auto") of the work dir's last; None where there is none.
+
+    Raises:
+        InputError: if the checkpoint cannot be read.
+    """
+    found = find_latest_checkpoint(work_dir) if str(checkpoint) == "auto" else str(checkpoint)
+    if found is None:
+        return None
+    meta = load_from_local(found, "cpu").get("meta", {})
+    stored = meta.get("config_data")
+    return FormerRun(Path(found), Config(stored) if isinstance(stored, dict) else None, int(meta.get("epoch", 0)))

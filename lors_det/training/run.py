@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -14,14 +16,22 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from lors_det.data.doctor.constant_box import ConstantBox, best_constant_box
+from lors_det.errors import InputError
 from lors_det.plugin.chosen import check_chosen
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config import load_config, read_config, work_dir_of
 from lors_det.plugin.config_data import annotation_file, evaluators_of, leaf_datasets
 from lors_det.plugin.console import make_runner
 from lors_det.plugin.data_guard import check_training_set
 from lors_det.plugin.dataset import read_json
 from lors_det.reports.config_check import schedule_notes
-from lors_det.training.launch import is_first_process, launch, resume, scale_learning_rate, use_mixed_precision
+from lors_det.training.launch import (
+    former_run,
+    is_first_process,
+    launch,
+    resume,
+    scale_learning_rate,
+    use_mixed_precision,
+)
 from lors_det.training.shown_folder import read_shown
 
 
@@ -80,20 +90,31 @@ def train(
         KeyboardInterrupt: on Ctrl-C; it says how to go on.
     """
     chosen: list[str] = []
-    folder = read_shown(data) if data is not None else None
+    if load_from is not None and "://" not in str(load_from) and not Path(load_from).is_file():
+        raise InputError(f"load_from {load_from} is no file; name a checkpoint")
+    folder = read_shown(data, quiet=console == "quiet") if data is not None else None
     flags = {"train_cfg.max_epochs": epochs, "train_dataloader.batch_size": batch_size, "load_from": load_from}
     given = {key: str(value) if key == "load_from" else value for key, value in flags.items() if value is not None}
+    all_options = {**(options or {}), **given}
+    place = str(work_dir) if work_dir is not None else None
+    former = None
+    if resume_from is not None:
+        former = former_run(resume_from, work_dir_of(read_config(config, all_options), place, folder))
     cfg = load_config(
         config,
-        {**(options or {}), **given},
-        str(work_dir) if work_dir is not None else None,
+        all_options,
+        place,
         data=folder,
         image_side=image_side,
+        before=former.config if former else None,
         say=chosen.append,
     )
     check_chosen(cfg)
+    if former and former.epoch >= cfg.train_cfg.get("max_epochs", math.inf):
+        print(f"nothing is left to train: {former.checkpoint} is of epoch {former.epoch}; --epochs N goes on")
+        return TrainingResult(Path(cfg.work_dir), Path(cfg.work_dir, Path(cfg.filename).name), former.checkpoint)
     if is_first_process():
-        for words in chosen:
+        for words in chosen if console != "quiet" else ():
             print(f"chosen: {words}")
         for note in schedule_notes(cfg):
             print(f"warning: {note}", file=sys.stderr)
@@ -149,6 +170,12 @@ def _result(runner: Runner, constant_box: ConstantBox | None) -> TrainingResult:
     )
 
 
+def _short(path: Path) -> str:
+    """As seen from the working folder, where it is below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
 def _report(result: TrainingResult) -> None:
     """The model's figures beside those of a constant box, and what to do next."""
     if result.metrics:
@@ -158,6 +185,6 @@ def _report(result: TrainingResult) -> None:
         box = result.constant_box
         print(f"without any model, the best constant box: AP {box.ap:.3f}, AP50 {box.ap50:.3f}")
     if result.checkpoint is not None:
-        config, checkpoint = (shlex.quote(str(path)) for path in (result.config, result.checkpoint))
+        config, checkpoint = (shlex.quote(_short(path)) for path in (result.config, result.checkpoint))
         print(f"next: lors-det test {config} {checkpoint}")
         print(f"      lors-det infer IMAGES --checkpoint {checkpoint}")

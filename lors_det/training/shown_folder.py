@@ -19,10 +19,14 @@ MAX_FINDINGS = 8
 """Findings of a kind that are listed one by one."""
 
 
-def read_shown(data: str | Path) -> DataFolder:
+def read_shown(data: str | Path, *, quiet: bool = False) -> DataFolder:
     """The folder; the first process prints as what it was recognised, and what is to know about it.
 
     That is what the readers met, and what the doctor finds without opening the images, short of its notes.
+
+    Args:
+        data: the folder.
+        quiet: print warnings alone.
 
     Raises:
         InputError: if it is in no known form, or has a fault with which training makes no sense.
@@ -30,9 +34,11 @@ def read_shown(data: str | Path) -> DataFolder:
     folder = read_folder(Path(data))
     findings = examine(open_case(folder, with_images=False))
     if is_first_process():
-        print(folder_title(folder))
-        Console(width=120).print(folder_table(folder), highlight=False)
-        for line in listed([each for each in findings if each.level != "note" or each in folder.findings]):
+        if not quiet:
+            print(folder_title(folder))
+            Console(width=120).print(folder_table(folder), highlight=False)
+        notes = () if quiet else folder.findings
+        for line in listed([each for each in findings if each.level != "note" or each in notes]):
             print(line)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:

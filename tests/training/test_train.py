@@ -174,3 +174,46 @@ def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tm
         (metrics,) = (json.loads(path.read_text()) for path in (tmp_path / "test").glob("[0-9]*/*.json"))
         assert metrics["coco/bbox_mAP"] == result.metrics["coco/bbox_mAP"]
         shutil.rmtree(tmp_path / "test")
+
+
+FINETUNE = next((LORS.parent.parent / "finetune").glob("*mobilenetv2*.py"))
+
+
+def fine_tuned(data: Path, work_dir: Path, **changes):
+    backbone = {"model.backbone.init_cfg": None, "model.bbox_head.num_queries": 8}
+    workers = {name: value for name, value in QUICK.items() if name.endswith("num_workers")}
+    return lors_det.train(FINETUNE, data, work_dir=work_dir, options={**backbone, **workers}, **changes)
+
+
+def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
+    """Side, batch and epochs of the command line too, which is not repeated; and a finished run is left as it is."""
+    first = fine_tuned(shapes, tmp_path, epochs=2, image_side=64, batch_size=8)
+    cfg = Config.fromfile(first.config)
+    (tmp_path / "epoch_2.pth").unlink()
+    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
+    capsys.readouterr()
+    again = fine_tuned(shapes, tmp_path, resume_from="auto")
+    said = capsys.readouterr().out
+    assert "images of 64 pixels, as before" in said
+    assert "2 epochs, as before" in said
+    kept = Config.fromfile(again.config)
+    for key in ("train_cfg", "train_dataloader", "val_dataloader"):
+        assert kept[key] == cfg[key]
+    assert (tmp_path / "epoch_2.pth").is_file()
+    text = again.config.read_text()
+    fine_tuned(shapes, tmp_path, resume_from="auto")
+    assert "nothing is left to train" in capsys.readouterr().out
+    assert again.config.read_text() == text
+    fine_tuned(shapes, tmp_path, resume_from="auto", epochs=3)  # what is said again goes before what was
+    assert (tmp_path / "epoch_3.pth").is_file()
+
+
+@pytest.mark.parametrize("side", [0, -5, 16])
+def test_a_side_that_is_none(shapes, tmp_path, side):
+    with pytest.raises(InputError, match=f"image side is {side}"):
+        fine_tuned(shapes, tmp_path, image_side=side)
+
+
+def test_a_checkpoint_that_there_is_not(shapes, tmp_path):
+    with pytest.raises(InputError, match=r"none\.pth"):
+        fine_tuned(shapes, tmp_path, load_from=tmp_path / "none.pth")
