@@ -26,15 +26,19 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from lors_det.data.doctor import Case, examine, open_case, repair
+from lors_det.data.doctor import Case, examine, open_case
 from lors_det.data.doctor.examine import LEVELS
+from lors_det.data.doctor.repaired_copy import write_repaired
 from lors_det.data.folder import read_folder, summary_rows
 from lors_det.data.record import Finding
+from lors_det.data.words import counted
 from lors_det.errors import InputError
-from lors_det.files import write_whole
 from lors_det.reports.folder_table import folder_table, folder_title
 
 NUM_EXAMPLES = 3
+
+_NOTHING_LEFT_OUT = ("class-count", "class-missing", "class-names", "missing-folder", "same-split")
+"""Kinds of readers' findings after which a copy lacks nothing that was found."""
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -106,21 +110,11 @@ def _progress(files: Iterable[Any], count: int) -> Iterable[Any]:
 
 def _fix(case: Case, out: Path, fix_classes: bool) -> tuple[Case, list[str]]:
     """Write the repaired records; the repaired case, and what was done."""
-    kept = {split.annotation_file.resolve() for split in case.folder.splits.values() if split.annotation_file}
-    targets = {name: out / "annotations" / f"{name}.json" for name in case.folder.splits}
-    if out.resolve() == case.folder.root.resolve() or kept & {path.resolve() for path in targets.values()}:
-        raise InputError(f"--fix {out} would write over the annotations themselves; name another folder")
-    mended = repair(case, out, fix_classes=fix_classes)
-    targets["train" if "train" in targets else next(iter(targets))].parent.mkdir(parents=True, exist_ok=True)
-    for name, split in mended.case.folder.splits.items():
-        _write(targets[name], split.content)
-    left_out = sorted({found.kind for found in case.folder.findings if found.level != "note"})
+    mended = write_repaired(case, out, fix_classes=fix_classes)
+    met = {found.kind for found in case.folder.findings if found.level != "note"}
+    left_out = sorted(met - set(_NOTHING_LEFT_OUT))
     by_reader = [f"what could not be read stays left out: {', '.join(left_out)}"] if left_out else []
     return mended.case, [*mended.actions, *by_reader]
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    write_whole(path, lambda file: file.write(json.dumps(content).encode()))
 
 
 def _as_data(case: Case, findings: tuple[Finding, ...]) -> dict[str, Any]:
@@ -173,11 +167,7 @@ def _verdict(findings: tuple[Finding, ...], args: Namespace) -> Text:
     if counts["error"]:
         kinds = ", ".join(dict.fromkeys(finding.kind for finding in findings if finding.level == "error"))
         advice = "" if args.fix is not None else "; --fix OUT_DIR mends what needs no look at the pictures"
-        return Text(f"{place}: mend {kinds} first ({_count(counts['error'], 'error')}){advice}", _STYLES["error"])
-    told = f", but mind {_count(counts['warning'], 'warning')}" if counts["warning"] else ""
+        return Text(f"{place}: mend {kinds} first ({counted(counts['error'], 'error')}){advice}", _STYLES["error"])
+    told = f", but mind {counted(counts['warning'], 'warning')}" if counts["warning"] else ""
     unseen = " (images were not looked at)" if args.no_images else ""
     return Text(f"{place}: training makes sense{told}{unseen}", "bold green")
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

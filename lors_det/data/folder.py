@@ -1,10 +1,11 @@
 """A folder of one's own data, in whatever form it lies, made splits in COCO's format. No image is copied.
 
 Kinds of findings: missing-image, unreadable-image, no-image, missing-folder, malformed-file, malformed-entry,
-malformed-line, malformed-box, missing-label, no-label, no-image-of-label, listed-twice, no-area, outside,
-size-differs, no-size, zero-based, not-normalised, outlines, predictions, class-range, class-names, class-count,
-class-names-twice, class-extra, class-missing, class-order, class-ids, umbrella-category, duplicate-image-id,
-duplicate-category-id, unknown-image, filled-in, same-split, no-split, two-files, no-annotations, no-box.
+malformed-line, malformed-box, missing-label, no-label, no-image-of-label, label-of-two-images, listed-twice, no-area,
+outside, size-differs, no-size, zero-based, not-normalised, outlines, predictions, class-range, class-names,
+class-count, class-names-twice, class-extra, class-missing, class-order, class-ids, category-id-order,
+umbrella-category, duplicate-image-id, duplicate-category-id, annotation-id-0, unknown-image, filled-in, same-split,
+no-split, two-files, no-annotations, no-box.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lors_det.data.coco.reader import read_coco
 from lors_det.data.images import is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
-from lors_det.data.splits import complete, split_called
+from lors_det.data.splits import VAL_FRACTION, complete, split_called
 from lors_det.data.unknown_form import FORMS, unknown_form
 from lors_det.data.voc.reader import read_voc
 from lors_det.data.yolo.layout import NAME_FILES
@@ -36,7 +37,7 @@ _INNER = 2  # folders of an unpacked archive around the set
 _PARTS = {"annotations", "images", "imageset", "imagesets", "jpegimages", "labels"}
 
 
-def read_folder(root: Path, *, val_fraction: float = 0.2) -> DataFolder:
+def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION) -> DataFolder:
     """Read a set in YOLO's, COCO's or Pascal VOC's form; the set may be in a single sub-folder.
 
     What cannot be used is left out and told in the findings, and the reading goes on.
@@ -91,7 +92,7 @@ def _completed(folder: DataFolder, val_fraction: float) -> DataFolder:
         told = "; ".join(str(f) for f in folder.findings if f.level != "note" and f.kind != "class-missing")
         raise InputError(f"{folder.root}: {error}" + (f" ({told[:500]})" if told else "")) from error
     findings = [
-        Finding("no-box", "error", name, f"none of its {len(splits[name].content['images'])} images has a box")
+        Finding("no-box", "error", name, f"none of its images ({len(splits[name].content['images']):,}) has a box")
         for name in splits
         if name != "test" and not splits[name].content["annotations"]
     ]

@@ -11,11 +11,14 @@ from typing import Any, Literal
 
 from lors_det.data.chosen_val import chosen_for_val
 from lors_det.data.record import Finding, Split
-from lors_det.data.words import counted
+from lors_det.data.words import are, counted
 from lors_det.errors import InputError
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+VAL_FRACTION = 0.2
+"""Share of train that becomes val where there is none."""
 
 ALIASES: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
@@ -59,10 +62,10 @@ def by_folder(
     rest = parts.pop(None, [])
     found = {split: parts[split] for split in SPLITS if split in parts}
     if not found:
-        return {"train": rest}, {"train": f"all {what}"}
+        return {"train": rest}, {"train": "the whole folder"}
     if rest:
-        some = ", ".join(os.path.relpath(path, root) for path in rest[:3])
-        text = f"{len(rest)} {what} are in no folder of a split ({some}, ...) and are left out"
+        some = ", ".join(os.path.relpath(path, root) for path in rest[:3]) + (", ..." if len(rest) > 3 else "")
+        text = f"{counted(len(rest), what)} {are(len(rest))} in no folder of a split ({some}) and left out"
         findings.append(Finding("no-split", "warning", root.name, text, "move them into one"))
     sources = {}
     for split, part in found.items():
@@ -87,8 +90,10 @@ def complete(splits: Mapping[str, Split], val_fraction: float) -> dict[str, Spli
     Raises:
         InputError: if there is no train, or it has too few images to be split.
     """
+    if not splits:
+        raise InputError("none of the images can be used")
     if "train" not in splits:
-        raise InputError(f"there is no train split, only {', '.join(splits) or 'empty ones'}; name the folder train")
+        raise InputError(f"there is no train split, only {', '.join(splits)}; name the folder train")
     found = dict(splits)
     if "val" not in found:
         train = found["train"]

@@ -16,15 +16,16 @@ FORMS = (
 )
 
 _EXPORT = "export or convert it to COCO's format"
+_ARCHIVE = "an archive"
 _BY_SUFFIX = {
     ".csv": "a table (CSV)",
     ".tfrecord": "TFRecord files",
     ".tfrecords": "TFRecord files",
     ".record": "TFRecord files",
     ".parquet": "Parquet files",
-    ".zip": "an archive, to be unpacked",
-    ".tar": "an archive, to be unpacked",
-    ".gz": "an archive, to be unpacked",
+    ".zip": _ARCHIVE,
+    ".tar": _ARCHIVE,
+    ".gz": _ARCHIVE,
 }
 _IN_JSON = {b'"shapes"': "LabelMe's JSON", b"_via_": "VIA's JSON", b'"regions"': "VIA's JSON"}
 _IN_XML = {b"<annotations": "CVAT's XML"}
@@ -55,9 +56,9 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
     found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6)) or "no file"
     message = f"{root} holds no data set of a known form. Known are {FORMS}. Found: {found}"
     if known:
-        return InputError(
-            f"{message}; it looks like {' or '.join(form for form, _ in known.most_common(2))}: {_EXPORT}"
-        )
+        likeliest = [form for form, _ in known.most_common(2)]
+        remedy = "unpack it, and name the folder that it makes" if likeliest[0] == _ARCHIVE else _EXPORT
+        return InputError(f"{message}; it looks like {' or '.join(likeliest)}: {remedy}")
     if len(folders_of_images) > 1:
         return InputError(
             f"{message}; images in {len(folders_of_images)} folders without annotations look like a set for "

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sized
 from typing import Any, cast
 
+import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.dataset import BaseDataset, InfiniteSampler
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from lors_det.errors import InputError
 
+MAX_IDS = 10
+"""Ids that a message names."""
+
 
 @HOOKS.register_module()
 class DataGuardHook(Hook):
-    """Refuses a training set smaller than a batch that is dropped, and a validation set without boxes.
+    """Refuses a training set smaller than a batch that is dropped, a validation set without boxes, and misread ids.
 
-    A stock Runner would train no step and save a checkpoint of it; it would call any AP of -1 the best.
+    A stock Runner would train no step and save a checkpoint of it; it would call any AP of -1 the best; for ids see
+    :func:`check_evaluated_ids`.
 
     Raises:
         InputError: it names the numbers, or the annotation file.
@@ -28,12 +34,48 @@ class DataGuardHook(Hook):
         check_training_set(runner.train_dataloader)
         if runner.val_loop is not None:
             check_validation_set(runner.val_dataloader.dataset)
+            _check_ids(runner, runner.val_evaluator)
 
     def before_test(self, runner: Runner) -> None:
         try:
             check_validation_set(runner.test_dataloader.dataset)
         except InputError as error:  # such sets are published, for predictions that others judge
             runner.logger.warning(f"{error.args[0].partition(', so')[0]}: metrics of -1 say nothing")
+        _check_ids(runner, runner.test_evaluator)
+
+
+def _check_ids(runner: Runner, evaluator: Evaluator) -> None:
+    for metric in evaluator.metrics:
+        warning = check_evaluated_ids(metric)
+        if warning is not None:
+            runner.logger.warning(warning)
+
+
+def check_evaluated_ids(metric: BaseMetric) -> str | None:
+    """What ids of a metric's annotation file would make wrong: refused where it is the figures of classes.
+
+    pycocotools evaluates categories in the order of their ids, and mmdet names its figures in the order of the file.
+    It marks a box without a match by the id 0, so that the annotation of that id is never found.
+
+    Returns:
+        A warning of one missed box; None without.
+
+    Raises:
+        InputError: if the metric tells the AP of each class, and ids of categories do not ascend.
+    """
+    truth = getattr(metric, "_coco_api", None)
+    if truth is None:  # another metric, or its own file is made of the images' boxes, with ids from 1
+        return None
+    ids = [category["id"] for category in truth.dataset["categories"]]
+    remedy = "lors-det check-data with --fix writes a copy with ids from 1"
+    if getattr(metric, "classwise", False) and np.unique(ids).tolist() != ids:
+        raise InputError(
+            f"the ids of categories in the evaluator's ann_file, {ids[:MAX_IDS]}, do not ascend in the order of the "
+            f"file, so that classwise=True would tell the AP of a class as another's; {remedy}"
+        )
+    if 0 in truth.anns:
+        return f"the evaluator's ann_file has an annotation of id 0, whose box always counts as missed; {remedy}"
+    return None
 
 
 def check_training_set(loader: DataLoader) -> None:

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from lors_det.data.folder import summary_rows
 from lors_det.data.record import DataFolder
+from lors_det.data.words import counted, listed
 
 MAX_NAMES = 20
 """Classes that are named."""
@@ -14,9 +15,8 @@ MAX_NAMES = 20
 
 def folder_title(folder: DataFolder) -> str:
     """The folder's form and classes."""
-    number = f"{len(folder.classes)} class{'es' * (len(folder.classes) != 1)}"
-    names = ", ".join(folder.classes[:MAX_NAMES]) + (", ..." if len(folder.classes) > MAX_NAMES else "")
-    return f"{folder.root}: {folder.form}, {number}: {names}"
+    names = listed(folder.classes[:MAX_NAMES]) + (", ..." if len(folder.classes) > MAX_NAMES else "")
+    return f"{folder.root}: {folder.form}, {counted(len(folder.classes), 'class')}: {names}"
 
 
 def folder_table(folder: DataFolder) -> Table:

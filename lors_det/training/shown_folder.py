@@ -11,6 +11,7 @@ from rich.console import Console
 from lors_det.data.doctor import examine, open_case
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder, Finding
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.reports.folder_table import folder_table, folder_title
 from lors_det.training.launch import is_first_process
@@ -43,7 +44,7 @@ def read_shown(data: str | Path, *, quiet: bool = False) -> DataFolder:
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise InputError(
-            f"{data} has {len(errors)} fault{'s' * (len(errors) > 1)} that must be mended first: {errors[0]}; "
+            f"{data} has {counted(len(errors), 'fault')} that must be mended first: {errors[0]}; "
             f"lors-det check-data {data} lists all"
         )
     return folder

@@ -135,7 +135,7 @@ def test_several_datasets_are_one_split(capsys, place, tmp_path):
     assert status == 1
     assert report["splits"]["train"]["images"] == 48
     found = {finding["kind"] for finding in report["findings"]}
-    assert {"box-form-corners", "same-file-in-two-splits"} <= found
+    assert {"box-form-corners", "same-split"} <= found
 
 
 def test_json_is_all_that_is_printed(capsys, place, tmp_path):
@@ -144,7 +144,7 @@ def test_json_is_all_that_is_printed(capsys, place, tmp_path):
     report = json.loads(printed)
     assert status == 0
     assert [(finding["kind"], finding["level"]) for finding in report["findings"]] == [("no-area", "warning")]
-    assert report["repair"]["actions"] == ["train: 1 boxes without area dropped"]
+    assert report["repair"]["actions"] == ["train: 1 box without area dropped"]
     assert [finding["kind"] for finding in report["repair"]["findings"]] == ["empty-images"]
     assert report["splits"]["train"] == {
         "images": 36,
@@ -166,7 +166,7 @@ def test_the_repaired_copy_is_clean_and_says_how_to_train_on_it(capsys, place, t
     assert status == 0
     assert (place / "train.json").read_bytes() == before
     assert "boxes converted (corners)" in printed
-    assert "1 images dropped whose files are truncated" in printed
+    assert "1 truncated image dropped" in printed
     assert f'data_root="{out}/", ann_file="annotations/train.json", data_prefix=dict(img="")' in printed
     boxes = [a["bbox"] for a in json.loads((out / "annotations" / "train.json").read_text())["annotations"]]
     assert boxes == [a["bbox"] for a in original["annotations"] if a["image_id"] != 4]
@@ -219,3 +219,38 @@ def test_fixing_classes_needs_a_copy(capsys, place):
         2,
         "error: --fix-classes renames classes in the repaired copy; add --fix OUT_DIR\n",
     )
+
+
+def test_a_val_of_images_of_train_is_told_once_and_made_anew(capsys, place, tmp_path):
+    for name in ("train.json", "val.json"):
+        (place / name).write_text((place / "train.json").read_text())
+    status, printed = check(capsys, place, "--json", "--fix", tmp_path / "out")
+    report = json.loads(printed)
+    assert status == 0
+    assert [finding["kind"] for finding in report["findings"] if finding["level"] != "note"] == ["same-split"]
+    assert [action[:13] for action in report["repair"]["actions"]] == ["val: dropped,"]
+    assert {name: split["images"] for name, split in report["repair"]["splits"].items()} == {"train": 29, "val": 7}
+    status, printed = check(capsys, tmp_path / "out")
+    assert status == 0
+    assert "same-split" not in printed
+
+
+def test_two_copies_are_not_mixed(capsys, place, tmp_path):
+    out = tmp_path / "out"
+    assert [check(capsys, place, "--fix", out)[0] for _ in range(2)] == [0, 0]
+    other = lay(tmp_path / "other", {"train.json": coco("a b"), **pictures("images", "a b")})
+    status, printed = check(capsys, other, "--fix", out)
+    assert status == 2
+    assert "no earlier repair of this data" in printed
+    assert "36" in check(capsys, out)[1]
+
+
+def test_a_val_folder_that_is_missing_does_not_keep_from_training(capsys, place, tmp_path):
+    label = {f"set/labels/p{number}.txt": "0 .5 .5 .25 .25" for number in range(36)}
+    lay(tmp_path, {**label, "set/data.yaml": "train: images\nval: valid\nnames: [dog]"})
+    for name in ("train.json", "val.json"):
+        (place / name).unlink()
+    _, printed = check(capsys, place, "--no-images", "--fix", tmp_path / "out")
+    assert "val is made from train" in printed
+    assert "stays left out" not in printed
+    assert "missing-folder" not in printed.splitlines()[-1]

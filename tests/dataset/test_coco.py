@@ -197,7 +197,7 @@ def test_files_that_are_passed_over_are_told(tmp_path: Path) -> None:
 
 
 def test_images_that_are_nowhere(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train.json: none of its 1 images is found in .*, such as x.jpg"):
+    with pytest.raises(InputError, match=r"train.json: none of its images .1. is found in .*, such as x.jpg"):
         read_folder(lay(tmp_path, {"train.json": coco("x")}))
     folder = read(tmp_path, coco("a b"), coco("x"))
     assert kinds(folder) == [("no-image", "error")]
@@ -216,3 +216,90 @@ def test_images_are_found_in_folders_of_any_name(tmp_path: Path) -> None:
     assert folder.findings == ()
     assert folder.splits["train"].image_root == tmp_path / "photos" / "2021"
     assert folder.splits["val"].annotation_file is not None
+
+
+@pytest.mark.parametrize("ids", [(2, 1), (7, 3), ("1", "2"), ("9", "10"), (1, "2")])
+def test_ids_of_categories_that_an_evaluation_would_sort_are_given_anew(ids: tuple, tmp_path: Path) -> None:
+    files = [coco(names, boxes=[BOX, [1, 1, 5, 5]]) for names in ("a b", "z")]
+    for content in files:
+        for category, new in zip(content["categories"], ids):
+            category["id"] = new
+        for annotation in content["annotations"]:
+            annotation["category_id"] = ids[annotation["category_id"] - 1]
+    folder = read(tmp_path, *files)
+    assert kinds(folder) == [("category-id-order", "note")] * 2
+    for split in folder.splits.values():
+        assert [category["id"] for category in split.content["categories"]] == [1, 2]
+        assert split.annotation_file is None
+        assert {(a["bbox"][2], a["category_id"]) for a in split.content["annotations"]} == {(10, 1), (5, 2)}
+
+
+def test_gaps_between_ascending_ids_are_left(tmp_path: Path) -> None:
+    files = [coco(names, first_id=90) for names in ("a b", "z")]
+    folder = read(tmp_path, *files)
+    assert folder.findings == ()
+    assert all(split.annotation_file is not None for split in folder.splits.values())
+
+
+def test_an_annotation_of_id_0_is_told_and_numbered_anew(tmp_path: Path) -> None:
+    content = coco("z", boxes=[BOX, BOX])
+    content["annotations"][0]["id"] = 0
+    folder = read(tmp_path, coco("a b"), content)
+    assert kinds(folder) == [("annotation-id-0", "note")]
+    assert folder.splits["val"].annotation_file is None
+    assert [a["id"] for a in folder.splits["val"].content["annotations"]] == [1, 2]
+
+
+@pytest.mark.parametrize("other", [float, str, lambda number: f" {number}"])
+@pytest.mark.parametrize("section", ["images", "categories", "annotations"])
+def test_ids_that_are_written_in_two_ways_are_matched(other: Any, section: str, tmp_path: Path) -> None:
+    files = [coco("a b c"), coco("z")]
+    train = files[0]
+    if section == "annotations":
+        for annotation in train["annotations"]:
+            annotation |= {"image_id": other(annotation["image_id"]), "category_id": other(annotation["category_id"])}
+    else:
+        for entry in train[section]:
+            entry["id"] = other(entry["id"])
+    folder = read(tmp_path, *files)
+    assert not [finding for finding in folder.findings if finding.level != "note"]
+    kind = "category-id-order" if section == "categories" else "filled-in"
+    assert kinds(folder) == ([] if other is float else [(kind, "note")])
+    made = folder.splits["train"].content
+    assert [annotation["image_id"] for annotation in made["annotations"]] == [image["id"] for image in made["images"]]
+    assert {type(category["id"]) for category in made["categories"]} == {int}
+    assert len(made["annotations"]) == 3
+    assert folder.splits["train"].annotation_file is None
+
+
+def test_texts_that_two_ids_have_match_nothing(tmp_path: Path) -> None:
+    train = coco("a b c")
+    train["images"][1]["id"] = "1"
+    train["annotations"][1]["image_id"] = " 1"
+    train["annotations"][2]["image_id"] = "3"
+    folder = read(tmp_path, train)
+    assert [finding.kind for finding in folder.findings if finding.level != "note"] == ["unknown-image"] * 2
+    made = folder.splits["train"].content
+    assert [image["id"] for image in made["images"]] == [1, 2, 3]
+    assert [annotation["image_id"] for annotation in made["annotations"]] == [1]
+
+
+def test_numbers_are_names_of_classes(tmp_path: Path) -> None:
+    files = [coco(names, classes=(0, 1)) for names in ("a b", "z")]  # type: ignore[arg-type]
+    folder = read(tmp_path, *files)
+    assert folder.classes == ("0", "1")
+    assert folder.splits["train"].annotation_file is None
+
+
+def test_reasons_are_told_where_nothing_can_be_used(tmp_path: Path) -> None:
+    train = coco("a b")
+    for category in train["categories"]:
+        del category["name"]
+    with pytest.raises(InputError, match=r"none of its images, or .* can be used \(.*categories\[0\] lacks id or name"):
+        read_folder(lay(tmp_path, {"train.json": train, **pictures("images", "a b")}))
+
+
+def test_names_with_commas_are_quoted(tmp_path: Path) -> None:
+    folder = read(tmp_path, coco("a b", classes=("dog", "cat, small", "cow")), coco("z", classes=("dog",)))
+    (finding,) = folder.findings
+    assert "lacks the categories 'cat, small', cow of" in finding.what

@@ -1,11 +1,11 @@
-"""Names of splits, and the val split that is made."""
+"""Names of splits, and a split that is made two."""
 
 from pathlib import Path
 
 import pytest
 
 from lors_det.data.record import Split
-from lors_det.data.splits import chosen_for_val, complete, split_called, split_mentioned, split_of_folders
+from lors_det.data.splits import complete, split_called, split_mentioned, split_of_folders
 from lors_det.errors import InputError
 
 
@@ -27,33 +27,9 @@ def test_mentions_and_folders() -> None:
     assert split_of_folders("latest/images") is None
 
 
-def test_the_share_is_met_and_a_name_keeps_its_side() -> None:
-    names = [f"photo {number}.jpg" for number in range(5000)]
-    chosen = chosen_for_val(names, 0.2)
-    assert abs(len(chosen) - 1000) < 4 * (5000 * 0.2 * 0.8) ** 0.5  # four standard deviations
-    assert chosen_for_val(reversed(names), 0.2) == chosen
-    assert chosen_for_val(names[:2500], 0.2) == chosen & set(names[:2500])
-    assert chosen < chosen_for_val(names, 0.3)
-
-
-@pytest.mark.parametrize("fraction", [1e-9, 0.5, 1 - 1e-9])
-def test_neither_side_is_empty(fraction: float) -> None:
-    for number in range(2, 6):
-        names = [f"{index}.png" for index in range(number)]
-        assert 1 <= len(chosen_for_val(names, fraction)) < number
-
-
-def test_augmented_copies_stay_together() -> None:
-    names = [f"p{number}_jpg.rf.{copy * 3:08x}.jpg" for number in range(200) for copy in range(5)]
-    chosen = chosen_for_val(names, 0.4)
-    sides = {number: {f"p{number}_jpg.rf.{copy * 3:08x}.jpg" in chosen for copy in range(5)} for number in range(200)}
-    assert all(len(side) == 1 for side in sides.values())
-    assert 0 < len(chosen) < len(names)
-
-
 def test_parts_hold_every_image_and_box_once() -> None:
     images = [{"id": number, "file_name": f"{number}.jpg"} for number in range(40)]
-    annotations = [{"id": number, "image_id": number // 2} for number in range(80)]
+    annotations = [{"id": number, "image_id": number // 2, "category_id": 1} for number in range(80)]
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "dog"}]}
     whole = Split("train", Path("images"), content, "all.json", Path("all.json"))
     splits = complete({"test": whole, "train": whole}, 0.25)
@@ -62,18 +38,13 @@ def test_parts_hold_every_image_and_box_once() -> None:
     for section in ("images", "annotations"):
         parts = [entry["id"] for name in ("train", "val") for entry in splits[name].content[section]]
         assert sorted(parts) == [entry["id"] for entry in content[section]]
-    for name, share in (("train", 75), ("val", 25)):
+    for name, number in (("train", 30), ("val", 10)):
         part = splits[name]
         assert {a["image_id"] for a in part.content["annotations"]} == {i["id"] for i in part.content["images"]}
         assert (part.name, part.annotation_file) == (name, None)
-        assert part.source == f"{share} % of all.json, by a hash of the file names"
+        assert part.source == f"{number} of 40 images of all.json, by their names"
 
 
-def test_bounds() -> None:
-    for fraction in (0, 1, -1, float("nan")):
-        with pytest.raises(InputError, match="share of val"):
-            chosen_for_val(["a", "b"], fraction)
-    with pytest.raises(InputError, match="at least 2"):
-        chosen_for_val(["a", "a"], 0.5)
+def test_a_set_without_train_is_refused() -> None:
     with pytest.raises(InputError, match="no train split, only test"):
         complete({"test": Split("test", Path(), {}, "")}, 0.5)

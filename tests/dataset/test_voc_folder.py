@@ -1,9 +1,10 @@
 """Pascal VOC's files as they lie: what is said of lists, images and objects that cannot be used."""
 
+import re
 from pathlib import Path
 
 import pytest
-from references.own_data import lay, pictures, voc
+from references.own_data import PICTURE, lay, pictures, voc
 
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder
@@ -77,9 +78,28 @@ def test_sizes_that_are_not_stated_are_read(tmp_path: Path) -> None:
     assert sizes == {(40, 20)}
 
 
-def test_corners_from_0_are_told(tmp_path: Path) -> None:
-    folder = read(tmp_path, **{"Annotations/a.xml": voc(("dog", 0, 3, 15, 11))})
-    assert [(kind, level) for kind, level, _ in kinds(folder)] == [("zero-based", "note")]
+@pytest.mark.parametrize(
+    ("corners", "words", "boxes"),
+    [
+        ([(0, 3, 15, 11), (5, 0, 9, 9)], "2 boxes .* have a corner of 0, 0 of 1: .* from 0", {(0, 3), (5, 0)}),
+        ([(0, 3, 15, 11), (1, 3, 9, 9)], "1 box .* has a corner of 0, 1 of 1: .* from 1", {(0, 2)}),
+    ],
+)
+def test_pixels_count_from_0_where_more_boxes_begin_there_than_at_1(
+    corners: list[tuple[int, int, int, int]], words: str, boxes: set[tuple[float, float]], tmp_path: Path
+) -> None:
+    """And for every split: where one begins says it of all."""
+    files: dict[str, bytes | str] = {f"{split}/{split}.jpg": PICTURE for split in ("train", "val")}
+    files["train/train.xml"] = voc(*(("dog", *each) for each in corners))
+    files["val/val.xml"] = voc(("dog", 20, 10, 30, 19))
+    folder = read_folder(lay(tmp_path, files))
+    (finding,) = (each for each in folder.findings if each.kind == "zero-based")
+    assert finding.level == "note"
+    assert re.search(words, finding.what)
+    found = {tuple(a["bbox"][:2]) for a in folder.splits["train"].content["annotations"]}
+    assert boxes <= found
+    first = 0 if "from 0" in words else 1
+    assert folder.splits["val"].content["annotations"][0]["bbox"][:2] == [20 - first, 10 - first]
 
 
 def test_an_image_is_the_nearest_of_its_name(tmp_path: Path) -> None:
@@ -111,5 +131,5 @@ def test_several_years_are_one_set(tmp_path: Path) -> None:
 def test_nothing_to_find_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has an <object>"):
         read_folder(lay(tmp_path / "a", {"a.xml": voc(), "b.xml": voc(), **pictures("", "a b")}))
-    with pytest.raises(InputError, match=r"none of the 1 XML files of .* has an image there"):
+    with pytest.raises(InputError, match=r"none of the XML files of .* has an image there"):
         read_folder(lay(tmp_path / "b", {"a.xml": voc(DOG)}))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from references.own_data import PICTURE, lay, pictures
+from references.own_data import PICTURE, lay, picture, pictures
 
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder, Finding
@@ -113,7 +113,7 @@ def test_files_without_their_other_half(tmp_path: Path) -> None:
     found = {finding.kind: finding for finding in read(tmp_path, {}, **files).findings}
     assert set(found) == {"no-label", "no-image-of-label", "unreadable-image"}
     assert found["no-label"].level == "note"
-    assert "1 of 8 images have no label file (images/extra.jpg" in found["no-label"].what
+    assert "1 of 8 images has no label file (images/extra.jpg" in found["no-label"].what
     assert found["no-image-of-label"].where == "labels/lost.txt"
     assert found["unreadable-image"].where == "images/torn.jpg"
 
@@ -162,6 +162,8 @@ def test_doubtful_yaml_files_are_told(yaml: str, kind: str, tmp_path: Path) -> N
         ("names: {0: cat, 2: dog}", r"names has the ids \[0, 2\]"),
         ("names: {cat: 0}", "keys of names"),
         ("names: cat", "it must list the classes"),
+        ("nc: two", "nc is 'two', it must be the number"),
+        ("names: [[cat]]", "it must list the classes"),
         ("names: [cat]\ntrain: photos", "data.yaml leads to no image.*'photos', which does not exist"),
     ],
 )
@@ -177,3 +179,52 @@ def test_images_may_lie_elsewhere(tmp_path: Path) -> None:
     assert folder.findings == ()
     for split in folder.splits.values():
         assert all((split.image_root / image["file_name"]).is_file() for image in split.content["images"])
+
+
+@pytest.mark.parametrize("form", ["names: [{}]", "names: {{0: {}, 1: {}, 2: {}}}", "names:\n- {}\n- {}\n- {}"])
+def test_names_are_the_texts_of_the_file(form: str, tmp_path: Path) -> None:
+    for names in (("no", "007", "1.0"), ("on", "2024-01-01", "1e3"), ("yes", "0x1f", "12:30"), ("1_000", "null", "~")):
+        yaml = form.format(*names) if form.count("{}") == 3 else form.format(", ".join(names))
+        assert read(tmp_path, {}, **{"data.yaml": f"{yaml}\nnc: 3\n"}).classes == names
+
+
+def test_a_single_class_without_name(tmp_path: Path) -> None:
+    for files in ({"data.yaml": "nc: 1"}, {}):
+        root = lay(tmp_path / str(len(files)), {**pictures("images", "a b"), **files})
+        found = only(read_folder(lay(root, {"labels/a.txt": GOOD, "labels/b.txt": GOOD})))
+        assert found.what.endswith("is called class_0")
+
+
+def test_a_label_file_of_two_images_is_an_error_and_neither_is_used(tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{"images/a.png": picture(form="PNG")})
+    assert (only(folder).kind, only(folder).level) == ("label-of-two-images", "error")
+    assert only(folder).where == "labels/a.txt"
+    assert not boxes(folder, "a")
+    assert sum(len(split.content["images"]) for split in folder.splits.values()) == 5
+
+
+def test_two_folders_of_images_may_not_share_labels(tmp_path: Path) -> None:
+    files = {"labels/a.txt": GOOD, "labels/b.txt": GOOD, "labels/c.txt": GOOD, "classes.txt": "cat"}
+    folder = read_folder(lay(tmp_path, {**pictures("left", "a b"), **pictures("right", "a c"), **files}))
+    assert (only(folder).kind, only(folder).level) == ("label-of-two-images", "error")
+    assert "2 images (left/a.jpg, right/a.jpg)" in only(folder).what
+    with pytest.raises(InputError, match=r"none of the images can be used .*label file of 2 images"):
+        read_folder(lay(tmp_path / "all", {**pictures("left", "a"), **pictures("right", "a"), "labels/a.txt": GOOD}))
+
+
+def test_an_image_in_two_splits_has_one_label_file(tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{"data.yaml": "names: [cat]\ntrain: images\nval: images"})
+    assert only(folder).kind == "same-split"
+
+
+@pytest.mark.parametrize("val", ["val/images", "[val/images, more/images]"])
+def test_a_val_folder_that_is_not_there_is_made_from_train(val: str, tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{"data.yaml": f"names: [cat]\ntrain: images\nval: {val}"})
+    assert {(finding.kind, finding.level) for finding in folder.findings} == {("missing-folder", "warning")}
+    assert all("val is made from train" in finding.what for finding in folder.findings)
+    assert folder.splits["val"].source == "1 of 6 images of images, by their names"
+
+
+def test_a_part_of_train_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{"data.yaml": "names: [cat]\ntrain: [images, more/photos]\n"})
+    assert (only(folder).kind, only(folder).level) == ("missing-folder", "error")

@@ -9,6 +9,7 @@ from typing import Any
 
 from lors_det.data.coco.notes import Notes
 from lors_det.data.labelled import TOLERANCE_PX, Box, judged, words_for
+from lors_det.data.words import counted
 
 MANY = 0.1
 """Share of boxes out of their images above which clipping would hide that boxes or sizes are of another form."""
@@ -51,7 +52,7 @@ def usable(
     without_area = {n for n in doubtful if not all(side > 0 for side in annotations[n]["bbox"][2:])}
     out = [n for n in doubtful if n not in without_area]
     if len(out) > max(2, MANY * len(annotations)):
-        what = f"{len(out)} of {len(annotations)} boxes stick out of their images"
+        what = f"{len(out)} of {counted(len(annotations), 'box')} stick out of their images"
         remedy = "see whether the boxes are corners instead of x, y, width, height, or the sizes are wrong"
         notes.warn("outside", f"{what}; they are not clipped, as their form may be another", remedy, error=True)
         out = []

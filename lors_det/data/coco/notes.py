@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from lors_det.data.record import Finding
+from lors_det.data.words import counted
 
 
 class Notes:
@@ -21,4 +22,4 @@ class Notes:
     def tell(self) -> None:
         """Add a note for each thing counted."""
         for what, count in self.counts.items():
-            self.findings.append(Finding("filled-in", "note", self.where, f"{what} for {count} of its entries"))
+            self.findings.append(Finding("filled-in", "note", self.where, f"{what} for {counted(count, 'entry')}"))

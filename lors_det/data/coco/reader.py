@@ -13,9 +13,12 @@ from lors_det.data.coco.whole import whole
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding, Level, Split
 from lors_det.data.splits import SplitName
+from lors_det.data.words import listed
 from lors_det.errors import InputError
 
 Content = dict[str, Any]
+
+_REASONS = 3  # of one file of which nothing can be used
 
 
 def read_coco(root: Path, listing: Listing) -> DataFolder | None:
@@ -52,12 +55,14 @@ def _read(
     names = [e["file_name"] for e in entries if isinstance(e, dict) and isinstance(e.get("file_name"), str)]
     place = image_folder(file, name, root, listing, names) if names else None
     if place is None:
-        what = f"none of its {len(entries)} images is found in {root}" + (f", such as {names[0]}" if names else "")
+        what = f"none of its images ({len(entries):,}) is found in {root}" + (f", such as {names[0]}" if names else "")
         findings.append(Finding("no-image", "error", where, what, "put the images beside it, or correct file_name"))
         return None
     made = whole(content, *place, where=where, listing=listing, findings=findings)
     if not made.content["images"] or not made.content["categories"]:
-        findings.append(Finding("no-image", "error", where, "none of its images, or of its categories, can be used"))
+        reasons = [str(finding) for finding in findings if finding.where == where and finding.level != "note"]
+        what = "none of its images, or of its categories, can be used"
+        findings.append(Finding("no-image", "error", where, f"{what} ({'; '.join(reasons[:_REASONS])})"))
         return None
     # training passes over boxes without area; an evaluation counts them as missed
     as_it_is = content is file.content and made.alike and (name == "train" or not made.without_area)
@@ -111,13 +116,13 @@ def _compare(expected: Sequence[str], split: Split, reference: Split, findings: 
     extra = [c for c in split.content["categories"] if c["name"] not in expected]
     missing = [name for name in expected if name not in names]
     if extra:
-        what = f"has the categories {', '.join(c['name'] for c in extra)}, which {reference.source} lacks"
+        what = f"has the categories {listed(c['name'] for c in extra)}, which {reference.source} lacks"
         harmless = not any(c["id"] in used for c in extra)
         remedy = "no box of theirs can be learned; give all files the same categories"
         level: Level = "warning" if harmless else "error"
         findings.append(Finding("class-extra", level, split.source, what, "" if harmless else remedy))
     if missing:
-        what = f"lacks the categories {', '.join(missing)} of {reference.source}; they are added"
+        what = f"lacks the categories {listed(missing)} of {reference.source}; they are added"
         findings.append(Finding("class-missing", "warning", split.source, what))
     if not extra and not missing:
         ids = {category["name"]: category["id"] for category in reference.content["categories"]}

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lors_det.data.coco.boxes import box_of_outline, lies_inside, usable
+from lors_det.data.coco.categories import usable_categories
 from lors_det.data.coco.files import without_folders
+from lors_det.data.coco.ids import Id, Known, as_id, numbered, same
 from lors_det.data.coco.notes import Notes
 from lors_det.data.images import displayed_size
 from lors_det.data.listing import Listing
@@ -43,7 +45,7 @@ def whole(
     """
     notes = Notes(where, findings)
     images, images_alike = _images(content["images"], folder, skipped, listing, notes)
-    categories, names, categories_alike = _categories(content["categories"], notes)
+    categories, names, categories_alike = usable_categories(content["categories"], notes)
     annotations, boxes_alike, without_area = _annotations(
         content["annotations"], content["images"], images, names, folder, notes
     )
@@ -56,22 +58,19 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
-
-
 def _images(
     entries: list[Any], folder: str, skipped: int, listing: Listing, notes: Notes
-) -> tuple[dict[Any, dict[str, Any]], bool]:
-    """The images that exist, by id; and whether these are the entries as they are."""
-    found: dict[Any, dict[str, Any]] = {}
+) -> tuple[dict[Id, dict[str, Any]], bool]:
+    """The images that exist, by the ids of the file; and whether these are the entries as they are."""
+    found: dict[Id, dict[str, Any]] = {}
     alike = not skipped
     for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str) or not _is_id(entry.get("id")):
+        image_id = as_id(entry.get("id")) if isinstance(entry, dict) else None
+        if image_id is None or not isinstance(entry.get("file_name"), str):
             notes.warn("malformed-entry", f"images[{number}] lacks id or file_name; it is left out")
             alike = False
             continue
-        image, image_id = entry, entry["id"]
+        image = entry
         name = without_folders(entry["file_name"], skipped) if skipped else entry["file_name"]
         if name is not None and "\\" in name and not listing.holds(f"{folder}/{name}"):
             name = name.replace("\\", "/")
@@ -96,52 +95,40 @@ def _images(
                 continue
             image = {**image, "width": width, "height": height}
             notes.counts["the image's size is filled in"] += 1
+        if not same(entry["id"], image_id):
+            image, alike = {**image, "id": image_id}, False
         found[image_id] = image
+    if numbers := numbered(found):
+        notes.counts["images, whose ids are numbers and text, are numbered anew:"] = len(found)
+        return {image_id: {**image, "id": numbers[image_id]} for image_id, image in found.items()}, False
     return found, alike
-
-
-def _categories(entries: list[Any], notes: Notes) -> tuple[list[dict[str, Any]], dict[Any, Any], bool]:
-    """The categories; the id to use for each id; and whether these are the entries as they are."""
-    found: dict[str, dict[str, Any]] = {}
-    ids: dict[Any, Any] = {}
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not _is_id(entry.get("id")):
-            notes.warn("malformed-entry", f"categories[{number}] lacks id or name; it is left out", error=True)
-        elif entry["id"] in ids:
-            what = f"the category id {entry['id']} of {entry['name']} is used twice; the category is left out"
-            notes.warn("duplicate-category-id", what, "give each its own", error=True)
-        else:
-            if entry["name"] in found:
-                what = f"{entry['name']} is the name of several categories, which are taken as one"
-                notes.warn("class-names-twice", what, "give each a name of its own", error=True)
-            ids[entry["id"]] = found.setdefault(entry["name"], entry)["id"]
-    return list(found.values()), ids, len(found) == len(entries)
 
 
 def _annotations(
     entries: list[Any],
     listed: list[Any],
-    images: Mapping[Any, Mapping[str, Any]],
-    categories: Mapping[Any, Any],
+    images: Mapping[Id, Mapping[str, Any]],
+    categories: Mapping[Id, int],
     folder: str,
     notes: Notes,
 ) -> tuple[list[dict[str, Any]], bool, int]:
     """The annotations that can be used; whether they are the entries but for those without area; how many those are."""
-    known = {entry.get("id") for entry in listed if isinstance(entry, dict) and _is_id(entry.get("id"))}
+    known_images = Known(each for e in listed if isinstance(e, dict) and (each := as_id(e.get("id"))) is not None)
+    known_categories = Known(categories)
     found: list[dict[str, Any]] = []
     doubtful: list[int] = []  # numbers in `found` of boxes without area or out of their images
-    ids: set[Any] = set()
     alike = True
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not {"image_id", "category_id"} <= entry.keys():
             notes.warn("malformed-entry", f"annotations[{number}] lacks image_id or category_id; it is left out")
             alike = False
             continue
-        image = images.get(entry["image_id"]) if _is_id(entry["image_id"]) else None
-        category = categories.get(entry["category_id"]) if _is_id(entry["category_id"]) else None
+        image_id, category_id = known_images.of(entry["image_id"]), known_categories.of(entry["category_id"])
+        image = None if image_id is None else images.get(image_id)
+        category = None if category_id is None else categories.get(category_id)
         if image is None or category is None:
             alike = False
-            if image is None and not (_is_id(entry["image_id"]) and entry["image_id"] in known):
+            if image_id is None:
                 what = f"annotations[{number}] is of the image {entry['image_id']!r}, which is not listed"
                 notes.warn("unknown-image", f"{what}; it is left out")
             elif category is None:
@@ -163,8 +150,10 @@ def _annotations(
             what = f"annotations[{number}] has bbox {str(entry.get('bbox'))[:60]}, not x, y, width, height"
             notes.warn("malformed-box", f"{what}; it is left out", "correct it")
             continue
-        if category != entry["category_id"]:
-            entry, alike = {**entry, "category_id": category}, False
+        if not (same(entry["category_id"], category) and same(entry["image_id"], image["id"])):
+            if as_id(entry["image_id"]) != image_id or as_id(entry["category_id"]) != category_id:
+                notes.counts["ids are text where those listed are numbers, or the other way; they are matched"] += 1
+            entry, alike = {**entry, "category_id": category, "image_id": image["id"]}, False
         if not isinstance(entry.get("area"), (int, float)) or entry.get("iscrowd") not in (0, 1):
             notes.counts["area or iscrowd is filled in"] += 1
             area = entry.get("area")
@@ -172,12 +161,22 @@ def _annotations(
             entry, alike = {**entry, "area": area, "iscrowd": int(bool(entry.get("iscrowd")))}, False
         if not inside:
             doubtful.append(len(found))
-        if _is_id(entry.get("id")):
-            ids.add(entry["id"])
         found.append(entry)
-    if len(ids) < len(found):
-        notes.counts["annotation ids are given anew, as some were missing or used twice,"] = len(found)
-        found = [{**entry, "id": number} for number, entry in enumerate(found, start=1)]
-        alike = False
+    if renumbered := _numbered_from_one(found, notes):
+        found, alike = renumbered, False
     found, as_given, without_area = usable(found, doubtful, images, folder, notes)
     return found, alike and as_given, without_area
+
+
+def _numbered_from_one(annotations: list[dict[str, Any]], notes: Notes) -> list[dict[str, Any]] | None:
+    """The annotations with ids from 1, where theirs are not whole numbers above 0, each its own; else None."""
+    ids = [entry.get("id") for entry in annotations]
+    whole_ids = {each for each in ids if type(each) is int}
+    if len(whole_ids) < len(ids):
+        notes.counts["annotation ids are given anew, as some were missing, no whole numbers or used twice,"] = len(ids)
+    elif 0 in whole_ids:
+        what = "an annotation has the id 0, which pycocotools takes for none, so that its box counts as missed"
+        notes.findings.append(Finding("annotation-id-0", "note", notes.where, f"{what}; ids are given anew, from 1"))
+    else:
+        return None
+    return [{**entry, "id": number} for number, entry in enumerate(annotations, start=1)]

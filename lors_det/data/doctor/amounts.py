@@ -10,6 +10,7 @@ from lors_det.data.doctor.box_form import recognise_form
 from lors_det.data.doctor.case import Case
 from lors_det.data.doctor.constant_box import check_constant_box
 from lors_det.data.record import Finding
+from lors_det.data.words import counted
 
 FEW_TRAIN = 30
 FEW_VAL = 10
@@ -25,12 +26,13 @@ def check_amounts(case: Case) -> Iterator[Finding]:
     ):
         table = case.table(name)
         if table is not None and len(table.images) < fewest:
-            what = f"it has {len(table.images)} images: {why}"
+            what = f"it has {counted(len(table.images), 'image')}: {why}"
             yield Finding(f"few-{name}-images", "warning", name, what, "add images, or start from trained weights")
     val = case.table("val")
     if val is not None:
         for index in np.flatnonzero((val.class_counts > 0) & (val.class_counts < FEW_BOXES)):
-            what = f"class {val.class_names[index]} has {val.class_counts[index]} boxes: its AP is mostly chance"
+            boxes = counted(int(val.class_counts[index]), "box")
+            what = f"class {val.class_names[index]} has {boxes}: its AP is mostly chance"
             yield Finding("few-val-boxes", "note", "val", what)
 
 

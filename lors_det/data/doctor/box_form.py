@@ -75,7 +75,7 @@ def check_box_form(case: Case) -> Iterator[Finding]:
                 f"box-form-{form.split(',')[0].replace(' ', '-')}",
                 "error",
                 table.name,
-                f"its {int(table.usable.sum())} boxes look like {_WORDS[form]}",
+                f"its boxes ({int(table.usable.sum()):,}) look like {_WORDS[form]}",
                 "write x, y, width, height in pixels" + ("" if "unclear" in form else ", as --fix does"),
             )
 

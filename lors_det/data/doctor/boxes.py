@@ -11,6 +11,7 @@ from lors_det.data.doctor.case import Case
 from lors_det.data.doctor.sizes import has_other_size
 from lors_det.data.doctor.table import Floats, Mask, Table
 from lors_det.data.record import Finding, Level
+from lors_det.data.words import counted, have
 
 TINY_PX = 2.0
 LONGEST_ASPECT = 30.0
@@ -110,12 +111,17 @@ def check_empty_images(case: Case) -> Iterator[Finding]:
                 "empty-images",
                 "note",
                 table.name,
-                f"{without} of {len(table.images)} images ({without / len(table.images):.1%}) have no box",
+                f"{without:,} of {counted(len(table.images), 'image')} ({without / len(table.images):.1%}) "
+                f"{have(without)} no box",
                 "right if they show none of the classes; training with filter_empty_gt leaves them out",
             )
         elif without and (table.name != "test" or len(table.annotations)):
             yield Finding(
-                "no-box", "error", table.name, f"none of its {without} images has a box", "annotate them, or drop it"
+                "no-box",
+                "error",
+                table.name,
+                f"none of its images ({without:,}) has a box",
+                "annotate them, or drop it",
             )
 
 

@@ -11,6 +11,7 @@ from lors_det.data.doctor.case import Case
 from lors_det.data.doctor.names import RARE, alike
 from lors_det.data.doctor.table import Table
 from lors_det.data.record import Finding
+from lors_det.data.words import are, counted, listed
 
 
 def check_class_lists(case: Case) -> Iterator[Finding]:
@@ -30,13 +31,13 @@ def check_class_lists(case: Case) -> Iterator[Finding]:
         extra = [name for name in names if name not in expected]
         remedy = "give all splits the same categories in the same order"
         if missing:
-            what = f"it lacks the categories {', '.join(missing)} of {reference.name}"
+            what = f"it lacks the categories {listed(missing)} of {reference.name}"
             yield Finding("class-missing", "error", table.name, what, remedy)
         if extra:
-            what = f"it has the categories {', '.join(extra)}, which {reference.name} lacks"
+            what = f"it has the categories {listed(extra)}, which {reference.name} lacks"
             yield Finding("class-extra", "error", table.name, what, remedy)
         if not missing and not extra and names != expected:
-            what = f"it lists the categories in another order than {reference.name}: {', '.join(names)}"
+            what = f"it lists the categories in another order than {reference.name}: {listed(names)}"
             yield Finding("class-order", "error", table.name, what, remedy)
 
 
@@ -54,8 +55,10 @@ def id_shift(table: Table) -> int:
 
 
 def check_ids(case: Case) -> Iterator[Finding]:
-    """Annotations of images or categories that are not listed."""
+    """Annotations of images or categories that are not listed, and ids that make pycocotools tell wrong figures."""
     for table in case.tables:
+        if table.name != "train" and table.class_names == case.tables[0].class_names:
+            yield from _misread_ids(table)
         remedy = "drop it, or correct the id"
         for index in np.flatnonzero(table.image_of < 0):
             what = f"it is of the image {table.annotations[index]['image_id']}, which is not listed"
@@ -70,6 +73,17 @@ def check_ids(case: Case) -> Iterator[Finding]:
             what = f"it is of the category {table.annotations[index]['category_id']}, which is not listed"
             yield Finding("class-range", "error", table.annotation(int(index)), what, remedy)
     yield from _shift_of_left_out(case)
+
+
+def _misread_ids(table: Table) -> Iterator[Finding]:
+    remedy = "number them from 1, as --fix does"
+    if any(annotation["id"] == 0 for annotation in table.annotations):
+        what = "an annotation has the id 0, which pycocotools takes for none: its box counts as missed"
+        yield Finding("annotation-id-0", "warning", table.name, what, remedy)
+    ids = [category["id"] for category in table.categories]
+    if len(set(ids)) == len(ids) and np.unique(ids).tolist() != ids:
+        what = "ids of the categories do not ascend in the order of the file: the AP of a class is told as another's"
+        yield Finding("category-id-order", "warning", table.name, what, remedy)
 
 
 def _shift_of_left_out(case: Case) -> Iterator[Finding]:
@@ -109,7 +123,7 @@ def check_names(case: Case) -> Iterator[Finding]:
     remedy = "rename it, as --fix-classes does"
     counts = name_counts(case)
     for rare, common, how in alike(counts):
-        what = f"{counts[rare]} boxes are of {rare!r}, {counts[common]} of {common!r}"
+        what = f"{counted(counts[rare], 'box')} {are(counts[rare])} of {rare!r}, {counts[common]:,} of {common!r}"
         if how == "class-plural" and counts[rare] > RARE * counts[common]:
             yield Finding(how, "note", case.folder.root.name, what, "one class or two?")
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import pairwise
 
 import cv2
@@ -36,13 +36,16 @@ def check_leaks(case: Case) -> Iterator[Finding]:
     """
     paths: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for table in case.tables:
-        for index in range(len(table.images)):
+        for index, path in enumerate(table.paths):
             place = (table.name, table.image(index))
-            if place not in paths[table.path(index)]:
-                paths[table.path(index)].append(place)
+            if place not in paths[path]:
+                paths[path].append(place)
+    inside = yield from _splits_inside_others(case)
     for places in paths.values():
-        if len({split for split, _ in places}) > 1:
-            yield _finding("same-file", places[0], places[1], "are the same file")
+        splits_of_it = {split for split, _ in places} - inside
+        if len(splits_of_it) > 1:
+            first, second, *_ = (place for place in places if place[0] in splits_of_it)
+            yield _finding("same-file", first, second, "are the same file")
     looked_at = [path for path in paths if path in case.facts and case.facts[path].thumbnail is not None]
     by_digest: dict[bytes, list[str]] = defaultdict(list)
     for path in looked_at:
@@ -62,6 +65,21 @@ def check_leaks(case: Case) -> Iterator[Finding]:
             yield _finding("near-identical-image", left, right, "look nearly the same")
         else:
             yield _finding("similar-image", left, right, "look alike, as two shots of one scene do", level="note")
+
+
+def _splits_inside_others(case: Case) -> Generator[Finding, None, set[str]]:
+    """A finding for each split whose images are all of one before it, unless the reader told; returns these splits."""
+    inside = set()
+    told = any(found.kind == "same-split" for found in case.folder.findings)
+    for number, table in enumerate(case.tables):
+        holder = next((each for each in case.tables[:number] if set(table.paths) <= set(each.paths)), None)
+        if holder is not None and table.images:
+            inside.add(table.name)
+            if not told:
+                what = f"all of its images ({len(table.images):,}) are images of {holder.name}"
+                remedy = f"give it images of its own, or {table.name} measures what was trained on"
+                yield Finding("same-split", "warning", table.name, what, remedy)
+    return inside
 
 
 def near_pairs(thumbnails: NDArray[np.uint8], splits: Ints) -> Ints:

@@ -11,9 +11,12 @@ from lors_det.data.doctor.classes import name_counts
 from lors_det.data.doctor.names import RARE, alike
 from lors_det.data.doctor.repair_steps import STEPS, Content
 from lors_det.data.doctor.table import Table, read_table
+from lors_det.data.splits import VAL_FRACTION, complete
+from lors_det.data.words import counted, listed
 
-_JUDGED_ANEW = ("outside", "no-box")
-"""Errors of the reader that say nothing of a repaired copy; others do: what it left out is missing there too."""
+_JUDGED_ANEW = ("outside", "no-box", "missing-folder")
+"""Errors of the reader that say nothing of a repaired copy, which names no folders; others do: what the reader left out
+is missing there too."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ def repair(case: Case, out: Path, *, fix_classes: bool = False) -> Repair:
     Entries and boxes that cannot be used are dropped: of unknown images or categories, of images that are missing or
     cannot be decoded, without area, outside of the image, or repeated. Boxes of another form are converted and boxes
     beyond their image clipped; annotated sizes are corrected, with their boxes where those are of the annotated size;
-    shifted category ids are shifted back. All splits get the same categories.
+    shifted category ids are shifted back. All splits get the same categories. A val split of nothing but images of
+    train is dropped, and part of train takes its place.
 
     Without the facts of the image files, sizes are not judged and no image is dropped.
 
@@ -42,11 +46,11 @@ def repair(case: Case, out: Path, *, fix_classes: bool = False) -> Repair:
         fix_classes: also give classes whose names are probably another's (:mod:`names`) that name.
     """
     actions: list[str] = []
-    tables = tuple(_mended(case, table, actions) for table in case.tables)
+    tables = _with_own_val(tuple(_mended(case, table, actions) for table in case.tables), actions)
     names = _class_names(replace(case, tables=tables), actions, fix_classes)
     classes = tuple(dict.fromkeys(names.values()))
     if any(table.class_names != classes for table in case.tables):
-        actions.append(f"all splits: the categories are {', '.join(classes)}, in this order")
+        actions.append(f"all splits: the categories are {listed(classes)}, in this order")
     facts = {}
     splits = {}
     for table in tables:
@@ -61,12 +65,26 @@ def repair(case: Case, out: Path, *, fix_classes: bool = False) -> Repair:
     return Repair(replace(case, folder=folder, tables=again, facts=facts), tuple(actions))
 
 
+def _with_own_val(tables: tuple[Table, ...], actions: list[str]) -> tuple[Table, ...]:
+    """The tables; where val has nothing but images of train, it is part of train instead, which is left with the rest.
+
+    A train of one image cannot be divided and stays as it is.
+    """
+    by_name = {table.name: table for table in tables}
+    train, val = by_name.get("train"), by_name.get("val")
+    if train is None or val is None or len(set(train.paths)) < 2 or not set(val.paths) <= set(train.paths):
+        return tables
+    actions.append("val: dropped, since train has all of its images; part of train is val now")
+    splits = complete({name: table.split for name, table in by_name.items() if name != "val"}, VAL_FRACTION)
+    return tuple(read_table(split) for split in splits.values())
+
+
 def _mended(case: Case, table: Table, actions: list[str]) -> Table:
     name = table.name
 
-    def did(count: int, what: str) -> None:
+    def did(count: int, thing: str, what: str) -> None:
         if count:
-            actions.append(f"{name}: {what.format(count)}")
+            actions.append(f"{name}: {counted(count, thing)} {what}")
 
     for step in STEPS:
         content = step(case, table, did)
@@ -105,7 +123,7 @@ def _class_names(case: Case, actions: list[str], fix: bool) -> dict[str, str]:
     for rare, common, how in alike(counts) if fix else ():
         if how != "class-plural" or counts[rare] <= RARE * counts[common]:
             names[rare] = common
-            actions.append(f"all splits: {counts[rare]} boxes of {rare!r} made {common!r}")
+            actions.append(f"all splits: {counted(counts[rare], 'box')} of {rare!r} made {common!r}")
     for name in names:
         while names[names[name]] != names[name]:  # a typing error of what is itself one
             names[name] = names[names[name]]

@@ -20,8 +20,8 @@ from lors_det.data.doctor.sizes import has_other_size, other_sizes
 from lors_det.data.doctor.table import Floats, Mask, Table
 
 Content = dict[str, Any]
-Did = Callable[[int, str], None]
-"""Told how many, and what was done to them: "{} boxes dropped"; nothing was if there are none."""
+Did = Callable[[int, str, str], None]
+"""Told how many, of what in the singular, and what was done to them; nothing was if there are none."""
 Step = Callable[[Case, Table, Did], Content]
 
 
@@ -29,8 +29,8 @@ def _drop_malformed(case: Case, table: Table, did: Did) -> Content:
     good = np.asarray(np.isfinite(table.boxes).all(1))
     entries = {"categories": table.categories, "images": table.images, "annotations": table.annotations}
     unusable = sum(len(table.split.content.get(section) or []) - len(found) for section, found in entries.items())
-    did(unusable, "{} malformed entries dropped")
-    did(int((~good).sum()), "{} annotations without a box of four numbers dropped")
+    did(unusable, "malformed entry", "dropped")
+    did(int((~good).sum()), "annotation", "without a box of four numbers dropped")
     if unusable or not good.all():
         return {**table.split.content, **entries, "annotations": _chosen(table.annotations, good)}
     return table.split.content
@@ -42,7 +42,7 @@ def _fill_in_sizes(case: Case, table: Table, did: Did) -> Content:
     filled = [index for index in sizeless if case.facts[table.path(int(index))].size is not None]
     for index in filled:
         images[index] = _of_size(images[index], case.facts[table.path(int(index))].size)
-    did(len(filled), "{} images given the size of their file")
+    did(len(filled), "image", "given the size of the file")
     return {**table.split.content, "images": images} if filled else table.split.content
 
 
@@ -50,21 +50,22 @@ def _shift_ids(case: Case, table: Table, did: Did) -> Content:
     shift = id_shift(table)
     if not shift:
         return table.split.content
-    did(len(table.annotations), f"the category ids of {{}} annotations shifted by {shift:+d}")
+    did(len(table.annotations), "annotation", f"given a category id shifted by {shift:+d}")
     shifted = [{**each, "category_id": each["category_id"] + shift} for each in table.annotations]
     return {**table.split.content, "annotations": shifted}
 
 
 def _drop_unknown(case: Case, table: Table, did: Did) -> Content:
-    did(int((table.image_of < 0).sum()), "{} annotations of images that are not listed dropped")
-    did(int(((table.image_of >= 0) & (table.class_of < 0)).sum()), "{} annotations of unlisted categories dropped")
+    did(int((table.image_of < 0).sum()), "annotation", "of images that are not listed dropped")
+    unlisted = (table.image_of >= 0) & (table.class_of < 0)
+    did(int(unlisted.sum()), "annotation", "of unlisted categories dropped")
     return _without(table, (table.image_of < 0) | (table.class_of < 0))
 
 
 def _drop_images(case: Case, table: Table, did: Did) -> Content:
     problems = [case.facts[table.path(i)].problem if case.facts else None for i in range(len(table.images))]
     for problem in ("missing", "truncated", "undecodable"):
-        did(sum(each == problem for each in problems), f"{{}} images dropped whose files are {problem}")
+        did(sum(each == problem for each in problems), f"{problem} image", "dropped")
     bad = np.array([problem is not None for problem in problems], bool)
     if not bad.any():
         return table.split.content
@@ -75,7 +76,7 @@ def _drop_images(case: Case, table: Table, did: Did) -> Content:
 def _merge_listings(case: Case, table: Table, did: Did) -> Content:
     first = first_listing(table)
     again = first != np.arange(len(first))
-    did(int(again.sum()), "{} repeated listings of an image merged with its first")
+    did(int(again.sum()), "repeated listing", "of an image merged with its first")
     if not again.any():
         return table.split.content
     moved = [
@@ -99,8 +100,8 @@ def _correct_sizes(case: Case, table: Table, did: Did) -> Content:
         moved += 1
         touched[its] = (corrected != boxes[its]).any(1)
         boxes[its] = corrected
-    did(moved, "the sizes of {} images corrected")
-    did(int(touched.sum()), "{} boxes moved to the pixels of the image as it is displayed")
+    did(moved, "image", "given the size as it is displayed")
+    did(int(touched.sum()), "box", "moved to the pixels of the image as it is displayed")
     if not moved:
         return table.split.content
     return {**table.split.content, "images": sized, "annotations": _placed(table, boxes, touched)}
@@ -112,7 +113,7 @@ def _convert_form(case: Case, table: Table, did: Did) -> Content:
         return table.split.content
     boxes = table.boxes.copy()
     boxes[table.usable] = in_pixels(boxes[table.usable], table.size_of[table.usable], form)
-    did(int(table.usable.sum()), f"{{}} boxes converted ({form})")
+    did(int(table.usable.sum()), "box", f"converted ({form})")
     return {**table.split.content, "annotations": _placed(table, boxes, table.usable)}
 
 
@@ -122,9 +123,9 @@ def _drop_and_clip(case: Case, table: Table, did: Did) -> Content:
     sure = table.usable & ~empty & ~has_other_size(case, table)[table.image_of] & (recognise_form(table) is None)
     apart = outside(table) & sure
     beyond = (overhang(table) > 0) & sure & ~apart
-    did(int(empty.sum()), "{} boxes without area dropped")
-    did(int(apart.sum()), "{} boxes outside of their image dropped")
-    did(int(beyond.sum()), "{} boxes clipped to their image")
+    did(int(empty.sum()), "box", "without area dropped")
+    did(int(apart.sum()), "box", "outside of the image dropped")
+    did(int(beyond.sum()), "box", "clipped to the image")
     low = table.boxes[:, :2].clip(min=0)
     high = np.minimum(table.boxes[:, :2] + table.boxes[:, 2:], table.size_of)
     boxes = np.where(beyond[:, None], np.concatenate([low, high - low], axis=1), table.boxes)
@@ -136,14 +137,16 @@ def _drop_and_clip(case: Case, table: Table, did: Did) -> Content:
 
 def _drop_repeated(case: Case, table: Table, did: Did) -> Content:
     repeated = repeated_boxes(table)
-    did(int(repeated.sum()), "{} repeated boxes dropped")
+    did(int(repeated.sum()), "repeated box", "dropped")
     return _without(table, repeated)
 
 
 def _number_anew(case: Case, table: Table, did: Did) -> Content:
-    if len({each["id"] for each in table.annotations}) == len(table.annotations):
+    ids = {each["id"] for each in table.annotations}
+    if len(ids) == len(table.annotations) and 0 not in ids:
         return table.split.content
-    did(len(table.annotations), "{} annotations numbered anew, for ids were used twice")
+    why = "an id was 0" if len(ids) == len(table.annotations) else "ids were used twice"
+    did(len(table.annotations), "annotation", f"numbered anew, for {why}")
     numbered = [{**each, "id": number} for number, each in enumerate(table.annotations, start=1)]
     return {**table.split.content, "annotations": numbered}
 

@@ -20,10 +20,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Table:
-    """The entries of a record that can be used at all, as columns; what cannot is in ``malformed``.
-
-    Below, I is the number of images, M of annotations, N of categories.
-    """
+    """The usable entries of a record as columns, the others in ``malformed``: I images, M annotations, N categories."""
 
     split: Split
     categories: list[dict[str, Any]]
@@ -67,6 +64,11 @@ class Table:
         """(N,) boxes of each category, crowds aside."""
         of_known = self.class_of[(self.class_of >= 0) & ~self.crowd]
         return np.bincount(of_known, minlength=len(self.categories)).astype(np.int64)
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """(I,) where the image files lie."""
+        return tuple(map(self.path, range(len(self.images))))
 
     def path(self, index: int) -> str:
         """Where the file of an image lies."""

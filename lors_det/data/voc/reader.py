@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lors_det.data.splits import SplitName, by_folder, split_of_folders
 from lors_det.data.voc.images import VocImages
 from lors_det.data.voc.lists import Annotated, listed_splits
 from lors_det.data.voc.xml import object_of, parse_xml, size_of
+from lors_det.data.words import counted, have
 from lors_det.errors import InputError
 
 
@@ -39,16 +41,17 @@ def read_voc(root: Path, listing: Listing) -> DataFolder | None:
         else:
             annotated[path] = _annotated(path, os.path.relpath(path, root), image, element, findings)
     if not annotated:
-        raise InputError(f"none of the {len(elements)} XML files of {root} has an image there; add the images")
+        raise InputError(f"none of the XML files of {root} ({len(elements):,}) has an image there; add the images")
     parts, sources = listed_splits(root, listing, annotated, findings)
     if not parts:  # lists say what belongs to the set; without them all that lies there does
-        paths, sources = by_folder(annotated, root, "XML files", findings)
+        paths, sources = by_folder(annotated, root, "XML file", findings)
         parts = {split: [annotated[path] for path in paths[split]] for split in paths}
         _add_unlabelled(parts, images.beside([item.image for item in annotated.values()]), root, findings)
     classes = tuple(sorted({o.class_name for part in parts.values() for item in part for o in item.objects}))
     if not classes:
         raise InputError(f"no XML file of {root} has an <object> to tell the classes; annotate some images")
-    labelled = {split: _labelled(part, classes, root, findings) for split, part in parts.items()}
+    first = _first_pixel([item for part in parts.values() for item in part], root, findings)
+    labelled = {split: _labelled(part, classes, first, root, findings) for split, part in parts.items()}
     splits = splits_of(labelled, sources, classes, root, findings)
     return DataFolder(root, "Pascal VOC", classes, splits, tuple(findings))
 
@@ -100,15 +103,15 @@ def _add_unlabelled(
         parts[place].append(Annotated(None, path, None, ()))
     if paths:
         some = ", ".join(os.path.relpath(path, root) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-        what = f"{len(paths)} images have no XML file ({some}) and are used as images without objects"
+        what = f"{counted(len(paths), 'image')} {have(len(paths))} no XML file ({some}): used as without objects"
         remedy = "check that none of them shows what is to be found"
         findings.append(Finding("no-label", "note", root.name, what, remedy))
 
 
 def _labelled(
-    part: Sequence[Annotated], classes: Sequence[str], root: Path, findings: list[Finding]
+    part: Sequence[Annotated], classes: Sequence[str], first: int, root: Path, findings: list[Finding]
 ) -> list[LabelledImage]:
-    """VOC's corners as pixels that are counted from the left and upper edge, see :func:`lors_det.data.voc.convert_voc`.
+    """Corners as pixels that are counted from the left and upper edge; ``first`` is the number of the first pixel.
 
     Where an XML file states no size, it is the image file's.
     """
@@ -124,15 +127,27 @@ def _labelled(
             continue
         boxes = []
         for o in item.objects:
-            left, top, right, bottom = (corner - 1 for corner in o.corners)
+            left, top, right, bottom = (corner - first for corner in o.corners)
             boxes.append(Box(index[o.class_name], left, top, right, bottom, o.difficult))
         found.append(LabelledImage(item.image, *size, boxes))
     without = sum(item.size is None and item.xml is not None for item in part)
     if without:
-        what = f"{without} XML files state no size in pixels; it is read from the images"
+        what = f"no size in pixels is stated in {counted(without, 'XML file')}; it is read from the images"
         findings.append(Finding("no-size", "note", root.name, what))
-    low = sum(min(o.corners[:2]) == 0 for item in part for o in item.objects)
-    if low:
-        what = f"{low} boxes begin at 0: corners are read as Pascal VOC's, which begin at 1, and may be a pixel off"
-        findings.append(Finding("zero-based", "note", root.name, what))
     return found
+
+
+def _first_pixel(items: Sequence[Annotated], root: Path, findings: list[Finding]) -> int:
+    """1, as Pascal VOC counts (:func:`lors_det.data.voc.convert.convert_voc`), or 0; told if in doubt.
+
+    Boxes at the left or upper edge begin at the first pixel: a set counts from 0 if more begin at 0 than at 1.
+    """
+    begins = Counter(min(o.corners[:2]) for item in items for o in item.objects)
+    if not begins[0]:
+        return 1
+    first = int(begins[0] <= begins[1])
+    what = f"{counted(begins[0], 'box')} at the left or upper edge {have(begins[0])} a corner of 0, "
+    what += f"{begins[1]:,} of 1: "
+    what += "pixels are counted from " + ("1, as Pascal VOC's are" if first else "0, not from 1 as Pascal VOC's are")
+    findings.append(Finding("zero-based", "note", root.name, what))
+    return first

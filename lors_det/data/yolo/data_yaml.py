@@ -13,6 +13,7 @@ from lors_det.data.images import images_below
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding, Level
 from lors_det.data.splits import ALIASES, SplitName
+from lors_det.data.words import counted
 from lors_det.data.yolo.layout import Layout, existing, from_folders, images_listed
 from lors_det.errors import InputError
 
@@ -41,8 +42,9 @@ def yaml_of(root: Path, listing: Listing) -> Path | None:
 
 
 def _load(path: Path) -> Any:
+    """Mappings, lists and texts, each as it was written: a class ``no``, ``007`` or ``1.0`` keeps its name."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return yaml.load(path.read_text(encoding="utf-8-sig"), yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}; mend the file") from error
 
@@ -59,26 +61,25 @@ def from_yaml(path: Path, listing: Listing, findings: list[Finding]) -> Layout:
     content = _load(path)
     names = _names(content, path, findings)
     bases = [str(path.parent)]
-    if isinstance(content.get("path"), str):
+    if _stated(content.get("path")):
         bases.insert(0, os.path.normpath(path.parent / content["path"]))
     images: dict[SplitName, list[str]] = {}
     sources: dict[SplitName, list[str]] = {}
     taken: dict[str, tuple[SplitName, str]] = {}  # by place: split and entry
+    missing: list[tuple[SplitName, str]] = []
     described = False
     for key, value in content.items():
         split = ALIASES.get(key) if isinstance(key, str) else None
         if split is None:
             continue
         for entry in value if isinstance(value, list) else [value]:
-            if not isinstance(entry, str) or not entry.strip():
-                continue  # an empty value stands for no such split
+            if not _stated(entry):
+                continue  # stands for no such split
             described = True
             place = existing(entry, bases)
             # where only ends of paths exist, train/images and valid/images may both end up in one folder images
             if place is None or (place in taken and taken[place][1] != entry):
-                what = f"{key} is {entry!r}, which does not exist"
-                level: Level = "warning" if split == "test" else "error"
-                findings.append(Finding("missing-folder", level, path.name, what, "correct the path"))
+                missing.append((split, f"{key} is {entry!r}, which does not exist"))
                 continue
             if place in taken and taken[place][0] != split:
                 what = f"{key} is {entry!r}, as {taken[place][0]} is: figures would be of images that were learned"
@@ -88,6 +89,10 @@ def from_yaml(path: Path, listing: Listing, findings: list[Finding]) -> Layout:
             found = images_listed(place, bases, listing, findings) if is_list else images_below(place, listing)
             images.setdefault(split, []).extend(found)
             sources.setdefault(split, []).append(os.path.relpath(place, path.parent))
+    for split, what in missing:
+        level: Level = "error" if split == "train" else "warning"
+        made = "; val is made from train" if split == "val" and not images.get(split) else ""
+        findings.append(Finding("missing-folder", level, path.name, what + made, "correct the path"))
     keypoints = "kpt_shape" in content
     if not described:
         laid = from_folders(path.parent, listing, findings)
@@ -100,23 +105,38 @@ def from_yaml(path: Path, listing: Listing, findings: list[Finding]) -> Layout:
     )
 
 
+def _stated(value: Any) -> bool:
+    """Whether a value is a text other than those that YAML has for nothing."""
+    return isinstance(value, str) and value.strip() not in ("", "~", "null")
+
+
 def _names(content: Mapping[str, Any], path: Path, findings: list[Finding]) -> tuple[str, ...]:
-    names, count = content.get("names"), content.get("nc")
+    names, count = content.get("names"), _count(content, path)
     if isinstance(names, dict):
         try:
             by_id = {int(key): value for key, value in names.items()}
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise InputError(f"{path}: keys of names are {list(names)}, they must be class ids") from error
         if sorted(by_id) != list(range(len(by_id))):
             raise InputError(f"{path}: names has the ids {sorted(by_id)}; they must be 0, 1, 2, ... without a gap")
         names = [by_id[key] for key in sorted(by_id)]
-    if names is None and isinstance(count, int) and count > 0:
-        what = f"has no names; the {count} classes are called class_0, class_1, ..."
-        findings.append(Finding("class-names", "warning", path.name, what, "add names"))
+    if count is not None and not isinstance(names, list) and not _stated(names):
+        called = "class is called class_0" if count == 1 else f"{count} classes are called class_0, class_1, ..."
+        findings.append(Finding("class-names", "warning", path.name, f"has no names; the {called}", "add names"))
         return tuple(f"class_{index}" for index in range(count))
-    if not isinstance(names, list) or not names or not all(isinstance(name, (str, int, float)) for name in names):
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise InputError(f"{path}: names is {names!r}, it must list the classes")
-    if isinstance(count, int) and count != len(names):
-        what = f"nc is {count}, but names lists {len(names)} classes; names counts"
+    if count is not None and count != len(names):
+        what = f"nc is {count}, but names lists {counted(len(names), 'class')}; names counts"
         findings.append(Finding("class-count", "warning", path.name, what, "correct nc"))
-    return tuple(str(name).strip() for name in names)
+    return tuple(name.strip() for name in names)
+
+
+def _count(content: Mapping[str, Any], path: Path) -> int | None:
+    """``nc``, the number of classes; None where it is not stated."""
+    stated = content.get("nc")
+    if stated is None or stated == "":
+        return None
+    if not isinstance(stated, str) or not stated.isdecimal() or int(stated) < 1:
+        raise InputError(f"{path}: nc is {stated!r}, it must be the number of classes")
+    return int(stated)

@@ -89,7 +89,7 @@ def from_folders(root: Path, listing: Listing, findings: list[Finding]) -> Layou
                 findings.extend(missing)
     if images:
         return Layout(names, images, sources)
-    return Layout(names, *by_folder(images_below(str(root), listing), root, "images", findings))
+    return Layout(names, *by_folder(images_below(str(root), listing), root, "image", findings))
 
 
 def _names(root: Path, listing: Listing) -> tuple[str, ...] | None:

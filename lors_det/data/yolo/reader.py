@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-from lors_det.data.images import displayed_sizes, is_image
+from lors_det.data.images import displayed_sizes
 from lors_det.data.labelled import Box, LabelledImage, splits_of
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
-from lors_det.data.splits import SplitName, split_called
+from lors_det.data.splits import SplitName
+from lors_det.data.words import are, counted, have, listed
 from lors_det.data.yolo.data_yaml import from_yaml, yaml_of
+from lors_det.data.yolo.label_files import LabelFiles, of_two_images
 from lors_det.data.yolo.labels import Fraction, LineError, parse_line
-from lors_det.data.yolo.layout import Layout, from_folders, is_label, label_folders
+from lors_det.data.yolo.layout import Layout, from_folders
 from lors_det.errors import InputError
 
 _MANY = 0.1  # share of lines that are left out above which the form, and not a line, is wrong
@@ -40,51 +41,10 @@ def read_folders(root: Path, listing: Listing) -> DataFolder | None:
     """A set without YAML: label files that belong to images below ``root``; None where there is no such file."""
     findings: list[Finding] = []
     layout = from_folders(root, listing, findings)
-    search = _Labels(listing)
+    search = LabelFiles(listing)
     if not any(_looks_like_labels(path) for part in layout.images.values() for path in search.some(part)):
         return None
     return _read(root, layout, listing, findings)
-
-
-class _Labels:
-    """Finds the label file of an image, and knows in the end which belong to none."""
-
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
-        self._folders: dict[str, list[str]] = {}
-        self._used: set[str] = set()
-
-    def of(self, image: str) -> str | None:
-        folder, name = os.path.split(image)
-        stem = os.path.splitext(name)[0]
-        if folder not in self._folders:
-            options = label_folders(folder)
-            self._folders[folder] = [option for option in options if self._listing.files(option)]
-        for option in self._folders[folder]:
-            if is_label(f"{stem}.txt") and f"{stem}.txt" in self._listing.files(option):
-                self._used.add(f"{option}/{stem}.txt")
-                return f"{option}/{stem}.txt"
-        return None
-
-    def some(self, images: Sequence[str]) -> list[str]:
-        """The first few label files of some images."""
-        found = []
-        for image in images:
-            if (path := self.of(image)) is not None:
-                found.append(path)
-            if len(found) == 20:
-                break
-        return found
-
-    def unused(self) -> list[str]:
-        """Label files of no image, in the folders where labels of images were found."""
-        images = {
-            os.path.splitext(n)[0] for folder in self._folders for n in self._listing.files(folder) if is_image(n)
-        }
-        folders = {os.path.dirname(path) for path in self._used}
-        paths = [f"{folder}/{name}" for folder in folders for name in self._listing.files(folder) if is_label(name)]
-        stems = {path: os.path.basename(path)[: -len(".txt")] for path in sorted(paths)}
-        return [path for path, stem in stems.items() if stem not in images and not split_called(stem)]
 
 
 def _looks_like_labels(path: str) -> bool:
@@ -122,12 +82,14 @@ def _fractions(path: str, where: str, layout: Layout, findings: list[Finding], c
 
 
 def _read(root: Path, layout: Layout, listing: Listing, findings: list[Finding]) -> DataFolder:
-    search = _Labels(listing)
+    search = LabelFiles(listing)
     counts: Counter[str] = Counter()
     labelled: dict[SplitName, list[tuple[str, int, int, list[Fraction]]]] = {}
-    for split, paths in layout.images.items():
+    unclear = of_two_images(root, layout, search, findings)
+    for split, listed_paths in layout.images.items():
         without = []
         labelled[split] = []
+        paths = [path for path in listed_paths if path not in unclear]
         for path, size in zip(paths, displayed_sizes(paths)):
             label = search.of(path)
             if isinstance(size, InputError):
@@ -141,31 +103,32 @@ def _read(root: Path, layout: Layout, listing: Listing, findings: list[Finding])
                 fractions = _fractions(label, os.path.relpath(label, root), layout, findings, counts)
             labelled[split].append((path, *size, fractions))
         if without:
-            some = f"{len(without)} of {len(paths)} images have no label file ({', '.join(without[:3])}, ...)"
-            remedy = "check that none of them shows what is to be found"
-            findings.append(
-                Finding("no-label", "note", split, f"{some} and are used as images without objects", remedy)
-            )
+            some = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
+            what = f"{len(without):,} of {counted(len(paths), 'image')} {have(len(without))} no label file ({some})"
+            remedy = "used as without objects: check that none of them shows what is to be found"
+            findings.append(Finding("no-label", "note", split, what, remedy))
     for path in search.unused():
         remedy = "add the image, or remove the file"
         findings.append(Finding("no-image-of-label", "warning", os.path.relpath(path, root), "has no image", remedy))
     if counts["outlines"]:
-        what = f"{counts['outlines']} of {counts['lines']} objects are outlines; their bounding boxes are used"
+        number = counts["outlines"]
+        what = f"{number:,} of {counted(counts['lines'], 'object')} {are(number)} outlined; bounding boxes are used"
         findings.append(Finding("outlines", "note", str(root), what))
     for kind in ("malformed-line", "not-normalised"):
         if counts[kind] > _MANY * counts["lines"]:
-            what = f"{counts[kind]} of {counts['lines']} lines are left out ({kind}): these labels are of another form"
+            what = f"{counts[kind]:,} of {counted(counts['lines'], 'line')} left out ({kind}): labels of another form"
             findings.append(Finding(kind, "error", str(root), what, "export the set again"))
     names = layout.names
     if names is None:
         ids = [fraction.class_id for part in labelled.values() for *_, found in part for fraction in found]
         names = tuple(f"class_{index}" for index in range(max(ids, default=0) + 1))
-        what = f"no file names the classes; they are called {names[0]} to {names[-1]}"
+        called = f"it is called {names[0]}" if len(names) == 1 else f"they are called {names[0]} to {names[-1]}"
+        what = f"no file names the {'class' if len(names) == 1 else 'classes'}; {called}"
         findings.append(Finding("class-names", "warning", str(root), what, "add classes.txt, a name a line"))
     classes = tuple(dict.fromkeys(names))
     if len(classes) < len(names):
         twice = sorted(name for name, count in Counter(names).items() if count > 1)
-        what = f"{', '.join(twice)} is the name of several classes, which are taken as one"
+        what = f"{listed(twice)} is the name of several classes, which are taken as one"
         findings.append(Finding("class-names-twice", "error", str(root), what, "give each a name of its own"))
     images = {
         split: [

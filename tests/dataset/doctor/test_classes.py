@@ -151,3 +151,21 @@ def test_classes_twice_are_errors(small):
     small.records["train"]["categories"].append({"id": 1, "name": "badger"})
     found = {kind for kind, level in kinds(small) if level == "error"}
     assert {"duplicate-category-id", "class-names-twice"} <= found
+
+
+def test_ids_that_an_evaluation_misreads_are_told_and_mended(small):
+    """Of what is evaluated; training reads them right."""
+    for record in small.records.values():
+        record["annotations"][0]["id"] = 0
+        for entries, key in ((record["categories"], "id"), (record["annotations"], "category_id")):
+            for entry in entries:
+                entry[key] = {1: 7, 2: 3}[entry[key]]
+    case = small.case()
+    found = [(finding.kind, finding.where) for finding in examine(case) if finding.level != "note"]
+    assert sorted(found) == [("annotation-id-0", "val"), ("category-id-order", "val")]
+    mended = repair(case, small.root)
+    assert sum("numbered anew, for an id was 0" in action for action in mended.actions) == 2
+    assert [finding for finding in examine(mended.case) if finding.level != "note"] == []
+    for before, after in zip(case.tables, mended.case.tables):
+        assert [category["id"] for category in after.categories] == [1, 2]
+        assert before.class_of.tolist() == after.class_of.tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from lors_det.data.doctor import examine
 from lors_det.data.doctor.leaks import MAX_DISTANCE, MIN_CORRELATION, difference_bits, near_pairs
+from lors_det.data.record import Finding
 
 
 def lively(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -84,3 +86,24 @@ def test_a_file_in_two_splits_is_found_without_opening_it(small):
     small.records["val"]["images"][2]["file_name"] = "train3.jpg"
     (finding,) = examine(small.case())
     assert (finding.kind, finding.level) == ("same-file-in-two-splits", "warning")
+
+
+def test_a_split_of_another_ones_images_is_one_finding(small):
+    for number, image in enumerate(small.records["val"]["images"]):
+        image["file_name"] = f"train{number}.jpg"
+    found = [finding for finding in examine(small.case(with_images=True)) if finding.level != "note"]
+    assert [(finding.kind, finding.where) for finding in found] == [("same-split", "val")]
+    assert "all of its images (16) are images of train" in found[0].what
+    small.records["val"]["images"][0]["file_name"] = "val0.jpg"
+    found = [finding for finding in examine(small.case()) if finding.level != "note"]
+    assert {finding.kind for finding in found} == {"same-file-in-two-splits"}
+    assert len(found) == 15
+
+
+def test_what_the_reader_told_is_not_told_again(small):
+    for number, image in enumerate(small.records["val"]["images"]):
+        image["file_name"] = f"train{number}.jpg"
+    case = small.case()
+    told = Finding("same-split", "warning", "data.yaml", "val is train")
+    case = replace(case, folder=replace(case.folder, findings=(told,)))
+    assert [finding for finding in examine(case) if finding.level != "note"] == [told]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import copy
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
 
 from lors_det.data.doctor import examine, repair
+from lors_det.data.doctor.repaired_copy import write_repaired
 from lors_det.data.folder import read_folder
+from lors_det.data.record import Finding
+from lors_det.errors import InputError
 from lors_det.plugin.dataset import CocoDetection
 
 
@@ -58,10 +62,10 @@ def test_what_is_done_is_said(small):
     mended = repair(small.case(with_images=True), small.root)
     assert small.records == before
     assert mended.actions == (
-        "train: 1 images dropped whose files are missing",
-        "train: 1 boxes without area dropped",
-        "train: 1 boxes outside of their image dropped",
-        "train: 1 repeated boxes dropped",
+        "train: 1 missing image dropped",
+        "train: 1 box without area dropped",
+        "train: 1 box outside of the image dropped",
+        "train: 1 repeated box dropped",
     )
     assert [finding for finding in examine(mended.case) if finding.level != "note"] == []
     assert len(mended.case.tables[0].images) == 39
@@ -84,5 +88,54 @@ def test_names_are_changed_only_when_asked(small):
     assert repair(small.case(), small.root).case.folder.classes == ("raccoon", "badger", "racoon")
     mended = repair(small.case(), small.root, fix_classes=True)
     assert mended.case.folder.classes == ("raccoon", "badger")
-    assert mended.actions[0] == "all splits: 1 boxes of 'racoon' made 'raccoon'"
+    assert mended.actions[0] == "all splits: 1 box of 'racoon' made 'raccoon'"
     assert mended.case.tables[0].class_counts.tolist() == [40, 40]
+
+
+def test_a_val_of_images_of_train_becomes_part_of_train(small):
+    for number, image in enumerate(small.records["val"]["images"]):
+        image["file_name"] = f"train{number}.jpg"
+    mended = repair(small.case(with_images=True), small.root)
+    assert mended.actions == ("val: dropped, since train has all of its images; part of train is val now",)
+    train, val = mended.case.tables
+    assert (len(train.images), len(val.images)) == (32, 8)
+    assert not set(train.paths) & set(val.paths)
+    assert "same-split" not in {finding.kind for finding in examine(mended.case)}
+    assert repair(mended.case, small.root).actions == ()
+
+
+def test_faults_of_folders_are_none_of_a_copy(small):
+    case = small.case()
+    faults = tuple(Finding(kind, "error", "data.yaml", "") for kind in ("missing-folder", "label-of-two-images"))
+    case = replace(case, folder=replace(case.folder, findings=faults))
+    assert repair(case, small.root).case.folder.findings == faults[1:]
+
+
+def test_a_folder_of_something_else_is_left_alone(small, tmp_path):
+    out = tmp_path / "out"
+    for name in ("other.txt", "annotations/test.json", "annotations/notes/a"):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("{}")
+        with pytest.raises(InputError, match=f"no earlier repair of this data, such as {name.removesuffix('/a')}"):
+            write_repaired(small.case(), out)
+        (out / name).unlink()
+    assert not [path for path in out.rglob("*") if path.is_file()]
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        write_repaired(small.case(), tmp_path / "file")
+
+
+def test_an_earlier_repair_is_replaced_and_another_ones_is_not(small, tmp_path):
+    out = tmp_path / "out"
+    small.records["test"] = small.records["val"]
+    for names in ({"train", "val", "test"}, {"train", "val"}):
+        small.records = {name: content for name, content in small.records.items() if name in names}
+        write_repaired(small.case(), out)
+        assert {path.stem for path in (out / "annotations").iterdir()} == names
+    (out / ".DS_Store").touch()  # which no reader sees
+    write_repaired(small.case(), out)
+    case = small.case()
+    before = (out / "annotations" / "train.json").read_bytes()
+    with pytest.raises(InputError, match="name a new or empty folder"):
+        write_repaired(replace(case, folder=replace(case.folder, root=tmp_path / "others")), out)
+    assert (out / "annotations" / "train.json").read_bytes() == before
