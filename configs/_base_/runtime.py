@@ -25,7 +25,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
     dist_cfg=dict(backend="nccl"),
 )
-visualizer = dict(type="DetLocalVisualizer", vis_backends=_base_.tensorboard, name="visualizer")
+visualizer = dict(type="DetLocalVisualizer", vis_backends=_base_.tensorboard)
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 load_from = None

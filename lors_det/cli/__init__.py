@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 import lors_det
@@ -33,6 +35,10 @@ COMMANDS = {
 """Command: what it does, in a line of ``lors-det --help``."""
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, the shell's convention."""
+
+
 def main() -> None:
     """The entry point of ``lors-det``."""
     parser = argparse.ArgumentParser(
@@ -49,11 +55,12 @@ def main() -> None:
 
 def run(name: str, arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Run a command of :data:`COMMANDS` by its name, see :func:`run_command`."""
-    run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
+    with _interruptible():  # the imports take seconds
+        run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
 
 
 def run_command(command: ModuleType, arguments: list[str] | None = None, prog: str | None = None) -> None:
-    """Run a command's module; what a user can mend becomes one line on stderr and exit status 2.
+    """Run a command's module; what a user can mend becomes one line on stderr and exit status 2, Ctrl-C status 130.
 
     Args:
         command: has ``add_arguments(parser)`` and ``main(args)``.
@@ -66,9 +73,20 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
     command.add_arguments(parser)
     args = parser.parse_args(arguments)
     try:
-        command.main(args)
+        with _interruptible():
+            command.main(args)
     except (InputError, OSError) as error:
         # from a data worker, the message is a whole traceback that ends with the error's own line
         message = str(error).strip().rsplit("InputError: ", 1)[-1]
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the process with a line in place of a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)

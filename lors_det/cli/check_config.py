@@ -16,7 +16,9 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.plugin.config import load_config, read_config
+from lors_det.data.words import counted
+from lors_det.plugin.config import read_config
+from lors_det.plugin.stand_in import load_without_data
 from lors_det.reports.config_check import check_config
 from lors_det.reports.config_difference import differences
 
@@ -27,10 +29,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    cfg = load_config(args.config, args.cfg_options)
+    stands_in: list[str] = []
+    cfg = load_without_data(args.config, args.cfg_options, say=stands_in.append)
     console = Console(width=140)
     console.print(changes(read_config(args.config, args.cfg_options)), highlight=False)
-    notes = check_config(cfg)
+    notes = [*stands_in, *check_config(cfg)]
     console.print(facts(cfg), highlight=False)
     for note in notes:
         print(f"note: {note}")
@@ -59,13 +62,23 @@ def facts(cfg: Config) -> Table:
     }
     if cfg.get("train_cfg"):
         accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
+        size = cfg.train_dataloader.get("batch_size")
+        batch = counted(size, "image") if size else "chosen from the data"
         meant_for = (cfg.get("auto_scale_lr") or {}).get("base_batch_size")
         rows |= {
-            "length": str(cfg.train_cfg.get("max_epochs") or cfg.train_cfg.get("max_iters")),
-            "batch of a process": f"{cfg.train_dataloader.get('batch_size')} images x {accumulated} accumulated",
+            "length": _length(cfg),
+            "batch of a process": f"{batch} x {accumulated} accumulated",
             "learning rate": f"{cfg.optim_wrapper.optimizer.get('lr')}, for {meant_for} images a step",
         }
     table = Table(title="What it is", title_justify="left", show_header=False)
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _length(cfg: Config) -> str:
+    """That of the training, in words."""
+    loop = cfg.train_cfg
+    if loop.get("max_iters"):
+        return counted(loop.max_iters, "step")
+    return counted(loop.max_epochs, "epoch") if loop.get("max_epochs") else "chosen from the data"

@@ -10,12 +10,13 @@ count-flops.
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from mmengine.config import DictAction
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.stand_in import load_without_data
 from lors_det.reports.comparison import comparison, find_configs
 
 
@@ -29,6 +30,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    configs = {name: load_config(path, args.cfg_options) for name, path in find_configs(args.configs).items()}
+    said: list[str] = []
+    configs = {
+        name: load_without_data(path, args.cfg_options, say=said.append)
+        for name, path in find_configs(args.configs).items()
+    }
+    for words in dict.fromkeys(said):
+        print(words, file=sys.stderr)  # stdout is the table
     height, width = args.shape
     print(comparison(configs, height, width, args.runs))

@@ -13,13 +13,15 @@ its batch.
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.stand_in import load_without_data
 from lors_det.reports.accounting import count_macs
 
 PUBLISHED = "AdaMixer's published figures are 103 (ResNet-50, 100 queries) and 125 to 132 (300 queries), in GMACs."
@@ -37,7 +39,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    counts = count_macs(load_config(args.config, args.cfg_options), *args.shape)
+    say = partial(print, file=sys.stderr)  # stdout may be JSON
+    counts = count_macs(load_without_data(args.config, args.cfg_options, say=say), *args.shape)
     if args.json:
         print(json.dumps({"unit": "multiply-accumulates", **counts}))
         return

@@ -7,15 +7,17 @@ python tools/analysis/count_params.py CONFIG --json
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.stand_in import load_without_data
 from lors_det.reports.accounting import count_parameters
 
 
@@ -26,7 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    counts = count_parameters(load_config(args.config, args.cfg_options))
+    say = partial(print, file=sys.stderr)  # stdout may be JSON
+    counts = count_parameters(load_without_data(args.config, args.cfg_options, say=say))
     if args.json:
         print(json.dumps(counts))
     else:

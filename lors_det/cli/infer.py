@@ -19,12 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from lors_det.cli.shared import INTERRUPTED
+from lors_det.cli import INTERRUPTED
+from lors_det.data.images import IMAGE_SUFFIXES
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.inference import Detector, TiledDetector
 from lors_det.inference.coco_results import CocoResults
 from lors_det.inference.run import InferenceRun
-from lors_det.inference.sources import count_images, find_sources
+from lors_det.inference.sources import count_images, count_passed_over, find_sources
 
 DRAWN = 0.3
 """Score from which detections are drawn, and written where no evaluation is meant."""
@@ -74,6 +76,12 @@ def main(args: Namespace) -> None:
     written = 0.0 if args.score_threshold is None and args.annotations else drawn
     detector = _detector(args, score_threshold=written if args.json else drawn)
     failures = _Failures(strict=args.strict)
+    if not args.quiet and (number := count_passed_over(args.inputs, leave_out=out)):
+        print(
+            f"note: {counted(number, 'image')} passed over, of formats that are not read; these are: "
+            f"{', '.join(IMAGE_SUFFIXES)}",
+            file=sys.stderr,
+        )
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -104,6 +112,7 @@ def main(args: Namespace) -> None:
         )
         try:
             run.process(sources)
+            bar.update(task, total=bar.tasks[task].completed)  # a video may have other frames than it says
         except KeyboardInterrupt:  # how a camera ends; what was found is written
             failures.status = INTERRUPTED
     if not args.quiet:
@@ -168,10 +177,11 @@ def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDet
 def _summarise(args: Namespace, run: InferenceRun, results: CocoResults | None, failures: _Failures) -> None:
     places = [str(place) for place in (None if args.no_pictures else args.out, args.json) if place]
     skipped = f", {failures.number} skipped" if failures.number else ""
-    print(f"{run.num_found} objects in {run.num_images} images{skipped}: {', '.join(places)}")
+    found = f"{counted(run.num_found, 'object')} in {counted(run.num_images, 'image')}"
+    print(f"{found}{skipped}: {', '.join(places)}")
     if results is not None and results.num_left_out:
         print(
-            f"warning: {results.num_left_out} images of {args.annotations} were not among the inputs; "
-            "an evaluation counts their objects as missed",
+            f"warning: {counted(results.num_left_out, 'image')} of {args.annotations} without detections, not among "
+            "the inputs or skipped; an evaluation counts their objects as missed",
             file=sys.stderr,
         )

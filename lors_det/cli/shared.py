@@ -6,9 +6,6 @@ from argparse import ArgumentParser
 
 from mmengine.config import DictAction
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, the shell's convention."""
-
 
 def common_arguments(parser: ArgumentParser) -> None:
     """The arguments that mmdet's train and test tools have in common."""

@@ -14,7 +14,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lors_det.cli import shared
+from lors_det.cli import INTERRUPTED, shared
 from lors_det.training import train
 
 
@@ -53,4 +53,4 @@ def main(args: Namespace) -> None:
         )
     except KeyboardInterrupt as interrupt:
         print(f"\ninterrupted; {interrupt or 'training had not begun'}", file=sys.stderr)
-        sys.exit(shared.INTERRUPTED)
+        sys.exit(INTERRUPTED)

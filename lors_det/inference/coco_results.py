@@ -41,6 +41,7 @@ class CocoResults:
         self._path, self._classes, self._threshold = path, classes, score_threshold
         self._truth = _Truth(annotations, classes) if annotations is not None else None
         self._count = 0
+        self._added: set[int | str] = set()
         self._open = ExitStack()
         self._images: IO[bytes]
         self._entries: IO[bytes]
@@ -78,6 +79,7 @@ class CocoResults:
         """The detections of an image, by the id that :meth:`image_id` gave."""
         kept = found.select(score_threshold=self._threshold)
         if self._truth is not None:
+            self._added.add(image_id)
             _append(self._entries, kept.to_coco(image_id, self._truth.category_ids))
             return
         width, height = found.image_size
@@ -89,7 +91,7 @@ class CocoResults:
     @property
     def num_left_out(self) -> int:
         """Images of the annotation file whose detections were not added; an evaluation counts them as missed."""
-        return self._truth.num_left if self._truth is not None else 0
+        return self._truth.num_images - len(self._added) if self._truth is not None else 0
 
     def _write(self, file: BinaryIO) -> None:
         if self._truth is not None:
@@ -125,8 +127,8 @@ class _Truth:
         self.category_ids = [ids[name] for name in classes]
 
     @property
-    def num_left(self) -> int:
-        return len(self._ids) - len(self._taken)
+    def num_images(self) -> int:
+        return len(self._ids)
 
     def take(self, name: str, path: Path | None) -> int | str:
         for candidate in _endings(path) if path is not None else ():

@@ -20,8 +20,8 @@ from lors_det.adamixer import Decoder
 from lors_det.errors import InputError
 from lors_det.inference.detections import Detections, known_classes
 from lors_det.inference.device import find_device
-from lors_det.inference.images import ImageLike, as_rgb, bgr_from_rgb, check_exists
-from lors_det.inference.pipeline import build_test_pipeline
+from lors_det.inference.images import ImageLike, as_rgb, bgr_from_rgb, checked_path
+from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
 from lors_det.inference.stored_model import load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
 from lors_det.plugin.config_data import augment_test_time
@@ -155,21 +155,18 @@ class Detector:
         """
         if not isinstance(image, (str, Path)):
             return as_rgb(image)
-        check_exists(Path(image))
-        try:
-            loaded = self._loader({"img_path": str(image)})
-        except Exception as error:  # whatever a decoder raises
-            raise InputError(f"image {image} cannot be decoded; it may be truncated or no image") from error
-        if loaded is None:
-            raise InputError(f"image {image} cannot be decoded; it may be truncated or no image")
-        return bgr_from_rgb(loaded["img"].astype(np.uint8, copy=False))
+        return bgr_from_rgb(decoded(self._loader, checked_path(image)))
 
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """Detections of one batch of RGB arrays (H, W, 3), as :meth:`read` gives them."""
+        """Detections of one batch of RGB arrays (H, W, 3), as :meth:`read` gives them.
+
+        Raises:
+            InputError: if an image is too narrow or too flat for the network's input; it names both sizes.
+        """
         if not images:
             return []
-        inputs = [self._pipeline(self._loaded(image, number)) for number, image in enumerate(images)]
+        inputs = [prepared(self._pipeline, self._loaded(image, number)) for number, image in enumerate(images)]
         samples = self._model.test_step(pseudo_collate(inputs))
         return [self._detections(sample.pred_instances, image) for sample, image in zip(samples, images)]
 

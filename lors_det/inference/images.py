@@ -22,16 +22,33 @@ def as_rgb(image: ImageLike) -> NDArray[np.uint8]:
     """An image as (H, W, 3), RGB, uint8, turned as it is displayed: by the EXIF orientation, where it has one.
 
     Files are decoded by OpenCV, as training does; Pillow's decoder rounds a JPEG's colours differently. What is
-    transparent is taken for opaque. An array that is RGB already is not copied.
+    transparent is taken for opaque, and of 16 bits the upper 8 count, as in files. An array that is RGB already is not
+    copied.
 
     Raises:
-        InputError: if the file is missing or no image, or the array has another shape or type.
+        InputError: if the file is missing or no image, Pillow's image has no range of values, or the array has another
+            shape or type.
     """
     if isinstance(image, (str, Path)):
-        return read_image(Path(image))
+        return read_image(checked_path(image))
     if isinstance(image, Image.Image):
-        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+        return _from_pillow(image)
     return check_array(image)
+
+
+def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode in ("I", "F"):
+        raise InputError(
+            f'an image of Pillow has mode "{image.mode}", whose values have no range of their own; '
+            "scale them to 0..255 and pass an array (H, W), uint8"
+        )
+    try:
+        turned = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):  # Pillow's own conversion cuts all above 255
+            return check_array((np.asarray(turned) >> 8).astype(np.uint8))
+        return np.array(turned.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for broken files and for other modes
+        raise InputError(f'an image of Pillow, mode "{image.mode}", cannot be read as RGB: {error}') from error
 
 
 def check_array(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -40,6 +57,8 @@ def check_array(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         InputError: if it is no image: another type, shape or value type.
     """
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        raise InputError("an image came as encoded bytes; open it first: PIL.Image.open(io.BytesIO(content))")
     if not isinstance(image, np.ndarray):
         raise InputError(
             f"an image is a {type(image).__name__}; it must be a path, an image of Pillow or a NumPy array (H, W, 3)"
@@ -60,7 +79,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: if it is missing or no image.
     """
-    check_exists(path)
+    checked_path(path)
     content = np.fromfile(path, np.uint8)
     image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if image is None:
@@ -68,14 +87,18 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return bgr_from_rgb(np.asarray(image, np.uint8))
 
 
-def check_exists(path: Path) -> None:
-    """Refuse a path that is no file.
+def checked_path(image: str | Path) -> Path:
+    """The path of a file that is there.
 
     Raises:
-        InputError: it names the path.
+        InputError: if it is none; it names the path.
     """
+    if "://" in str(image):
+        raise InputError(f"image {image} is an address, and nothing is fetched; download it and name the file")
+    path = Path(image)
     if not path.is_file():
         raise InputError(f"image {path} " + ("is a folder" if path.is_dir() else "does not exist"))
+    return path
 
 
 def bgr_from_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from numpy.typing import NDArray
 
 from lors_det.errors import InputError
 
@@ -26,3 +30,49 @@ def build_test_pipeline(cfg: Config) -> tuple[Callable[..., Any], Compose]:
             f"config key test_dataloader.dataset.pipeline begins with {first}; it must begin with LoadImageFromFile"
         )
     return TRANSFORMS.build(pipeline[0]), Compose(pipeline[1:])
+
+
+def decoded(loader: Callable[..., Any], path: Path) -> NDArray[np.uint8]:
+    """A file as the transform that reads files gives it, (H, W, 3), BGR.
+
+    Raises:
+        InputError: if it is no image.
+    """
+    broken = f"image {path} cannot be decoded; it may be truncated or no image"
+    try:
+        loaded = loader({"img_path": str(path)})
+    except Exception as error:  # whatever a decoder raises
+        raise InputError(broken) from error
+    if loaded is None:
+        raise InputError(broken)
+    return np.asarray(loaded["img"], np.uint8)
+
+
+def prepared(pipeline: Callable[..., Any], loaded: dict[str, Any]) -> Any:
+    """The model's input of one image.
+
+    Args:
+        pipeline: what :func:`build_test_pipeline` gave, or any transform.
+        loaded: what the loader gives: "img" (H, W, 3) and its sizes.
+
+    Raises:
+        InputError: if the image has no pixel left in one direction once its long side is the network's.
+    """
+    height, width = loaded["img"].shape[:2]
+    try:
+        return pipeline(loaded)
+    except cv2.error as error:
+        raise InputError(f"an image of {width} x {height} pixels cannot be scaled{_limit(pipeline)}") from error
+
+
+def _limit(pipeline: Callable[..., Any]) -> str:
+    """What scaling allows, in words: half a pixel is rounded down to none."""
+    scales = [
+        step.scale
+        for step in getattr(pipeline, "transforms", ())
+        if getattr(step, "keep_ratio", False) and isinstance(getattr(step, "scale", None), tuple)
+    ]
+    if not scales:
+        return " as the config's test pipeline wants it; crop it"
+    side = max(scales[0])
+    return f" to {side}: its long side may be {2 * side} times the short one at most; crop it"

@@ -38,8 +38,9 @@ class InferenceRun:
         pictures: folder of pictures and videos with boxes, by the sources' names; None: none are written.
         score_threshold: of what is drawn.
         results: gets all that is found.
-        done: called with the number of images after each batch.
-        failed: called with the error of a source that cannot be read, which is skipped; where it raises, the run ends.
+        done: called with the number of images that are through, after each batch and after each that is skipped.
+        failed: called with the error of a source that cannot be read, or whose shape no network takes, which is
+            skipped; where it raises, the run ends.
     """
 
     detector: Detector | TiledDetector
@@ -80,11 +81,22 @@ class InferenceRun:
             image_id = self.results.image_id(str(source.name), path) if self.results is not None else 0
         except InputError as error:
             self.failed(error)
+            self.done(1)
             return None
         return _Waiting(source, image_id, pixels)
 
     def _images(self, batch: list[_Waiting]) -> None:
-        for (source, image_id, _), found in zip(batch, self.detector.detect([each.pixels for each in batch])):
+        try:
+            detections = self.detector.detect([each.pixels for each in batch])
+        except InputError as error:
+            if len(batch) > 1:  # one of them; the others are detected without it
+                for each in batch:
+                    self._images([each])
+                return
+            self.failed(InputError(f"image {batch[0].source.where}: {error}"))
+            self.done(1)
+            return
+        for (source, image_id, _), found in zip(batch, detections):
             if self.results is not None:
                 self.results.add(image_id, found, name=str(source.name))
             self._count(found)

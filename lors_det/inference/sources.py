@@ -14,6 +14,11 @@ from lors_det.errors import InputError
 from lors_det.inference.videos import VideoReader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+OTHER_SUFFIXES = (
+    *(".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".tga", ".ico", ".svg"),
+    *(".dng", ".cr2", ".nef", ".arw", ".psd", ".exr", ".hdr"),
+)
+"""Images that are passed over: OpenCV reads them not at all, or not on every machine."""
 _CAMERA = re.compile(r"camera:(\d+)")
 
 
@@ -32,7 +37,7 @@ class Source(NamedTuple):
 
 
 def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Iterator[Source]:
-    """Everything that some inputs name, in their order; folders are walked when their turn comes.
+    """Everything that some inputs name, in their order, once; folders are walked when their turn comes.
 
     Outputs are named by the paths below the deepest folder that all inputs share: for a single folder, those inside
     of it.
@@ -74,6 +79,12 @@ def count_images(sources: Iterable[Source]) -> int | None:
     return count
 
 
+def count_passed_over(inputs: Sequence[str], *, leave_out: Path | None = None) -> int:
+    """Images in the folders among the inputs that :func:`find_sources` leaves out, for their format is another."""
+    folders = [path for text in dict.fromkeys(inputs) if not _live(text) for path in _expanded(text) if path.is_dir()]
+    return sum(path.suffix.lower() in OTHER_SUFFIXES for path in _walked(folders, leave_out))
+
+
 def _chain(live: Iterable[Source], files: Iterable[Path], root: Path) -> Iterator[Source]:
     for path in files:
         name = PurePosixPath(Path(os.path.normpath(path.absolute())).relative_to(os.path.normpath(root)).as_posix())
@@ -110,16 +121,24 @@ def _expanded(text: str) -> list[Path]:
 
 def _files(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
     """Images and videos among files and in folders, each folder sorted."""
+    return (path for path in _walked(paths, leave_out) if _is_media(path))
+
+
+def _walked(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
+    """Files and all in folders, each folder sorted; a file that several paths lead to comes once."""
+    seen: set[tuple[Path, str]] = set()  # a link to a file is a file of its own name
     for path in paths:
-        if path.is_file():
-            yield path
-            continue
-        for folder, folders, names in os.walk(path):
+        walk = iter([(str(path.parent), list[str](), [path.name])]) if path.is_file() else os.walk(path)
+        for folder, folders, names in walk:
             here = Path(folder)
             folders[:] = sorted(
                 name for name in folders if leave_out is None or (here / name).resolve() != leave_out.resolve()
             )
-            yield from (here / name for name in sorted(names) if _is_media(here / name))
+            place = here.resolve()
+            for name in sorted(names):
+                if (place, name) not in seen:
+                    seen.add((place, name))
+                    yield here / name
 
 
 def _is_media(path: Path) -> bool:

@@ -20,7 +20,7 @@ def call(
     stream: Callable[..., Iterator[Detections]], images: ImageLike | Iterable[ImageLike], batch_size: int
 ) -> Detections | list[Detections]:
     """What ``stream`` gives for one image, or the list of it for many."""
-    if isinstance(images, Iterable) and not isinstance(images, (str, np.ndarray)):
+    if isinstance(images, Iterable) and not isinstance(images, (str, bytes, bytearray, memoryview, np.ndarray)):
         return list(stream(images, batch_size=batch_size))
     return next(stream([images], batch_size=1))
 

@@ -55,8 +55,8 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     """
     loop: ConfigDict = cfg.get("train_cfg") or ConfigDict()
     loader: ConfigDict = cfg.get("train_dataloader") or ConfigDict()
-    loaders = _loaders(cfg)
-    sizes = list(_open_sizes([each.dataset for each in loaders], cfg.get("custom_hooks")))
+    loaders = loaders_of(cfg)
+    sizes = list(open_sizes([each.dataset for each in loaders], cfg.get("custom_hooks")))
     if side is not None and (isinstance(side, bool) or side < SIDE_STEP_PX):
         raise InputError(f"the image side is {side}; it must be at least {SIDE_STEP_PX} pixels")
     if side is not None and not sizes:
@@ -152,16 +152,17 @@ def check_chosen(cfg: Config) -> None:
         )
 
 
-def _loaders(cfg: Config) -> list[ConfigDict]:
+def loaders_of(cfg: Config) -> list[ConfigDict]:
+    """The dataloaders that a config has."""
     return [cfg[f"{split}_dataloader"] for split in ("train", "val", "test") if cfg.get(f"{split}_dataloader")]
 
 
 def _open_keys(cfg: Config) -> list[str]:
     """Keys whose values are to be chosen."""
     loop = cfg.get("train_cfg") or {}
-    sizes = _open_sizes([loader.dataset for loader in _loaders(cfg)], cfg.get("custom_hooks"))
+    sizes = open_sizes([loader.dataset for loader in loaders_of(cfg)], cfg.get("custom_hooks"))
     keys = ["image sizes"] if next(sizes, None) else []
-    keys += ["batch sizes"] if any(loader.get("batch_size", 1) is None for loader in _loaders(cfg)) else []
+    keys += ["batch sizes"] if any(loader.get("batch_size", 1) is None for loader in loaders_of(cfg)) else []
     return keys + [f"train_cfg.{key}" for key in ("max_epochs", "val_interval") if loop.get(key, 0) is None]
 
 
@@ -183,11 +184,11 @@ def _training_set(cfg: Config) -> dict[str, Any] | None:
     return max(contents, key=lambda content: len(content["images"]))
 
 
-def _open_sizes(*places: Any) -> Iterator[tuple[ConfigDict, str]]:
+def open_sizes(*places: Any) -> Iterator[tuple[ConfigDict, str]]:
     """Transforms whose size is None, and the key."""
     for place in places:
         if isinstance(place, dict):
             yield from ((place, key) for key in _SIZES if key in place and place[key] is None)
-            yield from _open_sizes(*place.values())
+            yield from open_sizes(*place.values())
         elif isinstance(place, (list, tuple)):
-            yield from _open_sizes(*place)
+            yield from open_sizes(*place)

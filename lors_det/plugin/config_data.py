@@ -29,13 +29,14 @@ def fill_classes(cfg: Config) -> None:
     datasets = list(_datasets(cfg))
     named = next((dataset.metainfo.classes for dataset in datasets if dataset.get("metainfo", {}).get("classes")), None)
     if named is None:
-        files = [path for path in map(annotation_file, datasets) if path.is_file()]
+        files = [path for path in annotation_files(cfg) if path.is_file()]
         if not files and head.num_classes is not None:
             return  # nothing to read yet; the datasets will say so if they are used
         if not files:
-            paths = ", ".join(dict.fromkeys(str(annotation_file(dataset)) for dataset in datasets))
+            paths = ", ".join(map(str, annotation_files(cfg)))
             raise InputError(
-                f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file"
+                f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file, "
+                "or name a folder: --data DIR"
             )
         smallest = min(files, key=lambda path: path.stat().st_size)
         content = read_json(smallest)
@@ -94,6 +95,11 @@ def leaf_datasets(dataset: ConfigDict) -> Iterator[ConfigDict]:
 def annotation_file(dataset: ConfigDict) -> Path:
     """Where the annotations of a dataset lie."""
     return Path(dataset.get("data_root") or "", dataset.ann_file)
+
+
+def annotation_files(cfg: Config) -> list[Path]:
+    """Those of all datasets of the train, val and test dataloaders, whether they exist or not."""
+    return list(dict.fromkeys(map(annotation_file, _datasets(cfg))))
 
 
 def build_test_set(cfg: Config) -> BaseDataset:

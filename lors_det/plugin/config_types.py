@@ -50,6 +50,7 @@ def check_types(cfg: Config) -> None:
     for place in _LISTS:
         if not isinstance(cfg.get(place) or [], (list, tuple)):
             raise InputError(f"config key {place} is {cfg[place]!r}; it must be a list")
+    _check_trackers(cfg.get("visualizer"))
     level = cfg.get("log_level", "INFO")
     if level not in _LEVELS:
         raise InputError(f"config key log_level is {level!r}; choose from {', '.join(_LEVELS)}")
@@ -59,6 +60,22 @@ def check_types(cfg: Config) -> None:
             near = get_close_matches(kind, {name for registry in registries() for name in registry.module_dict}, n=1)
             hint = f"; did you mean {near[0]}?" if near else "; custom_imports names the modules that register others"
             raise InputError(f"config key {path}.type is {kind!r}, which no registry knows{hint}")
+
+
+def _check_trackers(visualizer: Any) -> None:
+    """Refuse a visualizer, or one of its backends, that is no dictionary: text came from a command line."""
+    if visualizer is not None and not isinstance(visualizer, Mapping):
+        raise InputError(f"config key visualizer is {visualizer!r}; it must be a dictionary")
+    backends = (visualizer or {}).get("vis_backends")
+    if backends is not None and not isinstance(backends, (list, tuple)):
+        raise InputError(f"config key visualizer.vis_backends is {backends!r}; it must be a list of dictionaries")
+    for number, backend in enumerate(backends or ()):
+        if not isinstance(backend, Mapping) or "type" not in backend:
+            raise InputError(
+                f"config key visualizer.vis_backends.{number} is {backend!r}; it must be a dictionary with a "
+                "type, which a config file can hold and --cfg-options cannot: "
+                'visualizer = dict(vis_backends=[dict(type="LocalVisBackend")])'
+            )
 
 
 _ABSENT = object()

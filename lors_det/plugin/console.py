@@ -20,6 +20,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from lors_det.plugin.config_secrets import refuse_secrets
+from lors_det.plugin.own_runner import OwnRunner
 from lors_det.plugin.progress import ProgressHook
 from lors_det.plugin.screens import Screen, screen_for
 
@@ -47,11 +48,11 @@ def make_runner(cfg: Config, level: str = "short") -> Runner:
     if level not in LEVELS:
         raise ValueError(f"level is {level!r}; choose from {', '.join(LEVELS)}")
     refuse_secrets(cfg)
-    kinds = {"short": ConsoleRunner, "quiet": QuietRunner, "verbose": Runner}
+    kinds = {"short": ConsoleRunner, "quiet": QuietRunner, "verbose": OwnRunner}
     return kinds[level].from_cfg(cfg)
 
 
-class ConsoleRunner(Runner):
+class ConsoleRunner(OwnRunner):
     """A Runner with a progress line. One that is no first process shows errors alone."""
 
     quiet = False

@@ -13,6 +13,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from lors_det.adamixer import Decoder
+from lors_det.data.words import counted
 from lors_det.plugin.data_guard import datasets_in
 
 MAX_CLASSES = 8
@@ -20,13 +21,13 @@ MAX_CLASSES = 8
 
 
 def training_rows(runner: Runner) -> dict[str, str]:
-    """Model, data, schedule, start, device and folder of a training whose loops are built."""
+    """Model, decoder, data, schedule, start, device and folder of a training whose loops are built."""
     loop = runner.train_loop
     data = [_images("train", loop.dataloader)]
     if isinstance(runner._val_loop, BaseLoop):
         data.append(_images("val", runner._val_loop.dataloader))
     rows = {
-        "model": _model(runner.model),
+        **_model(runner.model),
         "data": ", ".join(data) + _classes(loop.dataloader.dataset),
         "schedule": _schedule(runner),
     }
@@ -38,30 +39,31 @@ def training_rows(runner: Runner) -> dict[str, str]:
 
 
 def test_rows(runner: Runner) -> dict[str, str]:
-    """Model, data, checkpoint, device and log of a test whose loop is built."""
+    """Model, decoder, data, checkpoint, device and log of a test whose loop is built."""
     loader = runner.test_loop.dataloader
     files = ", ".join(_short_path(each.ann_file) for each in datasets_in(loader.dataset) if hasattr(each, "ann_file"))
-    data = f"{len(loader.dataset):,} images" + (f" of {files}" if files else "") + _classes(loader.dataset)
-    rows = {"model": _model(runner.model), "data": data}
+    data = counted(len(loader.dataset), "image") + (f" of {files}" if files else "") + _classes(loader.dataset)
+    rows = {**_model(runner.model), "data": data}
     if runner._load_from:
         rows["weights"] = _short_path(runner._load_from)
     return {**rows, "device": _device(runner), "log": _log(runner)}
 
 
-def _model(model: Any) -> str:
+def _model(model: Any) -> dict[str, str]:
     while is_model_wrapper(model):
         model = model.module
+    queries = getattr(getattr(model, "bbox_head", None), "max_per_img", None)
     words = f"{type(model).__name__}, {_count(model)} parameters"
+    rows = {"model": words + (f", {counted(queries, 'query')}" if queries else "")}
     decoder = next((module for module in model.modules() if isinstance(module, Decoder)), None)
     if decoder is None:
-        return words
+        return rows
     share = decoder.spec.share
     sets = len(set(share))
-    stages = f"{len(share)} stages"
+    stages = counted(len(share), "stage")
     if sets < len(share):
-        stages += f" on {sets} set{'s' * (sets > 1)} of weights"
-    queries = getattr(getattr(model, "bbox_head", None), "max_per_img", None)
-    return f"{words}; decoder {_count(decoder)}, {stages}" + (f", {queries} queries" if queries else "")
+        stages += f" on {counted(sets, 'set')} of weights"
+    return {**rows, "decoder": f"{_count(decoder)} parameters, {stages}"}
 
 
 def _count(module: nn.Module) -> str:
@@ -70,7 +72,7 @@ def _count(module: nn.Module) -> str:
 
 
 def _images(split: str, loader: Any) -> str:
-    return f"{split} {len(loader.dataset):,} images"
+    return f"{split} {counted(len(loader.dataset), 'image')}"
 
 
 def _classes(dataset: Any) -> str:
@@ -78,15 +80,15 @@ def _classes(dataset: Any) -> str:
     if not names:
         return ""
     listed = f": {', '.join(names)}" if len(names) <= MAX_CLASSES else ""
-    return f"; {len(names)} class{'es' * (len(names) > 1)}{listed}"
+    return f"; {counted(len(names), 'class')}{listed}"
 
 
 def _schedule(runner: Runner) -> str:
     loop = runner.train_loop
     if isinstance(loop, EpochBasedTrainLoop):
-        length = f"{loop.max_epochs} epochs of {len(loop.dataloader)} steps"
+        length = f"{counted(loop.max_epochs, 'epoch')} of {counted(len(loop.dataloader), 'step')}"
     else:
-        length = f"{loop.max_iters} steps"
+        length = counted(loop.max_iters, "step")
     batch = getattr(loop.dataloader, "batch_size", None) or getattr(loop.dataloader.batch_sampler, "batch_size", "?")
     processes = f" on each of {runner.world_size}" if runner.world_size > 1 else ""
     words = f"{length}, batch {batch}{processes}"
@@ -103,7 +105,7 @@ def _device(runner: Runner) -> str:
         name = torch.cuda.get_device_name(parameter.device)
     else:
         threads = torch.get_num_threads()
-        name = f"{parameter.device.type.upper()}, {threads} thread{'s' * (threads > 1)}"
+        name = f"{parameter.device.type.upper()}, {counted(threads, 'thread')}"
     number = f"{runner.world_size} x " if runner.world_size > 1 else ""
     precision = ""
     if isinstance(runner.optim_wrapper, AmpOptimWrapper):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Protocol
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from lors_det.plugin.run_words import Moment, classes_lines, duration, place, pl
 
 LINE_WIDTH = 112
 """Columns of a line that is not written to a terminal."""
+HEADER_WIDTH = 100
+"""Columns of the rows before the first step; what is longer goes on below, and no word is broken."""
 
 
 class Screen(Protocol):
@@ -56,7 +59,10 @@ class PlainScreen:
         if not self.quiet:
             _say(title)
             for name, value in rows.items():
-                _say(f"  {name:<10}{value}")
+                first, *more = wrap(value, HEADER_WIDTH - 12, break_long_words=False, break_on_hyphens=False) or [""]
+                _say(f"  {name:<10}{first}")
+                for line in more:
+                    _say(" " * 12 + line)
 
     def moment(self, moment: Moment, *, logged: bool) -> None:
         if logged and not self.quiet:

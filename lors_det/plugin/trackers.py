@@ -182,5 +182,5 @@ def _require(package: str, tracker: str) -> None:
     if find_spec(package) is None:
         raise InputError(
             f"{tracker} needs {package}, which is not installed: pip install {package}; "
-            "or take the tracker out of visualizer.vis_backends"
+            'or set in the config: visualizer = dict(vis_backends=[dict(type="LocalVisBackend")])'
         )

@@ -89,8 +89,9 @@ def _work_dirs(folder: Path) -> Iterator[Path]:
     yield from found
 
 
-def _final_ap(work_dir: Path, max_epochs: int) -> float:
+def _final_ap(work_dir: Path, max_epochs: int | None) -> float:
+    """That of the last epoch; where the config leaves their number to the data, of the last validation."""
     _, val = read_scalars(work_dir)
-    if not val or val[-1]["step"] != max_epochs:
+    if not val or max_epochs not in (None, val[-1]["step"]):
         raise InputError(f"the run in {work_dir} has no AP of its last epoch, {max_epochs}; let it finish (--resume)")
     return val[-1]["coco/bbox_mAP"]

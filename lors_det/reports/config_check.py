@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -41,8 +42,9 @@ def check_config(cfg: Config) -> list[str]:
         optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, wrapper))
         for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
             _built(f"param_scheduler.{number}", lambda s=schedule: _schedule(s, optimizer))
-    default = dict(type="DetLocalVisualizer", name="visualizer")
-    visualizer = {**(cfg.get("visualizer") or default), "vis_backends": None}
+    chosen = cfg.get("visualizer") or dict(type="DetLocalVisualizer")
+    # of a name that is there, mmengine would give the one that was built before
+    visualizer = {**chosen, "vis_backends": None, "name": f"check-{uuid4().hex}"}
     _built("visualizer", lambda: VISUALIZERS.build(visualizer))  # the hook that draws asks for it
     for name, hook in {**cfg.default_hooks, **dict(enumerate(cfg.get("custom_hooks") or ()))}.items():
         if not isinstance(hook, Hook | None):
@@ -106,7 +108,7 @@ def schedule_notes(cfg: Config) -> Iterator[str]:
     """What in the schedules does not fit the length of the run, in words."""
     loop = cfg.get("train_cfg") or {}
     lengths = {"epochs": loop.get("max_epochs"), "iterations": loop.get("max_iters")}
-    epochs, interval = lengths["epochs"], loop.get("val_interval", 1)
+    epochs, interval = lengths["epochs"], loop.get("val_interval", 1) or 1
     if epochs and cfg.get("val_dataloader") and interval > epochs:
         yield f"train_cfg.val_interval is {interval}, more than the {epochs} epochs: nothing is validated"
     for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
@@ -138,7 +140,8 @@ def _data(cfg: Config) -> Iterator[str]:
         except Exception as error:
             raise InputError(f"config key {split}_dataloader.dataset: {type(error).__name__}: {error}") from error
         _built(f"{split}_dataloader.dataset.pipeline", lambda d=dataset: d[0])
-        built = _built(f"{split}_dataloader", lambda d=dataset, c=loader: Runner.build_dataloader({**c, "dataset": d}))
+        whole = {**loader, "dataset": dataset, "batch_size": loader.get("batch_size") or 1}
+        built = _built(f"{split}_dataloader", lambda c=whole: Runner.build_dataloader(c))
         if split == "train":
             check_training_set(built)
             yield from _steps(cfg, len(built))
@@ -167,7 +170,7 @@ def _crowded(split: str, dataset: Any, num_queries: int) -> Iterator[str]:
 
 
 def _steps(cfg: Config, num_batches: int) -> Iterator[str]:
-    steps = num_batches * cfg.train_cfg.get("max_epochs", 0)
+    steps = num_batches * (cfg.train_cfg.get("max_epochs") or 0)
     for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
         if steps and not schedule.get("by_epoch", True) and schedule.get("end", 0) > steps:
             yield f"param_scheduler.{number}.end is {schedule.end}, and one process trains {steps} steps in all"

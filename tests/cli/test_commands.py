@@ -59,3 +59,21 @@ def test_what_a_user_can_mend_is_one_line(monkeypatch, capsys, tmp_path):
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: config {tmp_path / 'none.py'} does not exist")
+
+
+@pytest.mark.parametrize("where", ["imports", "work"])
+def test_ctrl_c_is_one_line(monkeypatch, capsys, where):
+    """Also during the imports, which take seconds."""
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    if where == "imports":
+        monkeypatch.setattr(importlib, "import_module", interrupted)
+    else:
+        monkeypatch.setattr(importlib.import_module("lors_det.cli.count_params"), "main", interrupted)
+    monkeypatch.setattr(sys, "argv", ["lors-det", "count-params", "config.py"])
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
+        main()
+    assert getattr(ended.value, "code", None) == 130
+    assert capsys.readouterr().err.split() == ["interrupted"]

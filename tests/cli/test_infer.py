@@ -74,7 +74,7 @@ def test_results_for_scoring_keep_every_detection(trained, tmp_path, capsys):
     path = tmp_path / "results.json"
     words = ("--no-pictures", "--json", path, "--annotations", trained.annotations)
     assert call(trained, *trained.images[:-1], *words) == 0
-    assert "1 images of" in capsys.readouterr().err
+    assert "1 image of" in capsys.readouterr().err
     detector = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)
     ids = [image["id"] for image in json.loads(trained.annotations.read_text())["images"]]
     categories = [each["id"] for each in json.loads(trained.annotations.read_text())["categories"]]
@@ -145,3 +145,27 @@ def test_mistakes_end_with_one_line(trained, inputs, tmp_path, capsys):
         assert printed.splitlines()[-1].startswith("error: ")
         assert "Traceback" not in printed
     assert not (tmp_path / "a.json").exists()
+
+
+def test_an_extreme_image_and_other_formats_cost_the_others_nothing(trained, inputs, tmp_path, capsys):
+    cv2.imwrite(str(inputs / "b.png"), np.zeros((2, 3000, 3), np.uint8))
+    (inputs / "sub/c.gif").write_bytes(b"GIF89a")
+    path = tmp_path / "found.json"
+    words = (inputs / "b.png", inputs, "--json", path, "--batch-size", 4, "--no-pictures")
+    assert call(trained, *words) == 1
+    printed = capsys.readouterr()
+    assert "note: 1 image passed over, of formats that are not read" in printed.err
+    (skipped,) = (line for line in printed.err.splitlines() if line.startswith("skipped"))
+    assert "b.png: an image of 3000 x 2 pixels cannot be scaled" in skipped
+    assert "in 6 images, 1 skipped" in printed.out
+    assert "7/7" in printed.err, "the bar ends before its end"
+    assert len(json.loads(path.read_text())["images"]) == 6
+
+
+def test_a_skipped_image_counts_as_missed(trained, tmp_path, capsys):
+    flat = tmp_path / "val" / trained.images[0].name
+    flat.parent.mkdir()
+    cv2.imwrite(str(flat), np.zeros((2, 3000, 3), np.uint8))
+    words = ("--no-pictures", "--json", tmp_path / "found.json", "--annotations", trained.annotations)
+    assert call(trained, flat, *trained.images[1:], *words) == 1
+    assert "warning: 1 image of" in capsys.readouterr().err

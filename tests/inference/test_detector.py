@@ -151,3 +151,18 @@ def test_mmdets_own_interfaces_take_the_config_and_the_checkpoint(detector, trai
 def test_a_config_of_its_own_and_the_stored_one_are_the_same(detector, trained):
     own = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, config=trained.config)
     assert equal(detector(trained.images[2]), own(trained.images[2]))
+
+
+@pytest.mark.parametrize("shape", [(1, 300), (300, 1)])
+def test_an_image_without_a_pixel_left_is_refused_with_its_size_and_the_limit(detector, shape):
+    """The network's image is 64 pixels: beyond 128 to 1 the short side is less than half a pixel."""
+    width, height = shape[::-1]
+    with pytest.raises(InputError, match=f"image of {width} x {height} pixels cannot be scaled to 128: .* 256 times"):
+        detector(np.zeros((*shape, 3), np.uint8))
+    assert detector(np.zeros((1, 250, 3), np.uint8)).image_size == (250, 1)
+
+
+def test_what_is_no_image_of_ours_is_refused_with_the_remedy(detector):
+    for wrong, words in ((b"jpeg", "open it first"), ("https://example.org/a.jpg", "download it")):
+        with pytest.raises(InputError, match=words):
+            detector(wrong)

@@ -38,9 +38,11 @@ class Counted:
     def read(self, path) -> np.ndarray:
         if "bad" in str(path):
             raise InputError(f"image {path} is bad")
-        return self.image()
+        return np.zeros((1, 8, 3), np.uint8) if "flat" in str(path) else self.image()
 
     def detect(self, images):
+        if any(image.shape[0] == 1 for image in images):
+            raise InputError("an image of 8 x 1 pixels cannot be scaled")
         if images:
             self.batches.append(len(images))
         boxes = np.array([[0, 0, 4, 4]], np.float32)
@@ -92,3 +94,17 @@ def test_what_cannot_be_read_is_reported_and_fills_no_batch():
     InferenceRun(detector, batch_size=3, failed=errors.append).process(sources)
     assert detector.batches == [3, 1]
     assert [str(error) for error in errors] == ["image /in/bad.jpg is bad"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_an_image_that_no_network_takes_costs_its_batch_nothing(batch_size):
+    detector, errors, done = Counted(), [], []
+    flat, bad = (Source("image", f"/in/{name}.jpg", PurePosixPath(f"{name}.jpg")) for name in ("flat", "bad"))
+    run = InferenceRun(detector, batch_size=batch_size, failed=errors.append, done=done.append)
+    run.process([*images(2), flat, *images(1), bad, *images(2)])
+    assert run.num_images == sum(detector.batches) == 5
+    assert sorted(str(error) for error in errors) == [
+        "image /in/bad.jpg is bad",
+        "image /in/flat.jpg: an image of 8 x 1 pixels cannot be scaled",
+    ]
+    assert sum(done) == 7, "the bar ends before its end"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lors_det.errors import InputError
-from lors_det.inference.sources import count_images, find_sources
+from lors_det.inference.sources import count_images, count_passed_over, find_sources
 from lors_det.inference.videos import written_video
 
 
@@ -78,3 +78,22 @@ def test_what_names_nothing_is_refused_at_once(tree):
     ):
         with pytest.raises(InputError, match=words):
             find_sources([str(tree), str(text)])
+
+
+def test_a_file_that_several_inputs_name_comes_once(tree):
+    inputs = (tree / "other/b.jpg", tree / "other", tree / "other/../other/b.jpg", tree / "oth*/*.jpg")
+    assert names(*inputs) == ["b.jpg"]
+    (tree / "way").symlink_to(tree / "other")
+    assert names(tree / "other", tree / "way/b.jpg") == ["other/b.jpg"]
+    (tree / "other/link.jpg").symlink_to(tree / "other/b.jpg")
+    assert names(tree / "other") == ["b.jpg", "link.jpg"], "a link has a name of its own, as annotations know it"
+
+
+def test_images_of_other_formats_are_counted(tree):
+    assert count_passed_over([str(tree)]) == 0
+    for name in ("a.gif", "deep/b.HEIC", "found/c.gif"):
+        (tree / name).write_bytes(b"x")
+    assert count_passed_over([str(tree), str(tree / "deep")], leave_out=tree / "found") == 2
+    assert count_passed_over([str(tree / "b.jpg"), "camera:0"]) == 0
+    with pytest.raises(InputError, match=r"\*.gif holds no image"):
+        find_sources([str(tree / "*.gif")])

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
-from lors_det.plugin.chosen import _open_sizes
+from lors_det.plugin.chosen import open_sizes
 
 PIPELINES = Config.fromfile(Path(__file__).parent.parent.parent / "configs/_base_/pipelines.py")
 NAMES = [name for name in PIPELINES if name.startswith("own_") and name != "own_test"]
@@ -35,7 +35,7 @@ def scene(path: Path, rng: np.random.Generator) -> dict:
 def test_boxes_stay_on_their_objects(tmp_path, name):
     rng = np.random.default_rng(0)
     pipeline = PIPELINES[name]
-    for step, key in _open_sizes(pipeline):
+    for step, key in open_sizes(pipeline):
         step[key] = (SIDE, SIDE)
     transforms = Compose(pipeline)
     seen = 0
@@ -65,7 +65,7 @@ def test_boxes_stay_on_their_objects(tmp_path, name):
 
 def test_a_test_image_is_whole(tmp_path):
     pipeline = PIPELINES.own_test
-    for step, key in _open_sizes(pipeline):
+    for step, key in open_sizes(pipeline):
         step[key] = (SIDE, SIDE)
     info = scene(tmp_path / "image.png", np.random.default_rng(0))
     packed = Compose(pipeline)(info)

@@ -29,7 +29,7 @@ from lors_det.plugin.run_words import (
     scores_line,
     short,
 )
-from lors_det.plugin.screens import LINE_WIDTH, PlainScreen, screen_for
+from lors_det.plugin.screens import HEADER_WIDTH, LINE_WIDTH, PlainScreen, screen_for
 from lors_det.reports.scalars import read_scalars
 
 MOMENT = Moment(
@@ -175,13 +175,15 @@ def run(data: Path, work_dir: Path, level: str, capsys, **changes: object) -> Sp
 def test_a_run_says_little_and_logs_all(data, tmp_path, capsys):
     spoken = run(data, tmp_path / "run", "short", capsys, **{"val_evaluator.classwise": True})
     assert spoken.lines[0] == "lors-adamixer_r18-half_16-query_5e_shapes"
-    header = {line.split()[0]: line for line in spoken.lines[1:7]}
-    assert "decoder" in header["model"]
+    header = {line.split()[0]: line for line in spoken.lines[1:8]}
+    assert "parameters, 8 queries" in header["model"]
+    assert "4 stages on 1 set of weights" in header["decoder"]
     assert "train 16 images, val 8 images" in header["data"]
     assert "2 epochs of 2 steps, batch 8, AdamW lr 5.0e-04" in header["schedule"]
     steps = [line for line in spoken.lines if "  step " in line]
     assert len(steps) == 4
-    assert all(len(line) <= LINE_WIDTH for line in (header["model"], header["data"], *spoken.lines[7:]))
+    assert all(len(line) <= LINE_WIDTH for line in spoken.lines[8:])
+    assert all(len(header[name]) <= HEADER_WIDTH for name in ("model", "decoder", "data", "schedule"))
     train, val = read_scalars(spoken.work_dir)
     assert f"lr {train[-1]['lr']:.1e}" in steps[-1]
     last = max(name for name in train[0] if re.match(r"s\d+\.loss_cls", name))

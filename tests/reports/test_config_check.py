@@ -95,3 +95,10 @@ def test_differences_are_those_of_the_file_and_its_options(tmp_path):
     alone = tmp_path / "alone.py"
     alone.write_text("model = dict(type='SingleStageDetector')\n")
     assert differences(alone, read_config(alone)) == [("model.type", ABSENT, "SingleStageDetector")]
+
+
+def test_a_visualizer_is_built_whatever_was_built_before(data, tmp_path):
+    named = {"visualizer.name": "visualizer"}
+    check_config(tiny_config(data, tmp_path, **SHORT, **named))
+    with pytest.raises(InputError, match="config key visualizer"):
+        check_config(tiny_config(data, tmp_path, **SHORT, **named, **{"visualizer.line_widht": 2}))

@@ -1,0 +1,59 @@
+"""Images of Pillow are what the same pixels are in a file; what is no image is refused with a remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lors_det.errors import InputError
+from lors_det.inference.images import as_rgb
+from lors_det.inference.streaming import call
+
+RAMP = np.linspace(0, 65535, 64 * 4).astype(np.uint16).reshape(4, 64)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bits_are_scaled_as_in_a_file(tmp_path, suffix):
+    image = Image.fromarray(RAMP)
+    assert image.mode.startswith("I;16")
+    path = tmp_path / f"ramp.{suffix}"
+    image.save(path)
+    assert np.array_equal(as_rgb(image), as_rgb(path))
+    assert np.array_equal(as_rgb(image)[..., 0], RAMP // 256)
+
+
+def test_the_other_byte_order_is_the_same_image():
+    big = Image.frombytes("I;16B", (64, 4), RAMP.astype(">u2").tobytes())
+    assert np.array_equal(as_rgb(big), as_rgb(Image.fromarray(RAMP)))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_modes_without_a_range_are_refused_by_name(mode):
+    with pytest.raises(InputError, match=f'mode "{mode}".*scale them to 0..255'):
+        as_rgb(Image.new(mode, (4, 4)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "YCbCr"])
+def test_other_modes_are_converted(mode):
+    assert as_rgb(Image.new(mode, (5, 4))).shape == (4, 5, 3)
+
+
+def test_an_opened_file_whose_end_is_missing_is_refused(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.fromarray(RAMP).save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match="cannot be read as RGB"):
+        as_rgb(Image.open(path))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8", bytearray(b"\xff"), memoryview(b"\xff")])
+def test_encoded_bytes_are_one_image_that_is_no_array(content):
+    with pytest.raises(InputError, match="open it first"):
+        call(lambda images, batch_size: map(as_rgb, images), content, 1)
+
+
+@pytest.mark.parametrize("address", ["https://example.org/a.jpg", "s3://bucket/a.jpg"])
+def test_addresses_are_not_fetched(address):
+    with pytest.raises(InputError, match=f"{address} is an address.*download it"):
+        as_rgb(address)
