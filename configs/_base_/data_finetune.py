@@ -4,6 +4,7 @@ _base_ = "data_own.py"
 
 train_dataloader = dict(
     batch_size=None,
+    batch_sampler=dict(type="AspectRatioBatchSampler"),  # upright and broad images apart: less is padded
     dataset=dict(filter_cfg=dict(filter_empty_gt=False), pipeline=_base_.own_crops),
 )
 val_dataloader = dict(batch_size=None, dataset=dict(pipeline=_base_.own_test))

@@ -40,7 +40,7 @@ mirrored_crop_multi_scale = [
 
 # sizes of None are chosen from the training set: the side that an image's long side is resized to
 _whole = dict(type="Resize", scale=None, keep_ratio=True)
-_scaled = dict(type="RandomResize", scale=None, ratio_range=(0.75, 1.25), keep_ratio=True)
+_scaled = dict(type="RandomResize", scale=None, ratio_range=(0.75, 1.1), keep_ratio=True)
 # keeps colours near, where PhotoMetricDistortion also swaps channels; it works in place, on images as they were loaded
 _colours = dict(type="YOLOXHSVRandomAug")
 _cut = dict(type="RandomCrop", crop_type="relative_range", crop_size=(0.6, 0.6), allow_negative_crop=True)

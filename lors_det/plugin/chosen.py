@@ -15,13 +15,18 @@ from lors_det.plugin.config_data import annotation_file, leaf_datasets
 from lors_det.plugin.dataset import check_coco, read_json
 
 SIDE_STEP_PX = 32
-SIDE_LIMITS_PX = (320, 512)
+SIDE_LIMITS_PX = (320, 448)
 """Bounds of a chosen image side, for training without a GPU in mind."""
 
 SMALL_BOX_PX = 24
 """What the smaller boxes should measure, sqrt(w h), in the network's image: three cells of its finest level or so."""
 
-EPOCHS_LIMITS = (12, 120)
+EPOCHS = 36
+"""Of sets up to ``NUM_IMAGES``; larger ones need fewer."""
+NUM_IMAGES = 500
+EPOCHS_LIMITS = (12, 300)
+MIN_STEPS = 1200
+"""Below them, even a pretrained model has not found its objects."""
 
 _SIZES = ("scale", "img_scale", "crop_size")
 """Arguments of transforms that are (width, height), or the same both ways."""
@@ -34,8 +39,8 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     sizes in pipelines                      side such that nine of ten boxes reach ``SMALL_BOX_PX``, at most the images'
                                             own median long side; then within ``SIDE_LIMITS_PX``
     ``train_dataloader.batch_size``         4 below 2 000 images, 8 below 20 000, else 16
-    ``train_cfg.max_epochs``                36 (400 / images)^(1/4), within ``EPOCHS_LIMITS``: a set of a quarter of the
-                                            images is seen in 0.35 of the steps
+    ``train_cfg.max_epochs``                36, above 500 images 36 (500 / images)^(1/4); of small sets as many as make
+                                            ``MIN_STEPS``; within ``EPOCHS_LIMITS``
     ``train_cfg.val_interval``              a tenth of the epochs
     ======================================  ============================================================================
 
@@ -81,7 +86,7 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     for each in loaders:
         each.batch_size = each.get("batch_size", 1) or loader.batch_size
     if loop.get("max_epochs", 0) is None:
-        loop.max_epochs = epochs(num_images)
+        loop.max_epochs = epochs(num_images, loader.batch_size)
         said.append(f"{loop.max_epochs} epochs: {num_images} images")
     if loop.get("val_interval", 0) is None:
         loop.val_interval = max(1, loop.max_epochs // 10)
@@ -133,9 +138,10 @@ def batch_size(num_images: int) -> int:
     return 4 if num_images < 2_000 else 8 if num_images < 20_000 else 16
 
 
-def epochs(num_images: int) -> int:
-    """Passes over a set of so many images."""
-    return int(np.clip(round(36 * (400 / num_images) ** 0.25), *EPOCHS_LIMITS))
+def epochs(num_images: int, size: int) -> int:
+    """Passes over a set of so many images, in batches of a size."""
+    passes = round(EPOCHS * min(1.0, (NUM_IMAGES / num_images) ** 0.25))
+    return int(np.clip(max(passes, ceil(MIN_STEPS / ceil(num_images / size))), *EPOCHS_LIMITS))
 
 
 def check_chosen(cfg: Config) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from math import ceil
 
 import pytest
 from references.tiny import LORS, make_data, overrides
 
 from lors_det.errors import InputError
 from lors_det.plugin.chosen import (
+    EPOCHS,
     EPOCHS_LIMITS,
+    MIN_STEPS,
     SIDE_LIMITS_PX,
     SMALL_BOX_PX,
     batch_size,
@@ -55,15 +58,16 @@ def test_what_is_none_is_chosen_and_said(data, tmp_path):
     cfg, said = open_config(data, tmp_path)
     num_images = len(json.loads((data / "annotations/train.json").read_text())["images"])
     side = image_side(json.loads((data / "annotations/train.json").read_text()))[0]
-    assert cfg.train_cfg.max_epochs == epochs(num_images)
-    assert cfg.train_cfg.val_interval == epochs(num_images) // 10
+    passes = epochs(num_images, batch_size(num_images))
+    assert cfg.train_cfg.max_epochs == passes
+    assert cfg.train_cfg.val_interval == passes // 10
     assert cfg.train_dataloader.batch_size == cfg.val_dataloader.batch_size == batch_size(num_images)
     assert cfg.train_dataloader.dataset.pipeline[1].scale == (side, side)
     assert cfg.custom_hooks[0].pipeline[1].scale == (side, side)
     assert len(said) == 3
     assert f"{side} pixels" in said[0]
     assert f"batches of {batch_size(num_images)}" in said[1]
-    assert f"{epochs(num_images)} epochs" in said[2]
+    assert f"{passes} epochs" in said[2]
 
 
 def test_a_value_that_is_set_stays(data, tmp_path):
@@ -116,8 +120,10 @@ def test_boxes_without_area_and_sets_without_boxes_have_a_side():
 
 def test_small_sets_get_more_epochs_and_fewer_steps():
     numbers = [10, 100, 1000, 10_000, 100_000]
-    passes = [epochs(number) for number in numbers]
+    passes = [epochs(number, 4) for number in numbers]
     assert passes == sorted(passes, reverse=True)
-    steps = [number * epochs(number) for number in numbers]
+    steps = [number / 4 * epochs(number, 4) for number in numbers]
     assert steps == sorted(steps)
-    assert (passes[-1], epochs(2)) == EPOCHS_LIMITS
+    assert (passes[-1], epochs(2, 4)) == EPOCHS_LIMITS
+    assert ceil(40 / 4) * epochs(40, 4) >= MIN_STEPS
+    assert epochs(160, 4) == epochs(500, 4) == EPOCHS

@@ -73,6 +73,8 @@ class TorchvisionBackbone(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) to levels (B, out_channels[l], H / s_l, W / s_l), s = 4, 8, 16, 32."""
+        if images.device.type == "cpu":  # where convolutions of few channels, and norms, are faster so
+            images = images.contiguous(memory_format=torch.channels_last)
         levels = []
         for place, module in enumerate(self.features):
             images = module(images)
