@@ -7,7 +7,7 @@ import io
 
 import pytest
 import torch
-from foreign import DEFORMABLE, KINDS, TORCH, inputs, run
+from references.foreign import DEFORMABLE, KINDS, TORCH, inputs, run
 from references.small import randomise
 
 from lors_det.lors import SharedStack, StaticResidual, static

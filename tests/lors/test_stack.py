@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from foreign import DIM, KINDS, SHARE, inputs, run
+from references.foreign import DIM, KINDS, SHARE, inputs, run
 from references.small import randomise
 from torch import nn
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from foreign import DIM, HEADS, TORCH, WIDTH
+from references.foreign import DIM, HEADS, TORCH, WIDTH
 from torch import nn
 
 from lors_det.lors import SharedStack, adaptive, checked_share, static

@@ -8,13 +8,15 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from foreign import DEFORMABLE, DIM, HEADS, KINDS, SHARE, TORCH, VIT, WIDTH, inputs, run
-from mmdet.models.layers.transformer import DeformableDetrTransformerDecoder
+from references.foreign import DEFORMABLE, DIM, HEADS, KINDS, SHARE, TORCH, VIT, WIDTH, inputs, run
 from references.small import randomise
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 from torchvision.models import VisionTransformer
+
+# isort: split
+from mmdet.models.layers.transformer import DeformableDetrTransformerDecoder  # what foreign imports lets it import
 
 from lors_det.lors import SharedStack
 

@@ -40,13 +40,21 @@ def test_levels_are_the_last_maps_of_their_strides(name):
     backbone = TorchvisionBackbone(name).eval()
     whole = torchvision.models.get_model(name, weights=None).eval()
     whole.features.load_state_dict(backbone.features.state_dict(), strict=False)
-    images = torch.randn(2, 3, 75, 98)
+    # in the layout that the backbone computes in: in another one, the same sums are rounded otherwise
+    images = torch.randn(2, 3, 75, 98).contiguous(memory_format=torch.channels_last)
     levels = backbone(images)
     for level, stride, channels, place in zip(levels, (4, 8, 16, 32), backbone.out_channels, backbone.out_features):
         assert level.shape == (2, channels, -(-75 // stride), -(-98 // stride))
         torch.testing.assert_close(level, whole.features[: place + 1](images), rtol=0, atol=0)
     following = [whole.features[place + 1](level) for place, level in zip(backbone.out_features[:-1], levels)]
     assert all(after.shape[1:] != level.shape[1:] for after, level in zip(following, levels))
+
+
+def test_the_layout_of_the_input_changes_nothing():
+    backbone = TorchvisionBackbone().double().eval()
+    images = torch.randn(1, 3, 64, 96, dtype=torch.float64)
+    for level, other in zip(backbone(images), backbone(images.contiguous(memory_format=torch.channels_last))):
+        torch.testing.assert_close(level, other, rtol=0, atol=0)
 
 
 def test_a_level_that_the_next_module_would_change_stays(monkeypatch):
@@ -114,7 +122,7 @@ def test_torchvisions_own_file_loads_without_its_classifier(tmp_path):
     torch.save(whole.state_dict(), tmp_path / "whole.pth")
     backbone = TorchvisionBackbone("mobilenet_v3_small", init_cfg=pretrained(tmp_path / "whole.pth"))
     backbone.init_weights()
-    images = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(backbone.eval()(images)[-1], whole.features.eval()(images), rtol=0, atol=0)
 
 
