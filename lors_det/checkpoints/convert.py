@@ -16,7 +16,7 @@ from lors_det.adamixer.first_version import current_name, is_first_version
 from lors_det.adamixer.spec import ADAMIXER, LORS
 from lors_det.checkpoints.around_decoder import check_around_decoder
 from lors_det.checkpoints.published_names import UNUSED, from_published, published_model, to_published
-from lors_det.checkpoints.stored_config import parse_config
+from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config import read_config
@@ -129,13 +129,11 @@ def _config_of(checkpoint: dict[str, Any], src: Path, config: Path | None) -> Co
     if config is not None:
         cfg, where = read_config(config), f"config {config}"
     else:
-        meta, where = checkpoint.get("meta") or {}, f"the config in checkpoint {src}"
-        if isinstance(meta.get("config_data"), dict):
-            cfg = Config(meta["config_data"])
-        elif meta.get("cfg") is not None:  # of version 0.1.0, and of mmengine's own runs
-            cfg = parse_config(meta["cfg"], where)
-        else:
+        where = f"the config in checkpoint {src}"
+        stored = config_of(checkpoint, where)
+        if stored is None:
             raise InputError(f"checkpoint {src} carries no config; name the model's with --config")
+        cfg = stored
     head = (cfg.get("model") or {}).get("bbox_head") or {}
     if not isinstance(head.get("decoder"), dict):
         raise InputError(f"{where} is not of a model of this project: it lacks model.bbox_head.decoder")

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from lors_det.errors import InputError
+
+
+def config_of(checkpoint: Mapping[str, Any], where: str) -> Config | None:
+    """The config that a checkpoint carries, of this version, of 0.1.0 or of mmengine; None if it carries none.
+
+    Args:
+        checkpoint: as it was read.
+        where: the config's place, for the message.
+
+    Raises:
+        InputError: if it is text that is more than data.
+    """
+    meta = checkpoint.get("meta") or {}
+    if isinstance(meta.get("config_data"), dict):
+        return Config(meta["config_data"])
+    return None if meta.get("cfg") is None else parse_config(meta["cfg"], where)
 
 
 def parse_config(text: str, where: str) -> Config:

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 
-from lors_det.checkpoints.stored_config import parse_config
+from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.inference.stored_types import check_scope, check_stored_types
 from lors_det.plugin.config import read_config
@@ -97,12 +97,8 @@ def _config(checkpoint: dict[str, Any], path: str | Path, config: str | Path | C
 
 
 def _stored_config(checkpoint: dict[str, Any], path: str | Path, *, trust: bool) -> Config:
-    meta, where = checkpoint.get("meta") or {}, f"the config in checkpoint {path}"
-    if isinstance(meta.get("config_data"), dict):
-        cfg = Config(meta["config_data"])
-    elif meta.get("cfg") is not None:  # of version 0.1.0, and of mmengine's own runs
-        cfg = parse_config(meta["cfg"], where)
-    else:
+    cfg = config_of(checkpoint, f"the config in checkpoint {path}")
+    if cfg is None:
         raise InputError(
             f"checkpoint {path} carries no config; pass the model's: config=, or --config on the command line"
         )

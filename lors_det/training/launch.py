@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import find_latest_checkpoint
 
+from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.plugin.safe_loading import load_from_local
 
@@ -102,6 +103,6 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
     found = find_latest_checkpoint(work_dir) if str(checkpoint) == "auto" else str(checkpoint)
     if found is None:
         return None
-    meta = load_from_local(found, "cpu").get("meta", {})
-    stored = meta.get("config_data")
-    return FormerRun(Path(found), Config(stored) if isinstance(stored, dict) else None, int(meta.get("epoch", 0)))
+    read = load_from_local(found, "cpu")
+    config = config_of(read, f"the config in checkpoint {found}")
+    return FormerRun(Path(found), config, int((read.get("meta") or {}).get("epoch", 0)))
