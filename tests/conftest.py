@@ -32,6 +32,19 @@ def _same_start() -> None:
     init_default_scope("mmdet")
 
 
+BCCD = (ROOT.parent / "shared/data/bccd", ROOT / "data/bccd/BCCD")
+"""Where the photographs of blood cells may be, of which README.md speaks."""
+
+
+@pytest.fixture(scope="session")
+def bccd() -> Path:
+    """The folder of the blood cells, in Pascal VOC's form."""
+    found = next((folder for folder in BCCD if folder.is_dir()), None)
+    if found is None:
+        pytest.skip(f"the photographs of blood cells are neither at {BCCD[0]} nor at {BCCD[1]}")
+    return found
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

@@ -15,7 +15,6 @@ from pycocotools.coco import COCO
 from lors_det.data.voc.convert import Dropped, convert_voc
 
 REPOSITORY = Path(__file__).parents[2]
-BCCD = REPOSITORY / "data" / "bccd" / "BCCD"
 TOOL = REPOSITORY / "tools" / "voc_to_coco.py"
 
 
@@ -197,16 +196,15 @@ def test_tool_reports_user_errors_and_keeps_the_old_file(voc: VocSet, tmp_path: 
     assert result.stderr == f"error: {xml}: class 'ant' is unknown, allowed: dog\n"
 
 
-@pytest.mark.skipif(not BCCD.is_dir(), reason="the blood cell set is not at data/bccd/BCCD")
-def test_blood_cells(tmp_path: Path) -> None:
+def test_blood_cells(bccd: Path, tmp_path: Path) -> None:
     counts, lost = Counter(), []
     for split, num_images in (("train", 205), ("val", 87), ("test", 72)):
-        coco, dropped = convert_voc(BCCD, split)
+        coco, dropped = convert_voc(bccd, split)
         (tmp_path / "set.json").write_text(json.dumps(coco))
         loaded = COCO(str(tmp_path / "set.json"))
         names = {index: category["name"] for index, category in loaded.cats.items()}
         assert (len(loaded.imgs), names) == (num_images, {1: "Platelets", 2: "RBC", 3: "WBC"})
-        assert all((BCCD / "JPEGImages" / image["file_name"]).is_file() for image in coco["images"])
+        assert all((bccd / "JPEGImages" / image["file_name"]).is_file() for image in coco["images"])
         assert coco["info"]["clipped"] == []
         counts.update(names[a["category_id"]] for a in coco["annotations"])
         lost += dropped

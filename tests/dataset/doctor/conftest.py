@@ -13,7 +13,6 @@ import pytest
 from lors_det.data.doctor import Case, open_case
 from lors_det.data.record import DataFolder, Split
 
-BCCD = Path(__file__).parents[4] / "shared" / "data" / "bccd"
 SIZE = (96, 64)
 CLASSES = ("raccoon", "badger")
 
@@ -66,10 +65,3 @@ def box(number: int, image: int, label: int, xywh: Sequence[float]) -> dict[str,
 @pytest.fixture
 def small(tmp_path: Path) -> SmallSet:
     return SmallSet(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def bccd() -> Path:
-    if not BCCD.is_dir():
-        pytest.skip(f"needs the photographs of {BCCD}")
-    return BCCD
