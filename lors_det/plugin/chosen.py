@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config, ConfigDict
 
 from lors_det.errors import InputError
 from lors_det.plugin.config_data import annotation_file, leaf_datasets
 from lors_det.plugin.dataset import check_coco, read_json
-
-SIDE_STEP_PX = 32
-SIDE_LIMITS_PX = (320, 448)
-"""Bounds of a chosen image side, for training without a GPU in mind."""
-
-SMALL_BOX_PX = 24
-"""What the smaller boxes should measure, sqrt(w h), in the network's image: three cells of its finest level or so."""
-
-EPOCHS = 36
-"""Of sets up to ``NUM_IMAGES``; larger ones need fewer."""
-NUM_IMAGES = 500
-EPOCHS_LIMITS = (12, 300)
-MIN_STEPS = 1200
-"""Below them, even a pretrained model has not found its objects."""
+from lors_det.plugin.size_rules import SIDE_STEP_PX, batch_size, epochs, image_side
 
 _SIZES = ("scale", "img_scale", "crop_size")
 """Arguments of transforms that are (width, height), or the same both ways."""
@@ -45,7 +30,7 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     ======================================  ============================================================================
 
     Validation and test loaders without a batch size take that of training. Where there is no training set, all stay
-    None, see :func:`check_chosen`.
+    None, see :func:`check_chosen`. The constants and the rules are those of :mod:`lors_det.plugin.size_rules`.
 
     Args:
         cfg: changed in place.
@@ -115,33 +100,6 @@ def _side_of(before: Config) -> int | None:
         if step.get("type") == "Resize" and step.get("scale"):
             return int(max(step["scale"]))
     return None
-
-
-def image_side(content: dict[str, Any]) -> tuple[int, str]:
-    """Long side of the network's image for a COCO record, in pixels, and why."""
-    long_sides = {image["id"]: max(image["width"], image["height"]) for image in content["images"]}
-    own = float(np.median(list(long_sides.values())))
-    relative = [
-        float(np.sqrt(box["bbox"][2] * box["bbox"][3])) / long_sides[box["image_id"]]
-        for box in content["annotations"]
-        if min(box["bbox"][2:]) > 0
-    ]
-    least, most = SIDE_LIMITS_PX
-    small = float(np.quantile(relative, 0.1)) if relative else SMALL_BOX_PX / most
-    wanted = min(SMALL_BOX_PX / small, ceil(own / SIDE_STEP_PX) * SIDE_STEP_PX)
-    side = int(np.clip(ceil(wanted / SIDE_STEP_PX) * SIDE_STEP_PX, least, most))
-    return side, f"a tenth of the boxes are smaller than {small:.1%} of the image's long side, {own:.0f} pixels"
-
-
-def batch_size(num_images: int) -> int:
-    """Images of a batch."""
-    return 4 if num_images < 2_000 else 8 if num_images < 20_000 else 16
-
-
-def epochs(num_images: int, size: int) -> int:
-    """Passes over a set of so many images, in batches of a size."""
-    passes = round(EPOCHS * min(1.0, (NUM_IMAGES / num_images) ** 0.25))
-    return int(np.clip(max(passes, ceil(MIN_STEPS / ceil(num_images / size))), *EPOCHS_LIMITS))
 
 
 def check_chosen(cfg: Config) -> None:

@@ -42,15 +42,14 @@ def load_config(
 ) -> Config:
     """Read a config for a Runner.
 
-    ``cfg_options`` override values; ``work_dir`` defaults to ``work_dirs/<path of the config under configs/>``, and for
-    data of a folder to one of the folder's name in it. A model
-    whose ``num_classes`` is None gets the classes of the annotation file, and so do all its datasets. Values that the
-    config leaves to the data, None, are chosen. The hooks that make a run safe are there whatever the config says.
+    A model whose ``num_classes`` is None gets the classes of the annotation file, and so do all its datasets. Values
+    that the config leaves to the data, None, are chosen. The hooks that make a run safe are there whatever it says.
 
     Args:
         path: a file, or the name of a packaged one.
-        cfg_options: values by key with dots.
-        work_dir: folder of the run.
+        cfg_options: values by key with dots, in place of the config's.
+        work_dir: folder of the run; by default ``work_dirs/<path of the config under configs/>``, and in it one of the
+            data's name where ``data`` is given.
         data: a folder that replaces the config's data; annotations that it does not have as COCO files are written
             into ``<work_dir>/data``.
         image_side: pixels, in place of the side that would be chosen.

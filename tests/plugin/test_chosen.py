@@ -9,18 +9,18 @@ import pytest
 from references.tiny import LORS, make_data, overrides
 
 from lors_det.errors import InputError
-from lors_det.plugin.chosen import (
+from lors_det.plugin.chosen import check_chosen
+from lors_det.plugin.config import load_config
+from lors_det.plugin.size_rules import (
     EPOCHS,
     EPOCHS_LIMITS,
     MIN_STEPS,
     SIDE_LIMITS_PX,
     SMALL_BOX_PX,
     batch_size,
-    check_chosen,
     epochs,
     image_side,
 )
-from lors_det.plugin.config import load_config
 
 SIZED = [dict(type="LoadImageFromFile"), dict(type="Resize", scale=None, keep_ratio=True), dict(type="PackDetInputs")]
 
