@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lors_det.cli import compare
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 from lors_det.reports.accounting import count_parameters
 from lors_det.reports.comparison import find_configs
 

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from lors_det.adamixer import Decoder
 from lors_det.adamixer.spec import ADAMIXER, ADAMIXER_G2_P64, LORS, DecoderSpec
 from lors_det.lors import AdaptiveResidual, StaticResidual
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 LEAVES = sorted(path for path in CONFIGS.rglob("*.py") if path.parent.name != "_base_")

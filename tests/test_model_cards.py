@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from lors_det.adamixer import Decoder, DecoderSpec
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 from lors_det.reports.accounting import count_macs, count_parameters
 
 ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.structures import InstanceData
 from references.small import randomise
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 FAMILIES = [  # each backbone once, each full-size decoder at least once

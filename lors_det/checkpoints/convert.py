@@ -19,8 +19,8 @@ from lors_det.checkpoints.published_names import UNUSED, from_published, publish
 from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-from lors_det.plugin.config import read_config
-from lors_det.plugin.safe_loading import load_from_local
+from lors_det.plugin.config.reading import read_config
+from lors_det.plugin.saving.safe_loading import load_from_local
 
 _DECODER = "bbox_head.decoder."
 _UNREAD = "published_unread"

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lors_det.data.words import counted
-from lors_det.plugin.config import read_config
-from lors_det.plugin.stand_in import load_without_data
+from lors_det.plugin.config.reading import read_config
+from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.reports.config_check import check_config
 from lors_det.reports.config_difference import differences
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from lors_det.plugin.stand_in import load_without_data
+from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.reports.comparison import comparison, find_configs
 
 

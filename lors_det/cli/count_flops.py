@@ -21,7 +21,7 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.plugin.stand_in import load_without_data
+from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.reports.accounting import count_macs
 
 PUBLISHED = "AdaMixer's published figures are 103 (ResNet-50, 100 queries) and 125 to 132 (300 queries), in GMACs."

@@ -17,7 +17,7 @@ from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.plugin.stand_in import load_without_data
+from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.reports.accounting import count_parameters
 
 

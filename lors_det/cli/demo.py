@@ -15,7 +15,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 from lors_det.reports.decoders import print_decoders
 
 LORS = "lors_det::shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"

@@ -10,8 +10,8 @@ from argparse import ArgumentParser, Namespace
 
 from mmengine.fileio import load
 
-from lors_det.plugin.config import load_config
-from lors_det.plugin.config_data import build_test_set
+from lors_det.plugin.config.data import build_test_set
+from lors_det.plugin.config.reading import load_config
 from lors_det.reports.pictures import detection_sheet
 
 

@@ -22,7 +22,7 @@ def common_arguments(parser: ArgumentParser) -> None:
 
 
 def console_arguments(parser: ArgumentParser) -> None:
-    """How much a run says, ``console``: one of :data:`lors_det.plugin.console.LEVELS`."""
+    """How much a run says, ``console``: one of :data:`lors_det.plugin.screen.console.LEVELS`."""
     group = parser.add_mutually_exclusive_group()
     told = {"quiet": "say a line for each validation, and warnings", "verbose": "say all that the log file says"}
     for level, words in told.items():

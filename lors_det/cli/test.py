@@ -14,9 +14,9 @@ from mmengine.config import Config
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
-from lors_det.plugin.config import load_config
-from lors_det.plugin.config_data import augment_test_time, evaluators_of
-from lors_det.plugin.console import make_runner
+from lors_det.plugin.config.data import augment_test_time, evaluators_of
+from lors_det.plugin.config.reading import load_config
+from lors_det.plugin.screen.console import make_runner
 from lors_det.training.launch import launch
 from lors_det.training.shown_folder import read_shown
 

@@ -24,7 +24,7 @@ from lors_det.inference.images import ImageLike, as_rgb, bgr_from_rgb, checked_p
 from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
 from lors_det.inference.stored_model import load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
-from lors_det.plugin.config_data import augment_test_time
+from lors_det.plugin.config.data import augment_test_time
 
 
 class Detector:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.inference.stored_types import check_scope, check_stored_types
-from lors_det.plugin.config import read_config
-from lors_det.plugin.config_data import leaf_datasets
-from lors_det.plugin.first_version import bring_up_to_date
-from lors_det.plugin.safe_loading import load_from_local
+from lors_det.plugin.config.data import leaf_datasets
+from lors_det.plugin.config.reading import read_config
+from lors_det.plugin.saving.first_version import bring_up_to_date
+from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.state_diff import state_diff
 
 

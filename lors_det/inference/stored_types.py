@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lors_det.errors import InputError
-from lors_det.plugin.config_types import registered
+from lors_det.plugin.config.kinds import registered
 
 SCOPES = ("lors_det", "mmdet", "mmcv", "mmengine")
 _OPERATIONS = ("nms", "soft_nms")

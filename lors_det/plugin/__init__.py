@@ -1,6 +1,8 @@
 """The MMDetection plugin: importing it registers everything."""
 
-from lors_det.plugin import compat, packaged, pretrained, safe_loading
+from lors_det.plugin import compat
+from lors_det.plugin.config import packaged
+from lors_det.plugin.saving import pretrained, safe_loading
 
 compat.apply()
 safe_loading.register()
@@ -8,33 +10,18 @@ pretrained.register()
 packaged.register()
 
 # after compat, which lets mmdet import without mmcv's compiled operations
-from lors_det.plugin import (  # noqa: E402
-    backbones,
-    checkpoint_guard,
-    criterion,
-    data_guard,
-    dataset,
-    early_stopping,
-    folding,
-    gentle_finish,
-    head,
-    neck,
-    optimizer,
-    plain_checkpoint,
-    trackers,
-)
+from lors_det.plugin import backbones, criterion, dataset, head, hooks, neck, optimizer  # noqa: E402
+from lors_det.plugin.saving import checkpoint_guard, plain_checkpoint  # noqa: E402
+from lors_det.plugin.screen import trackers  # noqa: E402
 
 __all__ = [
     "backbones",
     "checkpoint_guard",
     "compat",
     "criterion",
-    "data_guard",
     "dataset",
-    "early_stopping",
-    "folding",
-    "gentle_finish",
     "head",
+    "hooks",
     "neck",
     "optimizer",
     "packaged",

@@ -10,8 +10,8 @@ from pathlib import Path, PurePath
 from mmengine.config import Config
 
 from lors_det.errors import InputError
-from lors_det.plugin.config import config_name
-from lors_det.plugin.packaged import CONFIGS, PREFIX, resolve_config_path
+from lors_det.plugin.config.packaged import CONFIGS, PREFIX, resolve_config_path
+from lors_det.plugin.config.reading import config_name
 from lors_det.reports.accounting import count_macs, count_parameters
 from lors_det.reports.scalars import read_scalars
 

@@ -16,8 +16,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from lors_det.errors import InputError
-from lors_det.plugin.config_data import evaluators_of
-from lors_det.plugin.data_guard import check_training_set, check_validation_set, datasets_in
+from lors_det.plugin.config.data import evaluators_of
+from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set, datasets_in
 from lors_det.reports.accounting import build_model
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from lors_det.plugin.config_names import leaves
+from lors_det.plugin.config.names import leaves
 
 ABSENT = "-"
 """Stands for a key that one side lacks."""

@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from lors_det.data.record import DataFolder, Finding, Split
 from lors_det.errors import InputError
-from lors_det.plugin.config_data import annotation_file, leaf_datasets
+from lors_det.plugin.config.data import annotation_file, leaf_datasets
 from lors_det.plugin.dataset import read_json
 
 _SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")

@@ -13,7 +13,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
-from lors_det.plugin.safe_loading import load_from_local
+from lors_det.plugin.saving.safe_loading import load_from_local
 
 
 def is_first_process() -> bool:

@@ -17,12 +17,12 @@ from mmengine.runner import Runner, find_latest_checkpoint
 
 from lors_det.data.doctor.constant_box import ConstantBox, best_constant_box
 from lors_det.errors import InputError
-from lors_det.plugin.chosen import check_chosen
-from lors_det.plugin.config import load_config, read_config, work_dir_of
-from lors_det.plugin.config_data import annotation_file, evaluators_of, leaf_datasets
-from lors_det.plugin.console import make_runner
-from lors_det.plugin.data_guard import check_training_set
+from lors_det.plugin.config.chosen import check_chosen
+from lors_det.plugin.config.data import annotation_file, evaluators_of, leaf_datasets
+from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.dataset import read_json
+from lors_det.plugin.hooks.data_guard import check_training_set
+from lors_det.plugin.screen.console import make_runner
 from lors_det.reports.config_check import schedule_notes
 from lors_det.training.launch import (
     former_run,
@@ -83,7 +83,7 @@ def train(
         options: further values of the config, by key with dots.
         launcher: "none", "pytorch", "slurm" or "mpi".
         local_rank: set by the launcher.
-        console: how much is said, one of :data:`lors_det.plugin.console.LEVELS`.
+        console: how much is said, one of :data:`lors_det.plugin.screen.console.LEVELS`.
 
     Raises:
         InputError: if config, data or checkpoint is wrong; it names what, where and the remedy.

@@ -20,7 +20,7 @@ from lors_det.checkpoints.published_names import to_published
 from lors_det.checkpoints.stored_config import parse_config
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-from lors_det.plugin.config import read_config
+from lors_det.plugin.config.reading import read_config
 
 META = {"dataset_meta": {"classes": ("a", "b")}}
 

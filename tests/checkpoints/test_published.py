@@ -27,7 +27,7 @@ from references.published import PUBLISHED, Batch, Shape, Stage
 from torch import Tensor, nn
 
 from lors_det.checkpoints.convert import convert_file
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = {

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lors_det.plugin.backbones import TorchvisionBackbone
-from lors_det.plugin.config_keys import check_keys
+from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.neck import SharedNormNeck
 from lors_det.reports.config_check import check_config
 

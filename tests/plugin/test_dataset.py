@@ -12,7 +12,7 @@ from mmdet.registry import DATASETS
 from references.tiny import LORS, make_data, overrides
 
 from lors_det.errors import InputError
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.dataset import CocoDetection
 
 

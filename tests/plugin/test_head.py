@@ -141,7 +141,7 @@ def test_the_neck_shares_one_norm():
 
 def test_mmengine_leaves_the_initialisation_alone(root, monkeypatch, tmp_path):
     """Runner calls ``init_weights`` on the whole detector."""
-    from lors_det.plugin.config import load_config
+    from lors_det.plugin.config.reading import load_config
 
     monkeypatch.chdir(tmp_path)  # away from the data, so that 6 classes need no file
     cfg = load_config(next(root.glob("configs/shapes/lors-adamixer_*.py")), {"model.bbox_head.num_classes": 6})

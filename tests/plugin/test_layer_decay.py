@@ -13,7 +13,7 @@ from mmengine.optim import MultiStepLR, OptimWrapper, build_optim_wrapper
 from references.backbones import detector_config
 from torch import nn
 
-from lors_det.plugin.config_keys import check_keys
+from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.layer_decay import backbone_depths
 
 SWIN = dict(

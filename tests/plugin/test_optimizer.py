@@ -15,7 +15,7 @@ from mmengine.optim import MultiStepLR, OptimWrapper, build_optim_wrapper
 from mmengine.optim.scheduler import LinearLR
 from torch import Tensor, nn
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.optimizer import merge_groups, merge_saved_groups
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 
 COCO = "lors_adamixer/lors-adamixer_r50_100-query_1x_coco"
 SCRATCH = [

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lors_det.plugin.backbones import TimmBackbone
 from lors_det.plugin.backbones.simple_pyramid import SimplePyramid
 from lors_det.plugin.backbones.timm_levels import TimmLevels
-from lors_det.plugin.config_keys import check_keys
+from lors_det.plugin.config.keys import check_keys
 from lors_det.reports.config_check import check_config
 
 timm = pytest.importorskip("timm", reason="timm is not installed: the extra `timm` has it")

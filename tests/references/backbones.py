@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config, ConfigDict
 from mmengine.structures import InstanceData
 
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 
 SHAPES = Path(__file__).parent.parent.parent / "configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
 

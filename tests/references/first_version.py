@@ -67,7 +67,7 @@ def main() -> None:
 
     import lors_det
     from lors_det.adamixer import Decoder, QueryState
-    from lors_det.plugin.config import load_config
+    from lors_det.plugin.config.reading import load_config
 
     found: dict[str, Any] = {"decoders": {}, "models": {}}
     levels, content, xyzr = inputs()

@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from lors_det.data.shapes import generate_shapes
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 
 CONFIGS = Path(__file__).parent.parent.parent / "configs"
 LORS = next(CONFIGS.glob("shapes/lors-adamixer_*.py"))

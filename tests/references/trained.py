@@ -13,7 +13,7 @@ from mmengine.fileio import load
 from mmengine.runner import Runner
 from references.tiny import make_data, tiny_config
 
-from lors_det.plugin.config_data import augment_test_time, evaluators_of
+from lors_det.plugin.config.data import augment_test_time, evaluators_of
 
 
 class Trained(NamedTuple):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from lors_det.errors import InputError
-from lors_det.plugin.config import load_config
+from lors_det.plugin.config.reading import load_config
 from lors_det.reports.accounting import count_macs, count_parameters
 
 R50 = {

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from lors_det.errors import InputError
-from lors_det.plugin.config import config_name, load_config
+from lors_det.plugin.config.reading import config_name, load_config
 from lors_det.reports.comparison import comparison, find_configs
 
 NAMES = ("ablations/shapes/lors", "ablations/shapes/adamixer")

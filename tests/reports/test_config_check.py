@@ -8,7 +8,7 @@ import pytest
 from references.tiny import CONFIGS, LORS, make_data, tiny_config
 
 from lors_det.errors import InputError
-from lors_det.plugin.config import load_config, read_config
+from lors_det.plugin.config.reading import load_config, read_config
 from lors_det.reports.config_check import check_config
 from lors_det.reports.config_difference import ABSENT, differences
 

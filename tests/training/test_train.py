@@ -15,7 +15,7 @@ import lors_det
 from lors_det.cli import run
 from lors_det.data.folder import read_folder
 from lors_det.errors import InputError
-from lors_det.plugin.own_data import use_folder
+from lors_det.plugin.config.own_data import use_folder
 
 QUICK = {
     "model.bbox_head.num_queries": 8,

@@ -1,0 +1,1 @@
+"""Configs: read, checked, completed from the data, and found by name."""

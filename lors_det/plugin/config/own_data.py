@@ -1,0 +1,68 @@
+"""A config's data replaced by a folder of the user's own: annotations, images, evaluators and classes follow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from lors_det.data.record import DataFolder, Split
+from lors_det.errors import InputError
+from lors_det.files import write_whole
+from lors_det.plugin.config.data import leaf_datasets
+
+
+def use_folder(cfg: Config, folder: DataFolder, annotations: Path) -> None:
+    """Let a config train, validate and test on a folder's splits.
+
+    A split that no COCO file of the folder describes is written into ``annotations``; images stay where they lie.
+    Without a test split the validation split is tested. Images without boxes are trained on, as negatives.
+
+    Args:
+        cfg: changed in place; it keeps its pipelines, samplers and batch sizes.
+        folder: what :func:`lors_det.data.folder.read_folder` found; it has a train and a val split.
+        annotations: where annotation files go; made where it is missing.
+
+    Raises:
+        InputError: if the config has no data of one kind to be replaced.
+    """
+    splits = {**folder.splits, "test": folder.splits.get("test", folder.splits["val"])}
+    files = {split.name: _annotation_file(split, annotations) for split in splits.values()}
+    for name, split in splits.items():
+        loader = cfg.get(f"{name}_dataloader")
+        if not loader:
+            raise InputError(f"config {cfg.filename} has no {name}_dataloader that --data could fill")
+        datasets = list(leaf_datasets(loader.dataset))
+        if len(datasets) != 1:
+            raise InputError(
+                f"config key {name}_dataloader.dataset joins {len(datasets)} sets; --data replaces a single one"
+            )
+        datasets[0].update(
+            type="CocoDetection",
+            data_root="",
+            ann_file=str(files[split.name]),
+            data_prefix=ConfigDict(img=f"{split.image_root.absolute()}/"),
+        )
+        datasets[0].pop("metainfo", None)
+        if name == "train":
+            datasets[0].filter_cfg = ConfigDict(filter_empty_gt=False)
+        else:
+            cfg[f"{name}_evaluator"] = ConfigDict(
+                type="CocoMetric", ann_file=str(files[split.name]), metric="bbox", classwise=True
+            )
+    head = cfg.model.get("bbox_head", {})
+    if "num_classes" in head:
+        head.num_classes = None  # the annotation files say it
+
+
+def _annotation_file(split: Split, folder: Path) -> Path:
+    """A COCO file with the split's content: the user's own, or one that is written now."""
+    if split.annotation_file is not None:
+        return split.annotation_file.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.absolute() / f"{split.name}.json"
+    content = json.dumps(split.content).encode()
+    if not path.is_file() or path.read_bytes() != content:
+        write_whole(path, lambda file: file.write(content))
+    return path

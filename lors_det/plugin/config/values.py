@@ -1,0 +1,95 @@
+"""Values of a config that no training could use: refused by name, before anything is built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+
+from lors_det.errors import InputError
+from lors_det.plugin.config.names import leaves
+
+
+class Number(NamedTuple):
+    """What a value must be.
+
+    Attributes:
+        whole: an integer.
+        least: the smallest value.
+        above: greater than ``least``, not equal to it.
+        none: None is allowed too.
+    """
+
+    whole: bool = True
+    least: float = 1
+    above: bool = False
+    none: bool = False
+
+    def obstacle(self, value: Any) -> str | None:
+        """Why the value is wrong, in words; None if it is not."""
+        if value is None and self.none:
+            return None
+        kinds = int if self.whole else (int, float)
+        fits = isinstance(value, kinds) and not isinstance(value, bool)
+        if fits and (value > self.least or (value == self.least and not self.above)):
+            return None
+        kind = "a whole number" if self.whole else "a number"
+        bound = f"greater than {self.least}" if self.above else f"of at least {self.least}"
+        return f"it must be {kind} {bound}"
+
+
+POSITIVE = Number(whole=False, least=0, above=True)
+NUMBERS = {
+    r"(train|val|test)_dataloader\.batch_size": Number(none=True),
+    r"(train|val|test)_dataloader\.num_workers": Number(least=0),
+    r"model\.bbox_head\.num_queries": Number(),
+    r"model\.bbox_head\.num_classes": Number(none=True),
+    r"model\.test_cfg\.max_per_img": Number(none=True),
+    r"optim_wrapper\.optimizer\.lr": POSITIVE,
+    r"optim_wrapper\.optimizer\.weight_decay": Number(whole=False, least=0),
+    r"optim_wrapper\.clip_grad\.max_norm": POSITIVE,
+    r"optim_wrapper\.accumulative_counts": Number(),
+    r"train_cfg\.(max_epochs|val_interval)": Number(none=True),
+    r"train_cfg\.max_iters": Number(),
+    r"auto_scale_lr\.base_batch_size": Number(),
+    r"randomness\.seed": Number(least=0, none=True),
+}
+"""Keys with dots, as patterns, and what their values must be; a None may be filled in from the data."""
+
+
+def check_numbers(cfg: Config) -> None:
+    """Refuse numbers that are none or out of range.
+
+    Raises:
+        InputError: it names the key, the value and what is allowed.
+    """
+    for key, value in leaves(cfg._cfg_dict):
+        for pattern, number in NUMBERS.items():
+            obstacle = number.obstacle(value) if re.fullmatch(pattern, key) else None
+            if obstacle:
+                raise InputError(f"config key {key} is {value!r}; {obstacle}")
+
+
+def check_kinds(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Refuse ``--cfg-options`` that set text where the config has a number or a truth value.
+
+    Raises:
+        InputError: it names the key, the text, and what stands there.
+    """
+    present = dict(leaves(cfg._cfg_dict))
+    for key, value in options.items():
+        old = present.get(key)
+        if isinstance(value, str) and isinstance(old, (bool, int, float)):
+            kind = "True or False" if isinstance(old, bool) else "a number"
+            raise InputError(f"--cfg-options {key}={value}: it must be {kind}, as {old} is, which it replaces")
+
+
+def complete_workers(cfg: Config) -> None:
+    """Without worker processes, drop what only they take: torch refuses it."""
+    for split in ("train", "val", "test"):
+        loader = cfg.get(f"{split}_dataloader")
+        if loader and not loader.get("num_workers"):
+            for name in ("persistent_workers", "prefetch_factor", "timeout"):
+                loader.pop(name, None)

@@ -1,0 +1,1 @@
+"""Checkpoints: what is written into them, how they are read, and what they may be loaded into."""

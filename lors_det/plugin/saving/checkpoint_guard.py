@@ -1,0 +1,98 @@
+"""Checkpoints that do not fit the model that they are loaded into are refused."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor
+
+from lors_det.errors import InputError
+from lors_det.plugin.dataset import check_classes
+from lors_det.plugin.hooks.data_guard import datasets_in
+from lors_det.plugin.saving.class_heads import adapt_class_heads
+from lors_det.plugin.saving.first_version import bring_up_to_date
+from lors_det.state_diff import state_diff
+
+
+@HOOKS.register_module()
+class CheckpointGuardHook(Hook):
+    """Refuses a checkpoint of another model.
+
+    Evaluation and resuming need every weight and the same classes. Fine-tuning (``load_from``) may lack some, but
+    not all, and gets class heads for its own classes; what was loaded and what was not is logged. A stock Runner would
+    go on with random weights.
+
+    Raises:
+        InputError: it names the weights or classes that do not fit.
+    """
+
+    priority = "HIGH"
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        model = runner.model
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        if runner._resume and not ("meta" in checkpoint and "optimizer" in checkpoint):
+            raise InputError(
+                "the checkpoint holds weights alone, without the training's state, and cannot be resumed; "
+                "start a new training from it: --load-from CHECKPOINT"
+            )
+        bring_up_to_date(checkpoint, model)
+        # a loop is built when its work begins, and until then is a config; a hook may have built that of training
+        testing = isinstance(runner._test_loop, BaseLoop)
+        if isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume:
+            self._fine_tune(runner, checkpoint, model.state_dict())
+        else:
+            self._check_weights(_weights(checkpoint), model.state_dict())
+            self._check_classes(runner, checkpoint)
+
+    @staticmethod
+    def _fine_tune(runner: Runner, checkpoint: dict[str, Any], own: dict[str, Tensor]) -> None:
+        """Class heads for the run's own classes; what fits is loaded, and said."""
+        weights = _weights(checkpoint)
+        trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+        heads = adapt_class_heads(weights, own, trained, runner.train_loop.dataloader.dataset.metainfo["classes"])
+        if heads is not None:
+            runner.logger.warning(heads)
+            held = checkpoint.get("state_dict", checkpoint)
+            held.clear()
+            held.update(weights)
+        diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
+        if not diff.num_fitting:
+            raise _of_another_model(diff.words)
+        words = f"{diff.num_fitting} of {len(own)} weights loaded" + (f"; {diff.words}" if diff.words else "")
+        runner.logger.log(logging.WARNING if diff.words else logging.INFO, words)
+
+    @staticmethod
+    def _check_weights(weights: dict[str, Tensor], own: dict[str, Tensor]) -> None:
+        """Every weight is there, and no other."""
+        diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
+        if diff.words:
+            raise _of_another_model(diff.words)
+
+    @staticmethod
+    def _check_classes(runner: Runner, checkpoint: dict[str, Any]) -> None:
+        trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+        loop = next((loop for loop in (runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)), None)
+        if trained and loop:
+            dataset = loop.dataloader.dataset
+            files = ", ".join(str(getattr(each, "ann_file", each)) for each in datasets_in(dataset))
+            check_classes(trained, dataset.metainfo["classes"], files)
+
+
+def _weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """By name, as mmengine loads them: a wrapped model's begin with "module."."""
+    held = checkpoint.get("state_dict", checkpoint)
+    return {re.sub(r"^module\.", "", name): weight for name, weight in held.items()}
+
+
+def _of_another_model(words: str) -> InputError:
+    return InputError(
+        f"the checkpoint is of another model than the config ({words}); use the config that it was trained with"
+    )

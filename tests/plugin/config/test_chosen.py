@@ -1,0 +1,129 @@
+"""What a config leaves to the data is chosen from it, and said."""
+
+from __future__ import annotations
+
+import json
+from math import ceil
+
+import pytest
+from references.tiny import LORS, make_data, overrides
+
+from lors_det.errors import InputError
+from lors_det.plugin.config.chosen import check_chosen
+from lors_det.plugin.config.reading import load_config
+from lors_det.plugin.config.size_rules import (
+    EPOCHS,
+    EPOCHS_LIMITS,
+    MIN_STEPS,
+    SIDE_LIMITS_PX,
+    SMALL_BOX_PX,
+    batch_size,
+    epochs,
+    image_side,
+)
+
+SIZED = [dict(type="LoadImageFromFile"), dict(type="Resize", scale=None, keep_ratio=True), dict(type="PackDetInputs")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+def open_config(data, tmp_path, **changes):
+    said = []
+    options = {
+        **overrides(data),
+        "train_cfg.max_epochs": None,
+        "train_cfg.val_interval": None,
+        "train_dataloader.batch_size": None,
+        "val_dataloader.batch_size": None,
+        "train_dataloader.dataset.pipeline": SIZED,
+        "custom_hooks": [dict(type="GentleFinishHook", pipeline=SIZED)],
+    }
+    side = changes.pop("image_side", None)
+    return load_config(LORS, {**options, **changes}, str(tmp_path), image_side=side, say=said.append), said
+
+
+def record(side, box, num_images=4):
+    images = [dict(id=number, file_name=f"{number}.jpg", width=side, height=side // 2) for number in range(num_images)]
+    boxes = [
+        dict(id=number, image_id=number, category_id=1, bbox=[0, 0, box, box], area=box * box, iscrowd=0)
+        for number in range(num_images)
+    ]
+    return dict(images=images, annotations=boxes, categories=[dict(id=1, name="thing")])
+
+
+def test_what_is_none_is_chosen_and_said(data, tmp_path):
+    cfg, said = open_config(data, tmp_path)
+    num_images = len(json.loads((data / "annotations/train.json").read_text())["images"])
+    side = image_side(json.loads((data / "annotations/train.json").read_text()))[0]
+    passes = epochs(num_images, batch_size(num_images))
+    assert cfg.train_cfg.max_epochs == passes
+    assert cfg.train_cfg.val_interval == passes // 10
+    assert cfg.train_dataloader.batch_size == cfg.val_dataloader.batch_size == batch_size(num_images)
+    assert cfg.train_dataloader.dataset.pipeline[1].scale == (side, side)
+    assert cfg.custom_hooks[0].pipeline[1].scale == (side, side)
+    assert len(said) == 3
+    assert f"{side} pixels" in said[0]
+    assert f"batches of {batch_size(num_images)}" in said[1]
+    assert f"{passes} epochs" in said[2]
+
+
+def test_a_value_that_is_set_stays(data, tmp_path):
+    cfg, said = open_config(data, tmp_path, **{"train_cfg.max_epochs": 7, "train_dataloader.batch_size": 3})
+    assert cfg.train_cfg.max_epochs == 7
+    assert cfg.train_cfg.val_interval == 1
+    assert cfg.train_dataloader.batch_size == cfg.val_dataloader.batch_size == 3
+    assert len(said) == 1
+
+
+def test_a_given_side_replaces_the_chosen_one(data, tmp_path):
+    cfg, said = open_config(data, tmp_path, image_side=96)
+    assert cfg.train_dataloader.dataset.pipeline[1].scale == (96, 96)
+    assert not any("pixels" in words for words in said)
+
+
+def test_a_side_for_a_config_that_sets_its_own_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="sets its image sizes itself"):
+        load_config(LORS, overrides(data), str(tmp_path), image_side=96)
+
+
+def test_nothing_to_choose_from(data, tmp_path):
+    cfg, said = open_config(data, tmp_path, **{"train_dataloader.dataset.ann_file": "annotations/none.json"})
+    assert not said
+    with pytest.raises(InputError, match=r"image sizes, batch sizes, train_cfg.max_epochs.*none\.json.*--data"):
+        check_chosen(cfg)
+
+
+def test_what_was_chosen_may_train(data, tmp_path):
+    check_chosen(open_config(data, tmp_path)[0])
+
+
+def test_small_boxes_ask_for_large_images():
+    least, most = SIDE_LIMITS_PX
+    assert image_side(record(1000, 500))[0] == least
+    assert image_side(record(1000, 5))[0] == most
+    side = image_side(record(1000, 60))[0]
+    assert least < side < most
+    assert side * 60 / 1000 >= SMALL_BOX_PX
+
+
+def test_images_are_not_enlarged_beyond_the_least():
+    assert image_side(record(400, 4))[0] == 416
+    assert image_side(record(100, 4))[0] == SIDE_LIMITS_PX[0]
+
+
+def test_boxes_without_area_and_sets_without_boxes_have_a_side():
+    assert image_side(record(1000, 0)) == image_side({**record(1000, 0), "annotations": []})
+
+
+def test_small_sets_get_more_epochs_and_fewer_steps():
+    numbers = [10, 100, 1000, 10_000, 100_000]
+    passes = [epochs(number, 4) for number in numbers]
+    assert passes == sorted(passes, reverse=True)
+    steps = [number / 4 * epochs(number, 4) for number in numbers]
+    assert steps == sorted(steps)
+    assert (passes[-1], epochs(2, 4)) == EPOCHS_LIMITS
+    assert ceil(40 / 4) * epochs(40, 4) >= MIN_STEPS
+    assert epochs(160, 4) == epochs(500, 4) == EPOCHS

@@ -1,0 +1,88 @@
+"""Training ends when validations gain nothing; evaluations do not need the training set."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+import torch
+from mmengine.runner import Runner, find_latest_checkpoint
+from references.tiny import make_data, tiny_config
+
+from lors_det.errors import InputError
+from lors_det.plugin.hooks.early_stopping import standing
+
+PATIENCE = dict(type="PatienceHook", patience=2, min_gain=0.9)
+
+
+def runner_of(cfg):
+    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
+    return Runner.from_cfg(cfg)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def stopped(data, tmp_path_factory):
+    """A run of at most ten epochs; no validation can gain 0.9."""
+    work_dir = tmp_path_factory.mktemp("run")
+    runner = runner_of(tiny_config(data, work_dir, custom_hooks=[PATIENCE], **{"train_cfg.max_epochs": 10}))
+    runner.train()
+    return work_dir, runner.epoch
+
+
+def test_it_stops_after_so_many_validations_without_a_gain(stopped):
+    assert stopped[1] == 3  # the first is the best, and two more do not better it
+
+
+def test_a_test_builds_no_training_set(data, stopped, tmp_path):
+    gone = {"train_dataloader.dataset.ann_file": "annotations/gone.json"}
+    cfg = tiny_config(
+        data, tmp_path, custom_hooks=[PATIENCE], load_from=find_latest_checkpoint(str(stopped[0])), **gone
+    )
+    assert "coco/bbox_mAP" in runner_of(cfg).test()
+
+
+@pytest.mark.parametrize("hook", [PATIENCE, dict(type="EarlyStoppingHook", monitor="coco/bbox_mAP")])
+def test_a_test_takes_no_checkpoint_of_other_classes(data, stopped, tmp_path, hook):
+    """Whatever a hook builds of a training: class heads are made anew for fine-tuning alone."""
+    trained = torch.load(find_latest_checkpoint(str(stopped[0])), weights_only=True)
+    trained["meta"]["dataset_meta"]["classes"] = ("other", *trained["meta"]["dataset_meta"]["classes"][1:])
+    torch.save(trained, tmp_path / "other.pth")
+    cfg = tiny_config(data, tmp_path, custom_hooks=[hook], load_from=str(tmp_path / "other.pth"))
+    with pytest.raises(InputError, match="missing: other"):
+        runner_of(cfg).test()
+
+
+@pytest.mark.parametrize(
+    ("scores", "min_gain", "waited"),
+    [
+        ([], 0.0, 0),
+        ([0.22, 0.26, 0.28, 0.295, 0.305, 0.315], 0.0, 0),  # a rise, however slow, goes on
+        ([0.22, 0.26, 0.28, 0.295, 0.305, 0.315], 0.1, 5),
+        ([0.3, 0.2, 0.29, 0.3], 0.0, 3),
+        ([0.3, 0.2, 0.31, 0.2], 0.0, 1),
+        ([float("nan"), 0.1], 0.0, 0),
+        ([0.0, float("nan"), float("nan")], 0.0, 2),
+    ],
+)
+def test_how_long_it_has_waited(scores, min_gain, waited):
+    assert standing(scores, min_gain)[1] == waited
+
+
+def test_a_resumed_run_remembers(data, stopped, tmp_path, capfd):
+    """The last checkpoint is of before the last validation: one more, and it stops again."""
+    options = {"train_cfg.max_epochs": 10, "resume": True, "load_from": find_latest_checkpoint(str(stopped[0]))}
+    runner = runner_of(tiny_config(data, tmp_path, custom_hooks=[PATIENCE], **options))
+    runner.train()
+    assert runner.epoch == 4
+    assert "stopped after epoch 4 of 10: no gain in 2 validations" in "".join(capfd.readouterr())
+
+
+def test_a_figure_that_there_is_not(data, tmp_path):
+    hook = {**PATIENCE, "monitor": "coco/bbox_AP"}
+    with pytest.raises(InputError, match=r"waits for coco/bbox_AP, and the validation has coco/bbox_mAP"):
+        runner_of(tiny_config(data, tmp_path, custom_hooks=[hook])).train()

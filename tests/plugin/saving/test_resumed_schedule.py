@@ -1,0 +1,119 @@
+"""The learning rate of a run that was interrupted and resumed is that of a run that was not."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner, find_latest_checkpoint
+from references.tiny import CONFIGS
+
+from lors_det.plugin.config.reading import SAFE_HOOKS
+
+EPOCH, WARM_UP = 60, 50
+"""Steps."""
+
+
+class Line(BaseModel):
+    """One weight, so that twelve epochs take seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor, mode: str) -> dict[str, torch.Tensor]:
+        return {"loss": (self.weight - x).square().mean()}
+
+
+class Rates(Hook):
+    """Keeps the learning rate of each step, and ends the run before an epoch as Ctrl-C would."""
+
+    def __init__(self, stop_before: int | None = None) -> None:
+        self.rates: list[float] = []
+        self.stop_before = stop_before
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        if runner.epoch == self.stop_before:
+            raise KeyboardInterrupt
+
+    def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        self.rates.append(runner.optim_wrapper.get_lr()["lr"][0])
+
+
+def rates_of(
+    work_dir: Path, *, stop_before: int | None = None, resume: bool = False, max_epochs: int = 12
+) -> list[float]:
+    """Learning rates of a run that is stopped before an epoch, or goes to its end.
+
+    The schedule is the published 1x; its epochs and warm-up are shorter.
+    """
+    schedule = Config.fromfile(CONFIGS / "_base_/schedule_1x.py")
+    schedule.param_scheduler[0].end = WARM_UP
+    runner = Runner(
+        Line(),
+        str(work_dir),
+        train_dataloader=dict(
+            dataset=torch.zeros(EPOCH), batch_size=1, sampler=dict(type="DefaultSampler", shuffle=True)
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
+        optim_wrapper=schedule.optim_wrapper,
+        param_scheduler=schedule.param_scheduler,
+        default_hooks={
+            "logger": dict(type="LoggerHook", interval=EPOCH),
+            **{name: SAFE_HOOKS[name] for name in ("plain_checkpoint", "data_guard")},
+        },
+        resume=resume,
+        default_scope="mmdet",
+        log_level="ERROR",
+        experiment_name=uuid.uuid4().hex,  # mmengine keeps runners by name
+    )
+    hook = Rates(stop_before)
+    runner.register_hook(hook)
+    if stop_before is None:
+        runner.train()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            runner.train()
+    return hook.rates
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> list[float]:
+    rates = rates_of(tmp_path_factory.mktemp("whole"))
+    assert len(rates) == 12 * EPOCH
+    assert rates[0] == pytest.approx(2.5e-8)
+    assert rates[WARM_UP] == rates[8 * EPOCH - 1] == pytest.approx(2.5e-5)
+    assert rates[8 * EPOCH] == pytest.approx(2.5e-6)
+    assert rates[-1] == pytest.approx(2.5e-7)
+    return rates
+
+
+@pytest.mark.parametrize("stops", [(1, 9), (3, 8)], ids=str)
+def test_resumed_twice(tmp_path, uninterrupted, stops):
+    rates = rates_of(tmp_path, stop_before=stops[0])
+    rates += rates_of(tmp_path, stop_before=stops[1], resume=True)
+    rates += rates_of(tmp_path, resume=True)
+    assert rates == uninterrupted
+
+
+def test_resumed_from_a_checkpoint_of_the_first_version(tmp_path, uninterrupted):
+    rates = rates_of(tmp_path, stop_before=3)
+    path = find_latest_checkpoint(str(tmp_path))
+    content = torch.load(path, weights_only=True)
+    state = content["param_schedulers"][1]
+    state["milestones"] = Counter((key, value) for key, value in state["milestones"].items())  # as it wrote them
+    torch.save(content, path)
+    assert rates + rates_of(tmp_path, resume=True) == uninterrupted
+
+
+def test_a_run_that_is_made_longer_goes_on_as_a_long_one(tmp_path, uninterrupted):
+    """Its schedules, which end with the run, were saved with the end of the short one."""
+    rates = rates_of(tmp_path, max_epochs=5)
+    rates += rates_of(tmp_path, resume=True, max_epochs=9)
+    assert rates + rates_of(tmp_path, resume=True) == uninterrupted

@@ -1,0 +1,39 @@
+"""The rows before the first step: in whole words, and no wider than a page."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from mmengine.runner import EpochBasedTrainLoop
+
+from lors_det.plugin.screen.header import _images, _schedule
+from lors_det.plugin.screen.screens import HEADER_WIDTH, PlainScreen
+
+
+def loader(length: int) -> SimpleNamespace:
+    class Sized(SimpleNamespace):
+        def __len__(self) -> int:
+            return length
+
+    return Sized(batch_size=4, dataset=[None] * length)
+
+
+def test_one_is_one():
+    loop = object.__new__(EpochBasedTrainLoop)
+    for number, words in ((1, "1 epoch of 1 step, batch 4"), (2, "2 epochs of 2 steps, batch 4")):
+        loop._max_epochs, loop.dataloader = number, loader(number)
+        runner = SimpleNamespace(train_loop=loop, world_size=1, optim_wrapper=None)
+        assert _schedule(runner) == words
+    assert [_images("val", loader(number)) for number in (1, 2)] == ["val 1 image", "val 2 images"]
+
+
+def test_long_rows_go_on_below(capsys):
+    path = "/".join(["folder"] * 30)
+    words = "LORSAdaMixer, 123.45 M parameters; decoder 100.12 M, 6 stages on 1 set of weights, 100 queries, in all"
+    PlainScreen(quiet=False).header("title", {"model": words, "work dir": path, "log": "short"})
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == "title"
+    assert max(len(line) for line in lines if path not in line) <= HEADER_WIDTH
+    assert "".join(lines).count(path) == 1
+    assert " ".join(" ".join(lines).split()) == f"model {words} work dir {path} log short"
+    assert lines[1].startswith(" " * 12)
