@@ -25,6 +25,9 @@ class QueryState(NamedTuple):
     xyzr: Tensor
 
 
+GRID_SPREAD = 0.1
+"""Standard deviation of content over the queries of a grid."""
+
 Start = Literal["image", "grid"]
 """Where queries start, see :class:`InitialQueries`."""
 
@@ -32,10 +35,13 @@ Start = Literal["image", "grid"]
 class InitialQueries(nn.Module):
     """Learned content (Q, D), normalised without affine weights; the position is not learned.
 
-    Content starts as N(0, 1). Every query starts at the whole image, as published, or at a box of its own in a grid of
-    Q cells: rows of nearly equally many boxes, each 2 / sqrt(Q) of the image wide and high, so that neighbours overlap
-    by half. From a random decoder, queries that all look at the same place first have to part; on few images and few
-    steps a grid saves that time.
+    Every query starts at the whole image, as published, or at a box of its own in a grid of Q cells: rows of nearly
+    equally many boxes, each 2 / sqrt(Q) of the image wide and high, so that neighbours overlap by half. From a random
+    decoder, queries that all look at the same place first have to part; on few images and few steps a grid saves that
+    time.
+
+    Content starts as N(0, 1), apart for queries at the same place. Queries of a grid differ by their places already,
+    and their content starts as one vector of N(0, 1) plus ``GRID_SPREAD`` N(0, 1): what a query learns serves all.
 
     Args:
         num_queries: Q.
@@ -60,6 +66,9 @@ class InitialQueries(nn.Module):
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.content)
+        if self.start == "grid":
+            with torch.no_grad():
+                self.content.mul_(GRID_SPREAD).add_(torch.randn_like(self.content[0]))
 
     def forward(self, image_sizes: Tensor) -> QueryState:
         """Queries of a batch.

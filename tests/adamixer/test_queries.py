@@ -8,6 +8,7 @@ from torchvision.ops import box_iou
 
 from lors_det.adamixer import InitialQueries
 from lors_det.adamixer.geometry import xyzr_to_xyxy
+from lors_det.adamixer.queries import GRID_SPREAD
 
 SIZES = torch.tensor([[640.0, 480.0], [100.0, 300.0]])
 
@@ -31,6 +32,16 @@ def test_a_grid_covers_the_image_evenly(num_queries):
 def test_the_grid_of_an_image_does_not_depend_on_the_batch():
     queries = InitialQueries(9, 8, start="grid")
     assert torch.equal(queries(SIZES).xyzr[1:], queries(SIZES[1:]).xyzr)
+
+
+def test_content_starts_alike_where_places_differ():
+    """Standard deviations over the queries and over the channels."""
+    for start, over_queries in (("grid", GRID_SPREAD), ("image", 1.0)):
+        content = InitialQueries(1000, 64, start=start).content.detach()
+        assert content.std(0).mean().item() == pytest.approx(over_queries, rel=0.05)
+        assert 0.7 < content.std(1).mean().item() < 1.3
+    again = InitialQueries(1000, 64, start="grid").content
+    assert not torch.equal(again.mean(0), InitialQueries(1000, 64, start="grid").content.mean(0))
 
 
 def test_all_start_at_the_whole_image_by_default():
