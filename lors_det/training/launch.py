@@ -92,6 +92,8 @@ class FormerRun:
     """None where the checkpoint has none."""
     epoch: int
     """Epochs that were trained."""
+    epoch_steps: int | None
+    """Steps of each; None where they were not equally many, or none was finished."""
 
 
 def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
@@ -105,4 +107,6 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
         return None
     read = load_from_local(found, "cpu")
     config = config_of(read, f"the config in checkpoint {found}")
-    return FormerRun(Path(found), config, int((read.get("meta") or {}).get("epoch", 0)))
+    meta = read.get("meta") or {}
+    epoch, steps = int(meta.get("epoch", 0)), int(meta.get("iter", 0))
+    return FormerRun(Path(found), config, epoch, steps // epoch if epoch and steps % epoch == 0 else None)

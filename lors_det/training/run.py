@@ -25,6 +25,7 @@ from lors_det.plugin.hooks.data_guard import check_training_set
 from lors_det.plugin.screen.console import make_runner
 from lors_det.reports.config_check import schedule_notes
 from lors_det.training.launch import (
+    FormerRun,
     former_run,
     is_first_process,
     launch,
@@ -128,6 +129,8 @@ def train(
     try:
         runner = make_runner(cfg, console)
         check_training_set(runner.train_loop.dataloader)
+        if former and is_first_process():
+            _compare_steps(former, len(runner.train_loop.dataloader))
         runner.train()
     except KeyboardInterrupt as interrupt:
         last = find_latest_checkpoint(cfg.work_dir)
@@ -137,6 +140,16 @@ def train(
     if runner.rank == 0:
         _report(result)
     return result
+
+
+def _compare_steps(former: FormerRun, epoch_steps: int) -> None:
+    """Warn of another number of images or batch size than the run had that is resumed."""
+    if former.epoch_steps not in (None, epoch_steps):
+        print(
+            f"warning: an epoch had {former.epoch_steps} steps when {former.checkpoint} was written, and now has "
+            f"{epoch_steps}: the training set or the batch size has changed, and the schedule follows the new one",
+            file=sys.stderr,
+        )
 
 
 def _constant_box(cfg: Config) -> ConstantBox | None:

@@ -193,9 +193,10 @@ def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
     capsys.readouterr()
     again = fine_tuned(shapes, tmp_path, resume_from="auto")
-    said = capsys.readouterr().out
-    assert "images of 64 pixels, as before" in said
-    assert "2 epochs, as before" in said
+    said = capsys.readouterr()
+    assert "images of 64 pixels, as before" in said.out
+    assert "2 epochs, as before" in said.out
+    assert "an epoch had" not in said.err
     kept = Config.fromfile(again.config)
     for key in ("train_cfg", "train_dataloader", "val_dataloader"):
         assert kept[key] == cfg[key]
@@ -206,6 +207,23 @@ def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
     assert again.config.read_text() == text
     fine_tuned(shapes, tmp_path, resume_from="auto", epochs=3)  # what is said again goes before what was
     assert (tmp_path / "epoch_3.pth").is_file()
+
+
+def test_a_resumed_run_says_that_its_training_set_has_changed(shapes, tmp_path, capsys):
+    data = as_yolo(shapes, tmp_path / "yolo")
+    fine_tuned(data, tmp_path / "run", epochs=1, image_side=64, batch_size=4)
+    images = data / "train/images"
+    first = min(images.iterdir())
+    (data / "train/labels" / f"{first.stem}.txt").replace(data / "train/labels/new.txt")
+    first.replace(images / f"new{first.suffix}")  # as many as before: nothing to say
+    fine_tuned(data, tmp_path / "run", resume_from="auto", epochs=2)
+    assert "an epoch had" not in capsys.readouterr().err
+    for number in range(4):
+        shutil.copy(images / f"new{first.suffix}", images / f"more_{number}{first.suffix}")
+        shutil.copy(data / "train/labels/new.txt", data / f"train/labels/more_{number}.txt")
+    fine_tuned(data, tmp_path / "run", resume_from="auto", epochs=3)
+    assert "an epoch had 4 steps when" in (said := capsys.readouterr().err)
+    assert "now has 5" in said
 
 
 @pytest.mark.parametrize("side", [0, -5, 16])

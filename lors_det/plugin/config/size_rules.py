@@ -14,7 +14,7 @@ SIDE_LIMITS_PX = (320, 448)
 SMALL_BOX_PX = 24
 """What the smaller boxes should measure, sqrt(w h), in the network's image: six cells of its finest level."""
 
-EPOCHS = 36
+EPOCHS = 30
 """Of sets up to ``NUM_IMAGES``; larger ones need fewer."""
 NUM_IMAGES = 500
 EPOCHS_LIMITS = (12, 300)
