@@ -119,6 +119,12 @@ def train(
             print(f"chosen: {words}")
         for note in schedule_notes(cfg):
             print(f"warning: {note}", file=sys.stderr)
+        if resume_from is None and Path(cfg.work_dir, "last_checkpoint").is_file():
+            print(
+                f"warning: {cfg.work_dir} has checkpoints of an earlier run, which this one writes over; "
+                "--resume goes on with that run, --work-dir names another place",
+                file=sys.stderr,
+            )
     launch(cfg, launcher, local_rank)
     if amp:
         use_mixed_precision(cfg)

@@ -191,12 +191,13 @@ def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
     cfg = Config.fromfile(first.config)
     (tmp_path / "epoch_2.pth").unlink()
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
-    capsys.readouterr()
+    assert "earlier run" not in capsys.readouterr().err
     again = fine_tuned(shapes, tmp_path, resume_from="auto")
     said = capsys.readouterr()
     assert "images of 64 pixels, as before" in said.out
     assert "2 epochs, as before" in said.out
     assert "an epoch had" not in said.err
+    assert "earlier run" not in said.err
     kept = Config.fromfile(again.config)
     for key in ("train_cfg", "train_dataloader", "val_dataloader"):
         assert kept[key] == cfg[key]
@@ -224,6 +225,8 @@ def test_a_resumed_run_says_that_its_training_set_has_changed(shapes, tmp_path, 
     fine_tuned(data, tmp_path / "run", resume_from="auto", epochs=3)
     assert "an epoch had 4 steps when" in (said := capsys.readouterr().err)
     assert "now has 5" in said
+    fine_tuned(data, tmp_path / "run", epochs=1, image_side=64, batch_size=4)
+    assert "run has checkpoints of an earlier run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("side", [0, -5, 16])
