@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, and paths as people read them."""
 
 from __future__ import annotations
 
@@ -30,3 +30,11 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         os.unlink(scratch)
         raise
+
+
+def short_path(path: str | Path) -> str:
+    """A path as seen from the working folder, where it is below it; an address stays as it is."""
+    if "://" in str(path):
+        return str(path)
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

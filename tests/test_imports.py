@@ -22,7 +22,7 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "checkpoints": {"plugin", "adamixer", "errors", "files", "state_diff"},
     "reports": {"plugin", "adamixer", "data", "lors", "errors", "files"},
     "inference": {"adamixer", "checkpoints", "data", "plugin", "errors", "files", "state_diff"},
-    "training": {"checkpoints", "plugin", "reports", "data", "errors"},
+    "training": {"checkpoints", "plugin", "reports", "data", "errors", "files"},
     "cli": {"checkpoints", "inference", "reports", "training", "plugin", "data", "errors", "files"},
 }
 PLAIN = ("stage", "attention", "points", "mixing", "queries", "geometry")

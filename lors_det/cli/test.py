@@ -14,10 +14,11 @@ from mmengine.config import Config
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
+from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.data import augment_test_time, evaluators_of
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.screen.console import make_runner
-from lors_det.training.launch import launch
+from lors_det.training.launch import former_run, launch
 from lors_det.training.shown_folder import read_shown
 
 
@@ -39,8 +40,12 @@ def main(args: Namespace) -> None:
         raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
     if args.out and not Path(args.out).absolute().parent.is_dir():
         raise InputError(f"--out {args.out}: its folder does not exist")
-    data = read_shown(args.data) if args.data else None
-    cfg = load_config(args.config, args.cfg_options, args.work_dir, data=data)
+    data = read_shown(args.data, quiet=args.console == "quiet") if args.data else None
+    # what the config leaves to the data was chosen by the training, not by the data of this test
+    trained = former_run(args.checkpoint, "") if Path(args.checkpoint).is_file() else None
+    before = trained.config if trained else None
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, data=data, before=before)
+    check_chosen(cfg, training=False)
     if args.split == "val":
         if not cfg.get("val_dataloader"):
             raise InputError(f"--split val: config {args.config} has no val_dataloader")

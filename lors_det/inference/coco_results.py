@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, BinaryIO
 
@@ -114,10 +116,14 @@ class _Truth:
         if not sections or not all(isinstance(section, list) and section for section in sections):
             raise InputError(f"annotation file {path} has no images or no categories; it must be in COCO format")
         try:
-            self._ids = {image["file_name"]: image["id"] for image in content["images"]}
+            named = [(_below(image["file_name"]), image["id"]) for image in content["images"]]
             ids = {category["name"]: category["id"] for category in content["categories"]}
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"annotation file {path}: an image or a category lacks its id or name") from error
+        self._ids = dict(named)
+        if len(self._ids) < len(named):
+            twice = next(name for name, count in Counter(name for name, _ in named).items() if count > 1)
+            raise InputError(f"annotation file {path} lists image {twice} twice; give every image its own name")
         missing = [name for name in classes if name not in ids]
         if missing:
             raise InputError(
@@ -139,6 +145,12 @@ class _Truth:
                 self._taken.add(found)
                 return found
         raise InputError(f"image {path or name} is not in annotation file {self._path}")
+
+
+def _below(name: str) -> str:
+    """An image's name as a path below some folder; also of one that leads upwards or is absolute."""
+    parts = PurePosixPath(posixpath.normpath(name.replace("\\", "/"))).parts
+    return "/".join(part for part in parts if part not in ("..", "/", "//"))
 
 
 def _endings(path: Path) -> Iterator[str]:

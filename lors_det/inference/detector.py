@@ -20,7 +20,7 @@ from lors_det.adamixer import Decoder
 from lors_det.errors import InputError
 from lors_det.inference.detections import Detections, known_classes
 from lors_det.inference.device import find_device
-from lors_det.inference.images import ImageLike, as_rgb, bgr_from_rgb, checked_path
+from lors_det.inference.images import ImageLike, as_rgb, checked_path, swap_red_and_blue
 from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
 from lors_det.inference.stored_model import load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
@@ -155,7 +155,7 @@ class Detector:
         """
         if not isinstance(image, (str, Path)):
             return as_rgb(image)
-        return bgr_from_rgb(decoded(self._loader, checked_path(image)))
+        return swap_red_and_blue(decoded(self._loader, checked_path(image)))
 
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
@@ -172,7 +172,7 @@ class Detector:
 
     def _loaded(self, image: NDArray[np.uint8], number: int) -> dict[str, Any]:
         """What the loader would have given; some pipelines pack the id and the path."""
-        pixels = bgr_from_rgb(image)
+        pixels = swap_red_and_blue(image)
         if getattr(self._loader, "to_float32", False):
             pixels = pixels.astype(np.float32)
         size = image.shape[:2]

@@ -84,7 +84,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     if image is None:
         raise InputError(f"image {path} cannot be decoded; it may be truncated or no image")
-    return bgr_from_rgb(np.asarray(image, np.uint8))
+    return swap_red_and_blue(np.asarray(image, np.uint8))
 
 
 def checked_path(image: str | Path) -> Path:
@@ -101,7 +101,7 @@ def checked_path(image: str | Path) -> Path:
     return path
 
 
-def bgr_from_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def swap_red_and_blue(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Swap the first and the last channel; the same function leads back."""
     return np.ascontiguousarray(image[..., ::-1])
 
@@ -116,5 +116,5 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
         raise InputError(f"{path}: the suffix must name an image format: {', '.join(IMAGE_SUFFIXES)}")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: its folder does not exist")
-    _, content = cv2.imencode(path.suffix.lower(), bgr_from_rgb(image))
+    _, content = cv2.imencode(path.suffix.lower(), swap_red_and_blue(image))
     write_whole(path, lambda file: file.write(content.tobytes()))

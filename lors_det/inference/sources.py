@@ -52,7 +52,7 @@ def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Ite
     """
     distinct = list(dict.fromkeys(inputs))
     found = [source for text in distinct if (source := _live(text))]
-    named = {text: _expanded(text) for text in distinct if not _live(text)}
+    named = {text: _expanded(text, leave_out) for text in distinct if not _live(text)}
     for text, paths in named.items():
         if next(_files(paths, leave_out), None) is None:
             raise InputError(f"{text} holds no image or video ({', '.join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))})")
@@ -81,7 +81,13 @@ def count_images(sources: Iterable[Source]) -> int | None:
 
 def count_passed_over(inputs: Sequence[str], *, leave_out: Path | None = None) -> int:
     """Images in the folders among the inputs that :func:`find_sources` leaves out, for their format is another."""
-    folders = [path for text in dict.fromkeys(inputs) if not _live(text) for path in _expanded(text) if path.is_dir()]
+    folders = [
+        path
+        for text in dict.fromkeys(inputs)
+        if not _live(text)
+        for path in _expanded(text, leave_out)
+        if path.is_dir()
+    ]
     return sum(path.suffix.lower() in OTHER_SUFFIXES for path in _walked(folders, leave_out))
 
 
@@ -102,8 +108,8 @@ def _live(text: str) -> Source | None:
     return None
 
 
-def _expanded(text: str) -> list[Path]:
-    """The files and folders that an input names."""
+def _expanded(text: str, leave_out: Path | None) -> list[Path]:
+    """The files and folders that an input names; a pattern does not reach into the folder ``leave_out``."""
     path = Path(text).expanduser()
     if path.exists():
         if path.is_file() and not _is_media(path):
@@ -115,6 +121,9 @@ def _expanded(text: str) -> list[Path]:
     if not matches:
         raise InputError(f"{text} " + ("matches no file" if has_magic(text) else "does not exist"))
     paths = [Path(match) for match in matches]
+    if leave_out is not None:
+        outputs = leave_out.resolve()
+        paths = [path for path in paths if outputs not in (path.resolve(), *path.resolve().parents)]
     # a pattern such as **/* names folders too, whose files it names as well
     return [path for path in paths if path.is_file() and _is_media(path)] or paths
 

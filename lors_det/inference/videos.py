@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lors_det.errors import InputError
-from lors_det.inference.images import bgr_from_rgb
+from lors_det.inference.images import swap_red_and_blue
 
 UNKNOWN_FPS = 25.0
 """Frames a second of what does not tell, such as many cameras."""
@@ -57,7 +57,7 @@ class VideoReader:
                 if not there:
                     break
                 empty = False
-                yield bgr_from_rgb(np.asarray(frame, np.uint8))
+                yield swap_red_and_blue(np.asarray(frame, np.uint8))
         finally:
             self._capture.release()
         if empty:
@@ -82,7 +82,7 @@ class VideoWriter:
             self._writer = cv2.VideoWriter(str(self._path), code, self._fps, (frame.shape[1], frame.shape[0]))
             if not self._writer.isOpened():
                 raise InputError(f"{self._path.parent} cannot take a video: OpenCV has no writer for MPEG-4 (mp4v)")
-        self._writer.write(bgr_from_rgb(frame))
+        self._writer.write(swap_red_and_blue(frame))
 
     def close(self) -> None:
         """End the file."""

@@ -9,10 +9,12 @@ from pathlib import Path
 from rich.console import Console
 
 from lors_det.data.doctor import examine, open_case
+from lors_det.data.doctor.case import TRAINING_SIZE
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder, Finding
 from lors_det.data.words import counted
 from lors_det.errors import InputError
+from lors_det.plugin.config.size_rules import image_side
 from lors_det.reports.folder_table import folder_table, folder_title
 from lors_det.training.launch import is_first_process
 
@@ -20,25 +22,28 @@ MAX_FINDINGS = 8
 """Findings of a kind that are listed one by one."""
 
 
-def read_shown(data: str | Path, *, quiet: bool = False) -> DataFolder:
+def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None, quiet: bool = False) -> DataFolder:
     """The folder; the first process prints as what it was recognised, and what is to know about it.
 
     That is what the readers met, and what the doctor finds without opening the images, short of its notes.
 
     Args:
         data: the folder.
+        training_size: width and height in pixels that images fit into; by default the side that would be chosen.
         quiet: print warnings alone.
 
     Raises:
         InputError: if it is in no known form, or has a fault with which training makes no sense.
     """
     folder = read_folder(Path(data))
-    findings = examine(open_case(folder, with_images=False))
+    side = image_side(folder.splits["train"].content)[0] if "train" in folder.splits else None
+    size = training_size or ((side, side) if side else TRAINING_SIZE)
+    findings = examine(open_case(folder, with_images=False, training_size=size))
     if is_first_process():
         if not quiet:
             print(folder_title(folder))
             Console(width=120).print(folder_table(folder), highlight=False)
-        notes = () if quiet else folder.findings
+        notes = frozenset(() if quiet else folder.findings)
         for line in listed([each for each in findings if each.level != "note" or each in notes]):
             print(line)
     errors = [finding for finding in findings if finding.level == "error"]

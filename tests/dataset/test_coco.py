@@ -303,3 +303,19 @@ def test_names_with_commas_are_quoted(tmp_path: Path) -> None:
     folder = read(tmp_path, coco("a b", classes=("dog", "cat, small", "cow")), coco("z", classes=("dog",)))
     (finding,) = folder.findings
     assert "lacks the categories 'cat, small', cow of" in finding.what
+
+
+def test_boxes_are_judged_in_their_own_images_where_ids_are_made_anew(tmp_path: Path) -> None:
+    """Ids that are numbers and text, of which the old of one image is the new of another."""
+    train = coco("a b c")
+    for image, annotation, name in zip(train["images"], train["annotations"], (2, 1, "x")):
+        image["id"] = annotation["image_id"] = name
+    width = train["images"][0]["width"]
+    train["annotations"][0]["bbox"] = [0.0, 0.0, width + 5.0, 5.0]
+    train["annotations"][1]["bbox"][2] = 0.0
+    folder = read(tmp_path, train)
+    said = {finding.kind: finding for finding in folder.findings}
+    assert Path(train["images"][0]["file_name"]).stem in str(said["outside"])
+    made = folder.splits["train"].content
+    assert len(made["annotations"]) == 2
+    assert made["annotations"][0]["bbox"] == [0.0, 0.0, width, 5.0]

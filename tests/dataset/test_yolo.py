@@ -228,3 +228,14 @@ def test_a_val_folder_that_is_not_there_is_made_from_train(val: str, tmp_path: P
 def test_a_part_of_train_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     folder = read(tmp_path, {}, **{"data.yaml": "names: [cat]\ntrain: [images, more/photos]\n"})
     assert (only(folder).kind, only(folder).level) == ("missing-folder", "error")
+
+
+def test_paths_that_lead_upwards_are_of_this_set_where_it_has_them(tmp_path: Path) -> None:
+    """Roboflow writes them for another place of the YAML file; a neighbour may have the same folders."""
+    neighbour = {**pictures("train/images", "z"), "train/labels/z.txt": GOOD}
+    own = {**pictures("train/images", "a b"), "train/labels/a.txt": GOOD, "train/labels/b.txt": GOOD}
+    lay(tmp_path / "sets", neighbour)
+    root = lay(tmp_path / "sets/own", {**own, "data.yaml": "names: [cat]\ntrain: ../train/images\n"})
+    folder = read_folder(root)
+    stems = {Path(image["file_name"]).stem for split in folder.splits.values() for image in split.content["images"]}
+    assert stems == {"a", "b"}

@@ -133,3 +133,16 @@ def test_pycocotools_gives_the_ap_of_the_test_command(detector, trained, tmp_pat
     assert 0.05 < score.stats[0] < 0.95
     assert metrics["coco/bbox_mAP"] == pytest.approx(score.stats[0], abs=5.1e-4)  # it rounds to three digits
     assert metrics["coco/bbox_mAP_50"] == pytest.approx(score.stats[1], abs=5.1e-4)
+
+
+@pytest.mark.parametrize("name", ["../set/x/a.jpg", "/photos/set/x/a.jpg", "x\\a.jpg", "./x/a.jpg", "y/../x/a.jpg"])
+def test_names_are_found_however_they_are_written(tmp_path, name):
+    given = truth(tmp_path / "truth.json", (name, "b.jpg"))
+    with CocoResults(tmp_path / "results.json", CLASSES, annotations=given) as results:
+        assert results.image_id("a.jpg", Path("/photos/set/x/a.jpg")) == 11
+
+
+def test_two_images_of_a_name_are_refused(tmp_path):
+    given = truth(tmp_path / "truth.json", ("../a.jpg", "a.jpg"))
+    with pytest.raises(InputError, match=r"lists image a\.jpg twice"):
+        CocoResults(tmp_path / "results.json", CLASSES, annotations=given)

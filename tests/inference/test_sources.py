@@ -45,6 +45,9 @@ def test_outputs_of_several_inputs_never_share_a_name(tree):
 def test_patterns_name_files(tree):
     assert names(tree / "*.jpg") == ["b.jpg"]
     assert names(tree / "**/*.jp*g") == ["b.jpg", "deep/er/c.jpeg", "found/b.jpg", "other/b.jpg"]
+    left = ["b.jpg", "deep/er/c.jpeg", "other/b.jpg"]  # what was written last time is no input
+    assert names(tree / "**/*.jp*g", leave_out=tree / "found") == left
+    assert names(tree / "*", leave_out=tree / "found") == names(tree / "*.*")
     strange = tree / "[1].jpg"  # a file of that name is itself
     strange.write_bytes(b"x")
     assert names(strange) == ["[1].jpg"]

@@ -230,9 +230,11 @@ def test_a_step_of_a_detector_moves_every_parameter(name):
     assert [name for name, p in model.backbone.named_parameters() if torch.equal(p, before[name])] == []
 
 
-def test_a_file_goes_before_the_hub(tmp_path):
+@pytest.mark.parametrize("kind", [dict(type="Pretrained"), {}])
+def test_a_file_goes_before_the_hub(tmp_path, kind):
+    """Named as a whole, or by ``--cfg-options model.backbone.init_cfg.checkpoint=...`` alone."""
     torch.save(timm.create_model("test_convnext").state_dict(), tmp_path / "own.pth")
-    file = dict(type="Pretrained", checkpoint=str(tmp_path / "own.pth"))
+    file = dict(**kind, checkpoint=str(tmp_path / "own.pth"))
     backbone = TimmBackbone("test_convnext", pretrained=True, init_cfg=file)
     backbone.init_weights()
     own = torch.load(tmp_path / "own.pth", weights_only=True)

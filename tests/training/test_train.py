@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from references.tiny import LORS, make_data, tiny_config
 
@@ -176,13 +177,30 @@ def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tm
         shutil.rmtree(tmp_path / "test")
 
 
+def test_a_test_takes_the_sizes_of_the_training(shapes, tmp_path):
+    """Where the config leaves them to the data, and the data of the test would ask for others."""
+    result = fine_tuned(shapes, tmp_path / "run", epochs=1, image_side=64, batch_size=8)
+    words = [str(FINETUNE), str(result.checkpoint), "--work-dir", str(tmp_path / "test"), "--data", str(shapes)]
+    run("test", [*words, "--cfg-options", "model.backbone.init_cfg=None", "model.bbox_head.num_queries=8"])
+    (kept,) = (tmp_path / "test").glob("*.py")
+    scales = [step["scale"] for step in Config.fromfile(kept).test_dataloader.dataset.pipeline if "scale" in step]
+    assert [tuple(scale) for scale in scales] == [(64, 64)]
+
+
+def test_a_hook_is_turned_off_by_none(shapes, tmp_path):
+    result = fine_tuned(shapes, tmp_path, epochs=1, image_side=64, batch_size=8, options={"custom_hooks.0": None})
+    assert [hook.type for hook in Config.fromfile(result.config).custom_hooks] == ["GentleFinishHook", "PatienceHook"]
+    assert "ema_state_dict" not in torch.load(result.checkpoint, weights_only=True)
+
+
 FINETUNE = next((LORS.parent.parent / "finetune").glob("*mobilenetv2*.py"))
 
 
 def fine_tuned(data: Path, work_dir: Path, **changes):
     backbone = {"model.backbone.init_cfg": None, "model.bbox_head.num_queries": 8}
     workers = {name: value for name, value in QUICK.items() if name.endswith("num_workers")}
-    return lors_det.train(FINETUNE, data, work_dir=work_dir, options={**backbone, **workers}, **changes)
+    options = {**backbone, **workers, **changes.pop("options", {})}
+    return lors_det.train(FINETUNE, data, work_dir=work_dir, options=options, **changes)
 
 
 def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
@@ -203,9 +221,12 @@ def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
         assert kept[key] == cfg[key]
     assert (tmp_path / "epoch_2.pth").is_file()
     text = again.config.read_text()
-    fine_tuned(shapes, tmp_path, resume_from="auto")
+    capsys.readouterr()
+    ended = fine_tuned(shapes, tmp_path, resume_from="auto")
     assert "nothing is left to train" in capsys.readouterr().out
     assert again.config.read_text() == text
+    assert ended == again  # the best checkpoint, with its figures
+    assert ended.metrics
     fine_tuned(shapes, tmp_path, resume_from="auto", epochs=3)  # what is said again goes before what was
     assert (tmp_path / "epoch_3.pth").is_file()
 

@@ -164,7 +164,9 @@ def _annotations(
         found.append(entry)
     if renumbered := _numbered_from_one(found, notes):
         found, alike = renumbered, False
-    found, as_given, without_area = usable(found, doubtful, images, folder, notes)
+    # annotations name images by the ids that they have now
+    by_id = {image["id"]: image for image in images.values()}
+    found, as_given, without_area = usable(found, doubtful, by_id, folder, notes)
     return found, alike and as_given, without_area
 
 

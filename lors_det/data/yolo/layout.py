@@ -41,7 +41,9 @@ def existing(entry: str, bases: Sequence[str]) -> str | None:
     if os.path.isabs(entry) and os.path.exists(entry):
         return os.path.normpath(entry)
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".")]
-    for skipped in range(len(parts)):
+    upwards = next((number for number, part in enumerate(parts) if part != ".."), 0)
+    # Roboflow writes ../train/images for train/images beside the YAML file
+    for skipped in (upwards, *range(len(parts))):
         if ".." in parts[skipped:] and (skipped or os.path.isabs(entry)):
             continue
         for base in bases:

@@ -26,15 +26,15 @@ def pretrained_state(init_cfg: Any) -> tuple[str, dict[str, Tensor]] | None:
     """The checkpoint that ``init_cfg`` names, and its weights by name; None where ``init_cfg`` is.
 
     Args:
-        init_cfg: ``dict(type="Pretrained", checkpoint=...)``, with ``prefix`` where the backbone is a part of what
-            the file holds, and ``map_location``.
+        init_cfg: ``dict(type="Pretrained", checkpoint=...)``, where the type may be left out, with ``prefix`` where
+            the backbone is a part of what the file holds, and ``map_location``.
 
     Raises:
         InputError: if it is of another type, or the file cannot be read or holds no weights (under that prefix).
     """
     if not init_cfg:
         return None
-    if not isinstance(init_cfg, Mapping) or init_cfg.get("type") not in ("Pretrained", PretrainedInit):
+    if not isinstance(init_cfg, Mapping) or init_cfg.get("type", "Pretrained") not in ("Pretrained", PretrainedInit):
         raise InputError(
             f'config key {_KEY} is {init_cfg}; this backbone takes dict(type="Pretrained", checkpoint=...), or None to '
             "start from its library's random weights"

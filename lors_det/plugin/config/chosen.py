@@ -24,13 +24,14 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     sizes in pipelines                      side such that nine of ten boxes reach ``SMALL_BOX_PX``, at most the images'
                                             own median long side; then within ``SIDE_LIMITS_PX``
     ``train_dataloader.batch_size``         4 below 2 000 images, 8 below 20 000, else 16
-    ``train_cfg.max_epochs``                36, above 500 images 36 (500 / images)^(1/4); of small sets as many as make
-                                            ``MIN_STEPS``; within ``EPOCHS_LIMITS``
+    ``train_cfg.max_epochs``                ``EPOCHS``, above ``NUM_IMAGES`` n of them EPOCHS (NUM_IMAGES / n)^(1/4); of
+                                            small sets as many as make ``MIN_STEPS``; within ``EPOCHS_LIMITS``
     ``train_cfg.val_interval``              a tenth of the epochs
     ======================================  ============================================================================
 
-    Validation and test loaders without a batch size take that of training. Where there is no training set, all stay
-    None, see :func:`check_chosen`. The constants and the rules are those of :mod:`lors_det.plugin.config.size_rules`.
+    Validation and test loaders without a batch size take that of training. Where there is neither a training set nor a
+    former run, all stay None, see :func:`check_chosen`. The constants and the rules are those of
+    :mod:`lors_det.plugin.config.size_rules`.
 
     Args:
         cfg: changed in place.
@@ -51,29 +52,26 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
         raise InputError(f"the image side is {side}; it must be at least {SIDE_STEP_PX} pixels")
     if side is not None and not sizes:
         raise InputError(f"config {cfg.filename} sets its image sizes itself; change them in its pipelines")
-    content = _training_set(cfg) if _open_keys(cfg) else None
-    if content is None:
-        return []
-    num_images = len(content["images"])
     said = _keep(loader, loop, before) if before else []
-    if sizes:
-        if side is None and before and _side_of(before):
-            side = _side_of(before)
-            said.append(f"images of {side} pixels, as before")
-        elif side is None:
-            side, why = image_side(content)
-            said.append(f"images of {side} pixels: {why}")
-        for transform, key in sizes:
-            transform[key] = (side, side)
-    if loader.get("batch_size", 1) is None:
+    if sizes and side is None and before and _side_of(before):
+        side = _side_of(before)
+        said.append(f"images of {side} pixels, as before")
+    content = _training_set(cfg) if _open_keys(cfg) else None
+    if sizes and side is None and content is not None:
+        side, why = image_side(content)
+        said.append(f"images of {side} pixels: {why}")
+    for transform, key in sizes if side is not None else ():
+        transform[key] = (side, side)
+    num_images = len(content["images"]) if content is not None else 0
+    if num_images and loader.get("batch_size", 1) is None:
         loader.batch_size = batch_size(num_images)
         said.append(f"batches of {loader.batch_size}: {num_images} images")
     for each in loaders:
-        each.batch_size = each.get("batch_size", 1) or loader.batch_size
-    if loop.get("max_epochs", 0) is None:
+        each.batch_size = each.get("batch_size", 1) or loader.get("batch_size")
+    if num_images and loop.get("max_epochs", 0) is None:
         loop.max_epochs = epochs(num_images, loader.batch_size)
         said.append(f"{loop.max_epochs} epochs: {num_images} images")
-    if loop.get("val_interval", 0) is None:
+    if loop.get("max_epochs") and loop.get("val_interval", 0) is None:
         loop.val_interval = max(1, loop.max_epochs // 10)
     return said
 
@@ -102,13 +100,13 @@ def _side_of(before: Config) -> int | None:
     return None
 
 
-def check_chosen(cfg: Config) -> None:
-    """Refuse to train what still waits for a training set.
+def check_chosen(cfg: Config, *, training: bool = True) -> None:
+    """Refuse to train, or else to evaluate, what still waits for a training set.
 
     Raises:
         InputError: it names the open keys and where the set was looked for.
     """
-    if keys := _open_keys(cfg):
+    if keys := [key for key in _open_keys(cfg) if training or not key.startswith("train_cfg")]:
         files = ", ".join(map(str, _training_files(cfg))) or "no path"
         raise InputError(
             f"the config leaves {', '.join(keys)} to the training set, and there is none at {files}; name its folder: "

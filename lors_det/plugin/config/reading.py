@@ -63,6 +63,8 @@ def load_config(
     cfg = read_config(path, cfg_options)
     cfg.work_dir = work_dir_of(cfg, work_dir, data)
     check_splits(cfg)
+    if cfg.get("custom_hooks"):  # one is turned off by None, as mmengine's default hooks are
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook is not None]
     add_safe_hooks(cfg)
     if data is not None:
         use_folder(cfg, data, Path(cfg.work_dir, "data"))
@@ -92,6 +94,7 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     drop_unread_names(cfg, file)
     check_options(cfg, options)
     check_kinds(cfg, options)
+    options = {key: value for key, value in options.items() if not _turns_off(cfg, key, value)}
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -101,6 +104,16 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     check_numbers(cfg)
     complete_workers(cfg)
     return cfg
+
+
+def _turns_off(cfg: Config, key: str, value: Any) -> bool:
+    """Take a hook out of its list's place, ``custom_hooks.0=None``; mmengine sets no entry of a list to None."""
+    name, _, number = key.partition(".")
+    hooks = cfg.get(name)
+    if name != "custom_hooks" or value is not None or not number.isdecimal() or int(number) >= len(hooks or ()):
+        return False
+    hooks[int(number)] = None
+    return True
 
 
 def work_dir_of(cfg: Config, work_dir: str | None, data: DataFolder | None) -> str:

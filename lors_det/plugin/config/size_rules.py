@@ -19,7 +19,7 @@ EPOCHS = 30
 NUM_IMAGES = 500
 EPOCHS_LIMITS = (12, 300)
 MIN_STEPS = 1200
-"""A choice, as the other numbers here."""
+"""Optimiser steps that a training has at least; a choice, as the other numbers here."""
 
 
 def image_side(content: dict[str, Any]) -> tuple[int, str]:
@@ -35,7 +35,11 @@ def image_side(content: dict[str, Any]) -> tuple[int, str]:
     small = float(np.quantile(relative, 0.1)) if relative else SMALL_BOX_PX / most
     wanted = min(SMALL_BOX_PX / small, ceil(own / SIDE_STEP_PX) * SIDE_STEP_PX)
     side = int(np.clip(ceil(wanted / SIDE_STEP_PX) * SIDE_STEP_PX, least, most))
-    return side, f"a tenth of the boxes are smaller than {small:.1%} of the image's long side, {own:.0f} pixels"
+    why = f"a tenth of the boxes are smaller than {small:.1%} of the image's long side, {own:.0f} pixels"
+    if wanted > side:
+        why += f"; {ceil(wanted / SIDE_STEP_PX) * SIDE_STEP_PX} would suit them, {most} suits two cores, and "
+        why += "--image-side takes any"
+    return side, why
 
 
 def batch_size(num_images: int) -> int:

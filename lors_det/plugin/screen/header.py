@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 
 from lors_det.adamixer import Decoder
 from lors_det.data.words import counted
+from lors_det.files import short_path
 from lors_det.plugin.hooks.data_guard import datasets_in
 
 MAX_CLASSES = 8
@@ -34,18 +34,18 @@ def training_rows(runner: Runner) -> dict[str, str]:
     if runner.iter > 0:
         rows["start"] = f"goes on after step {runner.iter} of {runner.max_iters}, epoch {runner.epoch}"
     elif runner._load_from:
-        rows["start"] = f"weights of {_short_path(runner._load_from)}"
-    return {**rows, "device": _device(runner), "work dir": _short_path(runner.work_dir), "log": _log(runner)}
+        rows["start"] = f"weights of {short_path(runner._load_from)}"
+    return {**rows, "device": _device(runner), "work dir": short_path(runner.work_dir), "log": _log(runner)}
 
 
 def test_rows(runner: Runner) -> dict[str, str]:
     """Model, decoder, data, checkpoint, device and log of a test whose loop is built."""
     loader = runner.test_loop.dataloader
-    files = ", ".join(_short_path(each.ann_file) for each in datasets_in(loader.dataset) if hasattr(each, "ann_file"))
+    files = ", ".join(short_path(each.ann_file) for each in datasets_in(loader.dataset) if hasattr(each, "ann_file"))
     data = counted(len(loader.dataset), "image") + (f" of {files}" if files else "") + _classes(loader.dataset)
     rows = {**_model(runner.model), "data": data}
     if runner._load_from:
-        rows["weights"] = _short_path(runner._load_from)
+        rows["weights"] = short_path(runner._load_from)
     return {**rows, "device": _device(runner), "log": _log(runner)}
 
 
@@ -115,12 +115,4 @@ def _device(runner: Runner) -> str:
 
 
 def _log(runner: Runner) -> str:
-    return _short_path(Path(runner.log_dir, f"{runner.timestamp}.log"))
-
-
-def _short_path(path: str | Path) -> str:
-    """As seen from the working folder, where it is below it; an address stays as it is."""
-    if "://" in str(path):
-        return str(path)
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    return short_path(Path(runner.log_dir, f"{runner.timestamp}.log"))

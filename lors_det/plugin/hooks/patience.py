@@ -38,7 +38,11 @@ class PatienceHook(Hook):
         self.min_gain = min_gain
 
     def before_train(self, runner: Runner) -> None:
-        self._stop_if_exhausted(runner)
+        if self._stop_if_exhausted(runner):
+            runner.logger.warning(
+                "nothing is trained: the resumed run had used up its patience; a larger one of PatienceHook, in "
+                "custom_hooks, goes on"
+            )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         if not isinstance(runner._train_loop, BaseLoop):
@@ -48,7 +52,7 @@ class PatienceHook(Hook):
             raise InputError(f"PatienceHook waits for {self.monitor}, and the validation has {names}")
         self._stop_if_exhausted(runner)
 
-    def _stop_if_exhausted(self, runner: Runner) -> None:
+    def _stop_if_exhausted(self, runner: Runner) -> bool:
         name = f"val/{self.monitor}"
         history = runner.message_hub.log_scalars
         best, waited = standing(history[name].data[0] if name in history else (), self.min_gain)
@@ -58,6 +62,7 @@ class PatienceHook(Hook):
                 f"stopped after epoch {runner.epoch} of {runner.max_epochs}: no gain in {waited} validations, "
                 f"best {self.monitor} {best:.3f}"
             )
+        return waited >= self.patience
 
 
 def standing(scores: Iterable[float], min_gain: float) -> tuple[float, int]:

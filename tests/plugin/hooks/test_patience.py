@@ -10,7 +10,7 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from references.tiny import make_data, tiny_config
 
 from lors_det.errors import InputError
-from lors_det.plugin.hooks.early_stopping import standing
+from lors_det.plugin.hooks.patience import standing
 
 PATIENCE = dict(type="PatienceHook", patience=2, min_gain=0.9)
 
@@ -36,6 +36,19 @@ def stopped(data, tmp_path_factory):
 
 def test_it_stops_after_so_many_validations_without_a_gain(stopped):
     assert stopped[1] == 3  # the first is the best, and two more do not better it
+
+
+def test_a_run_that_was_stopped_trains_no_step_and_says_what_would_go_on(data, stopped, tmp_path):
+    last = find_latest_checkpoint(str(stopped[0]))
+    for patience, epochs in ((1, 3), (5, 4)):
+        hook = {**PATIENCE, "patience": patience}
+        cfg = tiny_config(data, tmp_path / str(patience), custom_hooks=[hook], **{"train_cfg.max_epochs": 4})
+        cfg.load_from, cfg.resume = last, True
+        runner = runner_of(cfg)
+        runner.train()
+        assert runner.epoch == epochs
+        said = "".join(path.read_text() for path in (tmp_path / str(patience)).rglob("*.log"))
+        assert ("a larger one of PatienceHook, in custom_hooks, goes on" in said) == (patience == 1)
 
 
 def test_a_test_builds_no_training_set(data, stopped, tmp_path):
