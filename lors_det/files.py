@@ -23,13 +23,18 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(scratch, 0o666 & ~umask)  # scratch files are for their owner alone
-        os.replace(scratch, path)
+        publish(scratch, path)
     except BaseException:
         os.unlink(scratch)
         raise
+
+
+def publish(scratch: str, path: Path) -> None:
+    """Let a scratch file, which is for its owner alone, take the place of a file, as readable as any other."""
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(scratch, 0o666 & ~umask)
+    os.replace(scratch, path)
 
 
 def short_path(path: str | Path) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+_END = 4096
+
 
 class Listing:
     """Visible files and folders; names that start with a dot, and __MACOSX of unpacked archives, are not seen."""
@@ -57,3 +59,11 @@ class Listing:
             yield place, sorted(self.files(place))
             if left:
                 waiting += [(os.path.join(place, name), left - 1) for name in reversed(self.folders(place))]
+
+
+def both_ends(path: str) -> bytes:
+    """The first and the last 4 KiB of a file, by which most files of other kinds are known without reading them."""
+    with open(path, "rb") as file:
+        ends = file.read(_END)
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _END))
+        return ends + file.read()

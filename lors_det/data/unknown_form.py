@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from lors_det.data.images import is_image
-from lors_det.data.listing import Listing
+from lors_det.data.listing import Listing, both_ends
 from lors_det.errors import InputError
 
 FORMS = (
@@ -29,7 +29,6 @@ _BY_SUFFIX = {
 }
 _IN_JSON = {b'"shapes"': "LabelMe's JSON", b"_via_": "VIA's JSON", b'"regions"': "VIA's JSON"}
 _IN_XML = {b"<annotations": "CVAT's XML"}
-_GLANCE = 4096
 
 
 def unknown_form(root: Path, listing: Listing) -> InputError:
@@ -44,12 +43,9 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
             if suffix in _BY_SUFFIX:
                 known[_BY_SUFFIX[suffix]] += 1
             if suffix in (".json", ".xml") and sum(known.values()) < 20:
-                with open(f"{place}/{name}", "rb") as file:
-                    glance = file.read(_GLANCE)
-                    file.seek(max(0, os.fstat(file.fileno()).st_size - _GLANCE))
-                    glance += file.read()
+                ends = both_ends(f"{place}/{name}")
                 for mark, form in (_IN_JSON if suffix == ".json" else _IN_XML).items():
-                    if mark in glance:
+                    if mark in ends:
                         known[form] += 1
         if any(is_image(name) for name in names):
             folders_of_images.add(place)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lors_det.errors import InputError
+from lors_det.files import publish
 from lors_det.inference.images import swap_red_and_blue
 
 UNKNOWN_FPS = 25.0
@@ -110,7 +111,4 @@ def written_video(path: Path, fps: float) -> Iterator[VideoWriter]:
 
 def _finish(writer: VideoWriter, scratch: str, path: Path) -> None:
     writer.close()
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(scratch, 0o666 & ~umask)  # scratch files are for their owner alone
-    os.replace(scratch, path)
+    publish(scratch, path)

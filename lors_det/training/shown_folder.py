@@ -44,7 +44,7 @@ def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None
             print(folder_title(folder))
             Console(width=120).print(folder_table(folder), highlight=False)
         notes = frozenset(() if quiet else folder.findings)
-        for line in listed([each for each in findings if each.level != "note" or each in notes]):
+        for line in lines_of([each for each in findings if each.level != "note" or each in notes]):
             print(line)
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
@@ -55,7 +55,7 @@ def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None
     return folder
 
 
-def listed(findings: Sequence[Finding]) -> list[str]:
+def lines_of(findings: Sequence[Finding]) -> list[str]:
     """Findings as lines, the first few of each kind."""
     lines = []
     seen: Counter[str] = Counter()

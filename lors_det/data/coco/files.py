@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lors_det.data.listing import Listing
+from lors_det.data.listing import Listing, both_ends
 from lors_det.data.record import Finding
 from lors_det.data.splits import SPLITS, SplitName, split_mentioned, split_of_folders
 
 _DEPTH = 3  # below the set's folder
-_GLANCE = 4096  # bytes at a file's beginning and end by which most JSON files of other kinds are passed over
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "image_info_", "stuff_")  # beside COCO's instances_
 _SAMPLE = 50  # file names by which the folder of the images is recognised
 
@@ -73,11 +72,9 @@ def _candidates(root: Path, listing: Listing) -> Iterator[str]:
         for name in names:
             if not name.lower().endswith(".json") or (instances and name.startswith(_OTHER_TASKS)):
                 continue
-            with open(path := f"{place}/{name}", "rb") as file:
-                glance = file.read(_GLANCE)
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _GLANCE))
-                glance += file.read()
-            if any(key in glance for key in (b'"images"', b'"annotations"', b'"categories"')):
+            path = f"{place}/{name}"
+            ends = both_ends(path)
+            if any(key in ends for key in (b'"images"', b'"annotations"', b'"categories"')):
                 yield path
 
 

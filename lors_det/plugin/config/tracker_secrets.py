@@ -21,7 +21,7 @@ def refuse_secrets(cfg: Config) -> None:
         InputError: it names the config key, not its value.
     """
     places: dict[str, Any] = {"vis_backends": cfg.get("vis_backends"), "visualizer": cfg.get("visualizer")}
-    for name, value in leaves(places, ""):
+    for name, value in flat_values(places, ""):
         key = name.rpartition(".")[2]
         has_password = isinstance(value, str) and "://" in value and urlsplit(value).password is not None
         if has_password or (_SECRET.search(key) and value is not None):
@@ -31,7 +31,7 @@ def refuse_secrets(cfg: Config) -> None:
             )
 
 
-def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def flat_values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """(path with dots, value) of what is neither a dictionary nor a list that holds any."""
     inner: list[tuple[Any, Any]]
     if isinstance(value, Mapping):
@@ -42,4 +42,4 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
         return
     for key, item in inner:
-        yield from leaves(item, f"{path}.{key}" if path else str(key))
+        yield from flat_values(item, f"{path}.{key}" if path else str(key))

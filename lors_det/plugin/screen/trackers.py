@@ -25,7 +25,7 @@ from mmengine.visualization.vis_backend import (
 )
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.tracker_secrets import leaves
+from lors_det.plugin.config.tracker_secrets import flat_values
 
 MAX_PARAM = 500
 """Characters of a parameter's value that every MLflow server takes."""
@@ -158,7 +158,7 @@ class MLflowTracker(MLflowVisBackend):
 
     @force_init_env
     def add_config(self, config: Config, **kwargs: Any) -> None:
-        params = {_word(name): str(value)[:MAX_PARAM] for name, value in leaves(config.to_dict(), "")}
+        params = {_word(name): str(value)[:MAX_PARAM] for name, value in flat_values(config.to_dict(), "")}
         self.experiment.log_params(params)
         self.experiment.log_text(config.pretty_text, "config.py")
 
