@@ -92,9 +92,8 @@ def main(args: Namespace) -> None:
 
 def _open(data: str, *, with_images: bool) -> Case:
     if not Path(data).is_dir() and (data.endswith(".py") or "::" in data):
-        from lors_det.plugin.config.reading import (
-            read_config,  # the framework takes seconds, and a folder needs none of it
-        )
+        # the framework takes seconds, and a folder needs none of it
+        from lors_det.plugin.config.reading import read_config
         from lors_det.reports.config_folder import config_folder, training_size
 
         cfg = read_config(data)

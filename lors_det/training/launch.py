@@ -108,5 +108,5 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
     read = load_from_local(found, "cpu")
     config = config_of(read, f"the config in checkpoint {found}")
     meta = read.get("meta") or {}
-    epoch, steps = int(meta.get("epoch", 0)), int(meta.get("iter", 0))
+    epoch, steps = int(meta.get("epoch") or 0), int(meta.get("iter") or 0)
     return FormerRun(Path(found), config, epoch, steps // epoch if epoch and steps % epoch == 0 else None)
