@@ -57,6 +57,9 @@ def stored_result(cfg: Config, last: Path, constant_box: ConstantBox | None) -> 
         cfg: the run's, with its work dir.
         last: its last checkpoint, which is the result where no best one lies beside it.
         constant_box: as in :class:`TrainingResult`.
+
+    Raises:
+        InputError: if the best checkpoint cannot be read.
     """
     best = max(last.parent.glob("best_*.pth"), key=lambda path: path.stat().st_mtime, default=last)
     scalars = load_from_local(str(best), "cpu").get("message_hub", {}).get("log_scalars", {})

@@ -136,10 +136,11 @@ def train(
 
 
 def _compare_steps(former: FormerRun, epoch_steps: int) -> None:
-    """Warn of another number of images or batch size than the run had that is resumed."""
+    """Warn of another number of steps an epoch than the run had that is resumed."""
     if former.epoch_steps not in (None, epoch_steps):
         print(
             f"warning: an epoch had {former.epoch_steps} steps when {former.checkpoint} was written, and now has "
-            f"{epoch_steps}: the training set or the batch size has changed, and the schedule follows the new one",
+            f"{epoch_steps}: the training set, the batch size or the number of processes has changed, and the schedule "
+            "follows the new number",
             file=sys.stderr,
         )
