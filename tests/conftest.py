@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-if not torch.cuda.is_available():
+if torch.cuda.is_available():
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once: deterministic products ask for it
+else:
     os.environ["TRITON_INTERPRET"] = (
         "1"  # read when Triton is imported: kernels run on the CPU, one operation at a time
     )
@@ -29,6 +31,7 @@ def _same_start() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the generator that mmcv's transforms draw from
     torch.manual_seed(0)
+    torch.use_deterministic_algorithms(False)  # a run that sets it leaves it on
     init_default_scope("mmdet")
 
 

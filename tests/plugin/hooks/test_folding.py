@@ -130,7 +130,8 @@ def test_what_is_folded_is_an_average_of_the_weights_where_that_is_evaluated(dat
 def test_in_half_precision_the_weights_are_kept_in_it(data, tmp_path):
     runner = runner_of(data, tmp_path, **{"val_cfg.fp16": True})
     runner.train()
-    assert {weight.dtype for weight in spy_of(runner).kept[0].values()} == {torch.get_autocast_dtype("cpu")}
+    (device,) = {parameter.device.type for parameter in runner.model.parameters()}
+    assert {weight.dtype for weight in spy_of(runner).kept[0].values()} == {torch.get_autocast_dtype(device)}
     assert {parameter.dtype for parameter in runner.model.parameters()} == {torch.float32}
 
 

@@ -75,9 +75,9 @@ def test_fine_tuning_renews_the_heads_of_all_stages(data, tmp_path, swap):
         torch.save(trained, path)
     runner = runner_of(tiny_config(data, tmp_path / "second", load_from=path))
     runner._train_loop = runner.build_train_loop(runner._train_loop)
-    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    before = {name: value.cpu().clone() for name, value in runner.model.state_dict().items()}
     runner.load_or_resume()
-    after = runner.model.state_dict()
+    after = {name: value.cpu() for name, value in runner.model.state_dict().items()}
     names = [name for name in after if ".classify.3." in name]
     assert len(names) == 8
     for name in names:
