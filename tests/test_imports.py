@@ -108,7 +108,7 @@ def test_what_the_package_imports_is_declared():
     declared = set(re.findall(r'^ +"([A-Za-z]+)', block[1], re.MULTILINE))
     declared = {{"Pillow": "PIL", "PyYAML": "yaml"}.get(name, name) for name in declared}
     given = declared | FRAMEWORK | {"cv2", "triton", "lors_det"} | sys.stdlib_module_names
-    extras = {"timm", "safetensors", "sahi", "supervision"}
+    extras = {"timm", "safetensors", "supervision"}
     given |= extras
     used = {name.partition(".")[0]: path for path in PACKAGE.rglob("*.py") for name in imports(path)}
     assert "torch" in declared

@@ -76,8 +76,8 @@ def position_embedding(xyzr: Tensor, dim: int) -> Tensor:
         raise ValueError(f"position_embedding: dim={dim}; it must be a multiple of 8")
     num_features = dim // 4
     exponent = torch.arange(0, num_features, 2, device=xyzr.device, dtype=xyzr.dtype) / num_features
-    scale = xyzr.new_tensor([1000.0, 1000.0, 1.0, 1.0])
-    angle = (xyzr / scale)[..., None] / 10000**exponent  # (..., 4, n / 2)
+    scaled = torch.cat([xyzr[..., :2] / 1000, xyzr[..., 2:]], dim=-1)  # a tensor of scales would be copied to a GPU
+    angle = scaled[..., None] / 10000**exponent  # (..., 4, n / 2)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-3)
 
 

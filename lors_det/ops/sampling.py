@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from itertools import accumulate
 
 import torch
@@ -44,18 +44,23 @@ class FeatureBank:
         shapes = tuple((level.shape[2], level.shape[3]) for level in levels)
         return cls(rows if rows.dtype == torch.float64 else rows.float(), shapes, tuple(strides))
 
-    @cached_property
+    @property
     def table(self) -> Tensor:
         """(L, 3) int32 on the bank's device: height, width and first row of each level."""
-        starts = accumulate((h * w for h, w in self.shapes), initial=0)
-        return torch.tensor(
-            [(h, w, start) for (h, w), start in zip(self.shapes, starts)], dtype=torch.int32, device=self.rows.device
-        )
+        return _table(self.shapes, self.rows.device)
 
     def levels(self) -> list[Tensor]:
         """The levels as views (B, D, H_l, W_l) of the table."""
         parts = self.rows.split([h * w for h, w in self.shapes], dim=1)
         return [part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(parts, self.shapes)]
+
+
+@lru_cache(maxsize=256)  # of each size of image and device: a copy to a GPU, which a CUDA graph could not hold
+def _table(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    starts = accumulate((h * w for h, w in shapes), initial=0)
+    rows = [(h, w, start) for (h, w), start in zip(shapes, starts)]
+    with torch.inference_mode(False):  # else training could not keep it for its backward pass
+        return torch.tensor(rows, dtype=torch.int32, device=device)
 
 
 def level_weights(z: Tensor, strides: Sequence[int]) -> Tensor:

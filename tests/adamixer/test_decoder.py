@@ -18,6 +18,7 @@ from references.small import (
     randomise,
 )
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from lors_det.adamixer import Decoder, DecoderSpec, QueryState
 from lors_det.adamixer.spec import LAYERS
@@ -330,3 +331,49 @@ def test_features_of_another_width_are_named():
     levels, state = inputs(dim=24)
     with pytest.raises(ValueError, match="24 channels came to a decoder of dim=16"):
         lors_decoder().double()(levels, state)
+
+
+FROM_THE_HOST = {torch.tensor, torch.as_tensor, Tensor.new_tensor, Tensor.item, Tensor.tolist, Tensor.cpu}
+
+
+class HostCalls(TorchFunctionMode):
+    """Notes what would copy from the host to a GPU, or wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[object] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in FROM_THE_HOST:
+            self.calls.append(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("make", [lors_decoder, adamixer_decoder])
+def test_nothing_comes_from_the_host(make, monkeypatch):
+    """So that a GPU does not wait for it, and a CUDA graph holds all of a decoder; sampling has a kernel there."""
+    monkeypatch.setattr("lors_det.adamixer.stage.sample_3d", lambda bank, points: points.new_ones(*points.shape[:4], 8))
+    decoder, (levels, state) = make().double(), inputs()
+    with HostCalls() as host:
+        decoder(levels, state)[-1].logits.sum().backward()
+    assert host.calls == []
+    with HostCalls() as host:
+        torch.tensor([1.0]), levels[0].new_tensor([1.0]), levels[0].sum().item()
+    assert len(host.calls) == 3, "the mode sees such calls"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_cuda_graph_holds_a_decoder():
+    decoder = randomise(lors_decoder()).cuda().eval()
+    levels, state = inputs()
+    levels, state = [level.float().cuda() for level in levels], QueryState(*(part.float().cuda() for part in state))
+    with torch.no_grad(), decoder.folded():
+        expected = decoder(levels, state, last_only=True)[0]
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            captured = decoder(levels, state, last_only=True)[0]
+        graph.replay()
+    torch.cuda.synchronize()
+    torch.testing.assert_close(captured.logits, expected.logits)
+    torch.testing.assert_close(captured.boxes_xyxy, expected.boxes_xyxy)

@@ -77,6 +77,16 @@ def test_bank_gives_back_its_levels():
         assert torch.equal(level, back)
 
 
+def test_the_table_of_a_bank_is_made_once_for_its_sizes():
+    levels = [torch.randn(1, 8, 6, 5), torch.randn(1, 8, 3, 2)]
+    with torch.inference_mode():
+        table = FeatureBank.from_levels(levels, (4, 8)).table
+    assert table.tolist() == [[6, 5, 0], [3, 2, 30]]
+    assert not table.is_inference(), "training takes it too"
+    assert FeatureBank.from_levels([2 * level for level in levels], (8, 16)).table is table
+    assert FeatureBank.from_levels(levels[:1], (4,)).table.tolist() == [[6, 5, 0]]
+
+
 def test_bad_input_is_named():
     levels = pyramid(1, 6, 32, 32, 2, torch.float32)
     with pytest.raises(ValueError, match="2 feature levels came with 4 strides"):
