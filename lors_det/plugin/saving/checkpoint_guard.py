@@ -57,6 +57,7 @@ class CheckpointGuardHook(Hook):
         """Class heads for the run's own classes; what fits is loaded, and said."""
         weights = _weights(checkpoint)
         trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+        before = dict(weights)
         heads = adapt_class_heads(weights, own, trained, runner.train_loop.dataloader.dataset.metainfo["classes"])
         if heads is not None:
             runner.logger.warning(heads)
@@ -66,7 +67,10 @@ class CheckpointGuardHook(Hook):
         diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
         if not diff.num_fitting:
             raise _of_another_model(diff.words)
-        words = f"{diff.num_fitting} of {len(own)} weights loaded" + (f"; {diff.words}" if diff.words else "")
+        num_made = sum(weights[name] is not weight for name, weight in before.items())
+        words = f"{diff.num_fitting - num_made} of {len(own)} weights loaded"
+        words += f", {num_made} of class heads made for these classes" if num_made else ""
+        words += f"; {diff.words}" if diff.words else ""
         runner.logger.log(logging.WARNING if diff.words else logging.INFO, words)
 
     @staticmethod

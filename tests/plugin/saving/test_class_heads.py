@@ -84,3 +84,7 @@ def test_fine_tuning_renews_the_heads_of_all_stages(data, tmp_path, swap):
         rows = trained["state_dict"][name]
         wanted = torch.stack([rows[1], rows[0], before[name][2], *rows[3:]]) if swap else rows
         assert torch.equal(after[name], wanted), name
+    log = next((tmp_path / "second").rglob("*.log")).read_text()
+    total = len(after)
+    loaded = f"{total - 8} of {total} weights loaded, 8 of class heads made" if swap else f"{total} of {total} weights"
+    assert loaded in log
