@@ -11,8 +11,13 @@ from typing import BinaryIO
 from lors_det.errors import InputError
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: bool = False) -> None:
     """Call ``write`` with a file that becomes ``path`` when it returns, and is removed if it raises.
+
+    Args:
+        path: of the file.
+        write: what fills it.
+        lasting: whether to wait until the disk has it, so that a machine that loses power keeps it too.
 
     Raises:
         InputError: if the path is a folder.
@@ -23,10 +28,24 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         publish(scratch, path)
+        if lasting:
+            _sync_folder(path.absolute().parent)
     except BaseException:
         os.unlink(scratch)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that the disk has the name of a file too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def publish(scratch: str, path: Path) -> None:

@@ -11,7 +11,7 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=True, begin=0, eta_min_ratio=0.01, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
-train_cfg = dict(type="EpochBasedTrainLoop", val_interval=1)
+train_cfg = dict(type="ExactTrainLoop", val_interval=1)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 randomness = dict(seed=0)

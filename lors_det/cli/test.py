@@ -18,7 +18,8 @@ from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.data import augment_test_time, evaluators_of
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.screen.console import make_runner
-from lors_det.training.launch import former_run, launch
+from lors_det.training.launch import launch
+from lors_det.training.resuming import former_run
 from lors_det.training.shown_folder import read_shown
 
 

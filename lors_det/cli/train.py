@@ -30,6 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--resume", nargs="?", const="auto", help="go on from CHECKPOINT, or from the last one of the work dir"
     )
+    parser.add_argument(
+        "--resume-anyway", action="store_true", help="with --resume, where config, batch or processes have changed"
+    )
     shared.console_arguments(parser)
 
 
@@ -44,6 +47,7 @@ def main(args: Namespace) -> None:
             image_side=args.image_side,
             load_from=args.load_from,
             resume_from=args.resume,
+            resume_anyway=args.resume_anyway,
             amp=args.amp,
             auto_scale_lr=args.auto_scale_lr,
             options=args.cfg_options,

@@ -10,18 +10,20 @@ pretrained.register()
 packaged.register()
 
 # after compat, which lets mmdet import without mmcv's compiled operations
-from lors_det.plugin import backbones, criterion, dataset, head, hooks, neck, optimizer  # noqa: E402
-from lors_det.plugin.saving import checkpoint_guard, plain_checkpoint  # noqa: E402
+from lors_det.plugin import backbones, criterion, dataset, head, hooks, loop, neck, optimizer  # noqa: E402
+from lors_det.plugin.saving import checkpoint_guard, checkpoint_hook, plain_checkpoint  # noqa: E402
 from lors_det.plugin.screen import trackers  # noqa: E402
 
 __all__ = [
     "backbones",
     "checkpoint_guard",
+    "checkpoint_hook",
     "compat",
     "criterion",
     "dataset",
     "head",
     "hooks",
+    "loop",
     "neck",
     "optimizer",
     "packaged",

@@ -1,19 +1,13 @@
-"""How a run starts: alone or by a launcher, in which precision, from which checkpoint."""
+"""How a run starts: alone or by a launcher, in which precision, at which learning rate."""
 
 from __future__ import annotations
 
 import os
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
-from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
-from lors_det.plugin.saving.safe_loading import load_from_local
 
 
 def is_first_process() -> bool:
@@ -65,48 +59,3 @@ def scale_learning_rate(cfg: Config) -> None:
             "--cfg-options auto_scale_lr.base_batch_size=16"
         )
     cfg.auto_scale_lr.enable = True
-
-
-def resume(cfg: Config, checkpoint: str) -> None:
-    """Go on from a checkpoint, or ("auto") from the work dir's last.
-
-    Where the work dir holds none, the config's ``load_from`` stays, so that a script that always says ``--resume``
-    starts a fine-tuning as it should.
-    """
-    if checkpoint != "auto":
-        cfg.resume, cfg.load_from = True, checkpoint
-    elif find_latest_checkpoint(cfg.work_dir) is not None:
-        cfg.resume, cfg.load_from = True, None
-    else:
-        cfg.resume = False
-        start = f"the weights of {cfg.load_from}" if cfg.get("load_from") else "the beginning"
-        print(f"--resume: {cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)
-
-
-@dataclass(frozen=True)
-class FormerRun:
-    """The run that is resumed."""
-
-    checkpoint: Path
-    config: Config | None
-    """None where the checkpoint has none."""
-    epoch: int
-    """Epochs that were trained."""
-    epoch_steps: int | None
-    """Steps of each; None where they were not equally many, or none was finished."""
-
-
-def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
-    """The run of a checkpoint, or ("auto") of the work dir's last; None where there is none.
-
-    Raises:
-        InputError: if the checkpoint cannot be read.
-    """
-    found = find_latest_checkpoint(work_dir) if str(checkpoint) == "auto" else str(checkpoint)
-    if found is None:
-        return None
-    read = load_from_local(found, "cpu")
-    config = config_of(read, f"the config in checkpoint {found}")
-    meta = read.get("meta") or {}
-    epoch, steps = int(meta.get("epoch") or 0), int(meta.get("iter") or 0)
-    return FormerRun(Path(found), config, epoch, steps // epoch if epoch and steps % epoch == 0 else None)

@@ -14,19 +14,13 @@ from lors_det.errors import InputError
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.hooks.data_guard import check_training_set
+from lors_det.plugin.saving.checkpoint_hook import finish_writing
 from lors_det.plugin.screen.console import make_runner
 from lors_det.reports.config_check import schedule_notes
 from lors_det.reports.config_folder import training_size
-from lors_det.training.launch import (
-    FormerRun,
-    former_run,
-    is_first_process,
-    launch,
-    resume,
-    scale_learning_rate,
-    use_mixed_precision,
-)
+from lors_det.training.launch import is_first_process, launch, scale_learning_rate, use_mixed_precision
 from lors_det.training.result import TrainingResult, constant_box_of, report, result_of, stored_result
+from lors_det.training.resuming import check_same, former_run, resume, was_restarted
 from lors_det.training.shown_folder import read_shown
 
 
@@ -40,6 +34,7 @@ def train(
     image_side: int | None = None,
     load_from: str | Path | None = None,
     resume_from: str | Path | None = None,
+    resume_anyway: bool = False,
     amp: bool = False,
     auto_scale_lr: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -57,7 +52,9 @@ def train(
         batch_size: ``train_dataloader.batch_size``.
         image_side: pixels of the network's image, for a config that leaves it to the data.
         load_from: checkpoint whose weights to start from; class heads follow the data.
-        resume_from: checkpoint to go on from, or "auto" for the work dir's last.
+        resume_from: checkpoint to go on from, or "auto" for the work dir's last, as after torchrun has restarted a
+            failed worker.
+        resume_anyway: go on where config, batch or number of processes have changed.
         amp: mixed precision, on a GPU.
         auto_scale_lr: scale the learning rate to the batch size.
         options: further values of the config, by key with dots.
@@ -83,6 +80,8 @@ def train(
         size = (image_side, image_side) if image_side else training_size(read_config(config, all_options))
         folder = read_shown(data, training_size=size, quiet=console == "quiet")
     former = None
+    if resume_from is None and was_restarted():
+        resume_from = "auto"
     if resume_from is not None:
         former = former_run(resume_from, work_dir_of(read_config(config, all_options), place, folder))
     cfg = load_config(
@@ -95,7 +94,7 @@ def train(
         say=chosen.append,
     )
     check_chosen(cfg)
-    if former and former.epoch >= cfg.train_cfg.get("max_epochs", math.inf):
+    if former and former.is_validated and former.epoch >= cfg.train_cfg.get("max_epochs", math.inf):
         result = stored_result(cfg, former.checkpoint, constant_box_of(cfg) if data is not None or chosen else None)
         if is_first_process():
             print(f"nothing is left to train: {former.checkpoint} is of epoch {former.epoch}; --epochs N goes on")
@@ -118,14 +117,16 @@ def train(
     if auto_scale_lr:
         scale_learning_rate(cfg)
     if resume_from is not None:
-        resume(cfg, str(resume_from))
+        resume(cfg, str(resume_from), former)
+    runner = None
     try:
         runner = make_runner(cfg, console)
         check_training_set(runner.train_loop.dataloader)
-        if former and is_first_process():
-            _compare_steps(former, len(runner.train_loop.dataloader))
+        if former:
+            check_same(former, runner, anyway=resume_anyway)
         runner.train()
     except KeyboardInterrupt as interrupt:
+        finish_writing(runner)
         last = find_latest_checkpoint(cfg.work_dir)
         remedy = f"go on from the last checkpoint, {last}, with --resume" if last else "no checkpoint was written yet"
         raise KeyboardInterrupt(remedy) from interrupt
@@ -133,14 +134,3 @@ def train(
     if runner.rank == 0:
         report(result)
     return result
-
-
-def _compare_steps(former: FormerRun, epoch_steps: int) -> None:
-    """Warn of another number of steps an epoch than the run had that is resumed."""
-    if former.epoch_steps not in (None, epoch_steps):
-        print(
-            f"warning: an epoch had {former.epoch_steps} steps when {former.checkpoint} was written, and now has "
-            f"{epoch_steps}: the training set, the batch size or the number of processes has changed, and the schedule "
-            "follows the new number",
-            file=sys.stderr,
-        )

@@ -25,7 +25,18 @@ def config(tmp_path_factory) -> Path:
 def train_arguments(config: Path, work_dir: Path, **changes: object) -> Namespace:
     values = dict(config=config, cfg_options=None, work_dir=str(work_dir), launcher="none", local_rank=0)
     unset = dict.fromkeys(("data", "epochs", "batch_size", "image_side", "load_from", "resume"))
-    return Namespace(**{**values, **unset, "amp": False, "auto_scale_lr": False, "console": "short", **changes})
+    unset |= dict.fromkeys(("amp", "auto_scale_lr", "resume_anyway"), False)
+    return Namespace(
+        **{
+            **values,
+            **unset,
+            "amp": False,
+            "auto_scale_lr": False,
+            "resume_anyway": False,
+            "console": "short",
+            **changes,
+        }
+    )
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float16")])
@@ -36,18 +47,6 @@ def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, 
     cfg = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
     launch.use_mixed_precision(cfg)
     assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", dtype=dtype)
-
-
-def test_resuming_in_an_empty_folder_keeps_the_weights_to_start_from(tmp_path, capsys):
-    cfg = Config(dict(work_dir=str(tmp_path), load_from="weights.pth"))
-    launch.resume(cfg, "auto")
-    assert (cfg.resume, cfg.load_from) == (False, "weights.pth")
-    assert f"{tmp_path} holds no checkpoint, so this starts from the weights of weights.pth" in capsys.readouterr().err
-    (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
-    launch.resume(cfg, "auto")
-    assert (cfg.resume, cfg.load_from) == (True, None)
-    launch.resume(cfg, "other.pth")
-    assert (cfg.resume, cfg.load_from) == (True, "other.pth")
 
 
 def test_scaling_the_rate_needs_the_batch_that_it_is_for(config, tmp_path):

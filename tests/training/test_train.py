@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -214,7 +215,7 @@ def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
     said = capsys.readouterr()
     assert "images of 64 pixels, as before" in said.out
     assert "2 epochs, as before" in said.out
-    assert "an epoch had" not in said.err
+    assert "is another than this one" not in said.err
     assert "earlier run" not in said.err
     kept = Config.fromfile(again.config)
     for key in ("train_cfg", "train_dataloader", "val_dataloader"):
@@ -231,21 +232,28 @@ def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
     assert (tmp_path / "epoch_3.pth").is_file()
 
 
-def test_a_resumed_run_says_that_its_training_set_has_changed(shapes, tmp_path, capsys):
+def test_a_run_is_resumed_as_it_was_or_as_it_is_said(shapes, tmp_path, capsys):
+    """A training set of another size, another batch and another rate are refused, and shown; names are not."""
     data = as_yolo(shapes, tmp_path / "yolo")
     fine_tuned(data, tmp_path / "run", epochs=1, image_side=64, batch_size=4)
     images = data / "train/images"
     first = min(images.iterdir())
     (data / "train/labels" / f"{first.stem}.txt").replace(data / "train/labels/new.txt")
-    first.replace(images / f"new{first.suffix}")  # as many as before: nothing to say
+    first.replace(images / f"new{first.suffix}")
     fine_tuned(data, tmp_path / "run", resume_from="auto", epochs=2)
-    assert "an epoch had" not in capsys.readouterr().err
+    assert "is another than this one" not in capsys.readouterr().err
     for number in range(4):
         shutil.copy(images / f"new{first.suffix}", images / f"more_{number}{first.suffix}")
         shutil.copy(data / "train/labels/new.txt", data / f"train/labels/more_{number}.txt")
-    fine_tuned(data, tmp_path / "run", resume_from="auto", epochs=3)
-    assert "an epoch had 4 steps when" in (said := capsys.readouterr().err)
-    assert "now has 5" in said
+    changes = dict(resume_from="auto", epochs=3, options={"optim_wrapper.optimizer.lr": 1e-3})
+    with pytest.raises(InputError, match=r"epoch_2\.pth is another than this one") as refused:
+        fine_tuned(data, tmp_path / "run", **changes)
+    assert "  steps of an epoch: 4 then, 5 now\n" in str(refused.value)
+    assert re.search(r"  optim_wrapper\.optimizer\.lr: \S+ then, 0\.001 now\n", str(refused.value))
+    assert "--resume-anyway" in str(refused.value)
+    fine_tuned(data, tmp_path / "run", **changes, resume_anyway=True)
+    assert "steps of an epoch: 4 then, 5 now" in capsys.readouterr().err
+    assert (tmp_path / "run/epoch_3.pth").is_file()
     fine_tuned(data, tmp_path / "run", epochs=1, image_side=64, batch_size=4)
     assert "run has checkpoints of an earlier run" in capsys.readouterr().err
 

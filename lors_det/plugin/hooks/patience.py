@@ -17,9 +17,8 @@ from lors_det.errors import InputError
 class PatienceHook(Hook):
     """Stops a training after so many validations in a row that did not better the best one before them.
 
-    It counts in the run's history, which checkpoints hold: a resumed run remembers, short of the validation after its
-    checkpoint. mmengine's EarlyStoppingHook forgets, asks for gains of 0.1 by default, and builds the training set for
-    evaluations too.
+    It counts in the run's history, which checkpoints hold: a resumed run remembers. mmengine's EarlyStoppingHook
+    forgets, asks for gains of 0.1 by default, and builds the training set for evaluations too.
 
     Args:
         monitor: the figure, the more the better.

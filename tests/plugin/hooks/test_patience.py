@@ -87,12 +87,12 @@ def test_how_long_it_has_waited(scores, min_gain, waited):
 
 
 def test_a_resumed_run_remembers(data, stopped, tmp_path, capfd):
-    """The last checkpoint is of before the last validation: one more, and it stops again."""
+    """All validations: its last checkpoint was written again after the last of them."""
     options = {"train_cfg.max_epochs": 10, "resume": True, "load_from": find_latest_checkpoint(str(stopped[0]))}
     runner = runner_of(tiny_config(data, tmp_path, custom_hooks=[PATIENCE], **options))
     runner.train()
-    assert runner.epoch == 4
-    assert "stopped after epoch 4 of 10: no gain in 2 validations" in "".join(capfd.readouterr())
+    assert runner.epoch == 3
+    assert "stopped after epoch 3 of 10: no gain in 2 validations" in "".join(capfd.readouterr())
 
 
 def test_a_figure_that_there_is_not(data, tmp_path):

@@ -1,0 +1,119 @@
+"""Training by epochs, entered anywhere: a resumed run ends with the weights of one that was never interrupted.
+
+mmengine's loop begins an epoch anew where it was left, draws other images then, and forgets a validation that was due.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmdet.registry import LOOPS
+from mmengine.dist import get_rank
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lors_det.plugin.loop.batches import placed
+from lors_det.plugin.loop.seeds import seed_generators, seed_of
+
+_OF_STEPS, _OF_IMAGES = 0, 1
+"""What a seed is for comes first in its place."""
+
+
+@LOOPS.register_module()
+class ExactTrainLoop(EpochBasedTrainLoop):
+    """mmengine's EpochBasedTrainLoop, whose course is a function of its seed, its epoch and its step.
+
+    - Images are drawn, and the model draws, from seeds made of (seed, process, epoch or step, place in the batch): no
+      state of a generator has to be kept, and the number of workers that load images changes nothing.
+    - A run that is resumed inside an epoch goes on with the next batch; those before it are not read.
+    - A validation that was due at the checkpoint, and did not end, is made first.
+
+    Takes what EpochBasedTrainLoop takes.
+    """
+
+    def __init__(self, runner: Runner, dataloader: DataLoader[Any] | dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, **kwargs)
+        self.dataloader: DataLoader[Any]
+        self.dataloader, self._batches = placed(self.dataloader)
+        self._seed_at_start = runner.seed
+        self.epoch_start = 0
+        """The step that the epoch began with."""
+        self.gradients: dict[str, torch.Tensor] = {}
+        """That the steps before the first had accumulated, by the parameter's name."""
+        self._entry: tuple[int | None, int | None] = (None, None)
+        self._is_validated = True
+
+    def enter(self, steps: int | None, epoch_steps: int | None, *, is_validated: bool) -> None:
+        """Say where a resumed run goes on.
+
+        Args:
+            steps: that were made of its epoch; None where the checkpoint does not tell.
+            epoch_steps: that an epoch had.
+            is_validated: whether the epoch before it needs no validation any more.
+        """
+        self._entry, self._is_validated = (steps, epoch_steps), is_validated
+
+    def run(self) -> nn.Module:
+        self._follow_seed()
+        runner = self.runner
+        model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        for name, parameter in model.named_parameters():
+            if name in self.gradients:
+                parameter.grad = self.gradients[name].to(parameter)
+        first = self._first()
+        runner.call_hook("before_train")
+        if not self._is_validated and first == 0:
+            self._validate()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self._run_epoch_from(first)
+            first = 0
+            self._decide_current_val_interval()
+            self._validate()
+        runner.call_hook("after_train")
+        whole: nn.Module = runner.model
+        return whole
+
+    def run_epoch(self) -> None:
+        self._run_epoch_from(0)
+
+    def _run_epoch_from(self, first: int) -> None:
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        self.epoch_start = self._iter - first
+        seed, rank = self.runner.seed, get_rank()
+        self._batches.place, self._batches.first = (_OF_IMAGES, seed, rank, self._epoch), first
+        for number, batch in enumerate(self.dataloader, start=first):
+            seed_generators(seed_of(_OF_STEPS, seed, rank, self._iter))
+            self.run_iter(number, batch)
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+
+    def _first(self) -> int:
+        """The batch of its epoch that a run begins with."""
+        length = len(self.dataloader)
+        steps, epoch_steps = self._entry
+        if steps is None:
+            steps = self._iter - self._epoch * length
+            return steps if 0 <= steps <= length else 0
+        return steps if epoch_steps in (None, length) else round(steps * length / epoch_steps)
+
+    def _validate(self) -> None:
+        """If one is due after this epoch."""
+        is_due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
+        if self.runner.val_loop is not None and self._epoch >= self.val_begin and is_due:
+            self.runner.val_loop.run()
+
+    def _follow_seed(self) -> None:
+        """Let the sampler draw by the run's seed where it was made with another.
+
+        A run without a seed of its own takes that of the run it resumes; and where processes have seeds of their own,
+        mmengine gives their samplers one that no checkpoint holds.
+        """
+        sampler = self._batches.sampler
+        if self.runner._randomness_cfg.get("diff_rank_seed"):
+            sampler.seed = self.runner.seed - get_rank()
+        elif getattr(sampler, "seed", None) == self._seed_at_start:
+            sampler.seed = self.runner.seed

@@ -1,0 +1,257 @@
+"""Checkpoints that are whole whenever a run is killed, and written while it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmengine
+import torch
+from mmdet.registry import HOOKS
+from mmengine.dist import all_reduce, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import nn
+
+import lors_det
+from lors_det.errors import InputError
+from lors_det.files import write_whole
+from lors_det.plugin.loop.train_loop import ExactTrainLoop
+from lors_det.plugin.saving.background import BackgroundWriter, snapshot
+from lors_det.plugin.saving.latest import LAST
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, which loses nothing.
+
+    - A file is written beside its place, flushed to the disk and renamed; then ``last_checkpoint`` names it; then older
+      ones are removed. mmengine writes in place, and removes the older ones, and the best one, before.
+    - Training goes on as soon as the tensors are copied. One file is written at a time.
+    - A checkpoint is written again after the validation of its epoch, with the scores; a run that was killed in between
+      begins with that validation.
+    - Gradients that steps have accumulated are kept in it, and the version of this package.
+
+    Takes what CheckpointHook takes; files are those of this machine's file system.
+
+    Args:
+        background: whether training goes on while a file is written.
+
+    Raises:
+        InputError: if the checkpoints' place is no folder of this machine.
+    """
+
+    def __init__(self, *args: Any, background: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.keep_ckpt_ids: deque[int] = deque()
+        if self.file_client_args or self.backend_args or "://" in str(self.out_dir or ""):
+            raise InputError(
+                "SafeCheckpointHook writes to this machine's file system: let out_dir be a folder, leave backend_args "
+                'out; default_hooks.checkpoint.type="CheckpointHook" writes elsewhere'
+            )
+        self._writer = BackgroundWriter()
+        self._background = background
+        self._files: list[_File] = []
+        self._outdated: list[Path] = []
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        if is_main_process():
+            folder = Path(str(self.out_dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            for scratch in folder.glob("*-????????.tmp"):  # of a run that was killed while it wrote
+                scratch.unlink()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        super().after_train_epoch(runner)
+        self._write()
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        super().after_train_iter(runner, *args, **kwargs)
+        self._write()
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        super().after_val_epoch(runner, metrics)  # the best one
+        loop, step = runner._train_loop, self._step(runner)
+        if isinstance(loop, ExactTrainLoop) and self.last_ckpt == str(self._place(step)):
+            self._save_checkpoint_with_step(runner, step, {**_standing(runner), "is_validated": True})
+        self._write()
+
+    def after_train(self, runner: Runner) -> None:
+        self.finish()
+        super().after_train(runner)
+
+    def finish(self) -> None:
+        """Return when all is written."""
+        self._writer.wait()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        loop = runner._train_loop
+        if runner._resume and isinstance(loop, ExactTrainLoop):
+            meta = checkpoint["meta"]
+            loop.enter(meta.get("epoch_iter"), meta.get("epoch_steps"), is_validated=meta.get("is_validated", True))
+            loop.gradients = checkpoint.get("gradients", {})
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        """Take what a checkpoint of this step holds; called by mmengine's hook."""
+        if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
+            kept = [*self.keep_ckpt_ids, step]
+            self._outdated += [self._place(old) for old in kept[: -self.max_keep_ckpts]]
+            self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :])
+            runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+        path = self._place(step)
+        self.last_ckpt = str(path)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        meta = {"is_validated": False, "epoch_iter": 0, **meta}
+        loop = runner._train_loop
+        if isinstance(loop, ExactTrainLoop) and not self.by_epoch and not meta["is_validated"]:
+            meta["epoch_iter"] = meta["iter"] - loop.epoch_start
+        content = checkpoint_of(
+            runner,
+            meta,
+            with_optimizer=self.save_optimizer,
+            with_schedules=self.save_param_scheduler,
+        )
+        self._files.append(_File(path, content, note=Path(runner.work_dir, LAST)))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
+        """Take the weights, for each figure that is better than ever; called by mmengine's hook."""
+        if not self.save_best:
+            return
+        if "auto" in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        alone = len(self.key_indicators) == 1
+        for key, rule in zip(self.key_indicators, self.rules):
+            if key not in metrics:
+                raise InputError(
+                    f"default_hooks.checkpoint.save_best is {key}, and the validation has {', '.join(metrics)}; "
+                    "choose one of these"
+                )
+            ending, score, hub = "" if alone else f"_{key}", metrics[key], runner.message_hub
+            best = hub.runtime_info.get(f"best_score{ending}", self.init_value_map[rule])
+            if score is None or not self.is_better_than[key](score, best):
+                continue
+            path = self._place(self._step(runner), f"best_{key}_".replace("/", "_"))
+            former = hub.runtime_info.get(f"best_ckpt{ending}")
+            if former and Path(former) != path:
+                self._outdated.append(Path(former))
+            if alone:
+                self.best_ckpt_path = str(path)
+            else:
+                self.best_ckpt_path_dict[key] = str(path)
+            hub.update_info(f"best_score{ending}", score)
+            hub.update_info(f"best_ckpt{ending}", str(path))
+            content = checkpoint_of(runner, _standing(runner), with_optimizer=False, with_schedules=False)
+            self._files.append(_File(path, content))
+            runner.logger.info(f"the best checkpoint so far, of {key} {score:.4f}, is {path.name}")
+
+    def _step(self, runner: Runner) -> int:
+        """By which checkpoints are counted; after an epoch's end."""
+        return runner.epoch if self.by_epoch else runner.iter
+
+    def _place(self, step: int, beginning: str = "") -> Path:
+        return Path(str(self.out_dir), beginning + self.filename_tmpl.format(step))
+
+    def _write(self) -> None:
+        """Start to write what was taken, if anything was."""
+        files, self._files = self._files, []
+        outdated, self._outdated = self._outdated, []
+        if not files or not is_main_process():
+            return
+        self._writer.wait()  # before more is held in memory
+        contents = snapshot([file.content for file in files])
+        taken = [file._replace(content=content) for file, content in zip(files, contents)]
+        self._writer.submit(lambda: write_all(taken, outdated))
+        if not self._background:
+            self._writer.wait()
+
+
+class _File(NamedTuple):
+    """A checkpoint to be written.
+
+    Attributes:
+        path: its file.
+        content: of the checkpoint.
+        note: the file that is to name it, if one is.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    note: Path | None = None
+
+
+def finish_writing(runner: Runner | None) -> None:
+    """Return when a run's checkpoints are written, however it ended."""
+    for hook in runner.hooks if runner is not None else ():
+        if isinstance(hook, SafeCheckpointHook):
+            hook.finish()
+
+
+def write_all(files: list[_File], outdated: list[Path]) -> None:
+    """Write checkpoints, each whole or not at all; then what names them; and remove others after that."""
+    for file in files:
+        write_whole(file.path, partial(torch.save, file.content), lasting=True)
+    for file in files:
+        if file.note is not None:
+            name = str(file.path).encode()
+            write_whole(file.note, lambda to, name=name: to.write(name), lasting=True)  # type: ignore[misc]
+    written = {file.path for file in files}
+    for path in outdated:
+        if path not in written:
+            path.unlink(missing_ok=True)
+
+
+def checkpoint_of(
+    runner: Runner, meta: dict[str, Any], *, with_optimizer: bool, with_schedules: bool
+) -> dict[str, Any]:
+    """What mmengine writes of a run, whose hooks have seen it; its tensors are the run's own.
+
+    Args:
+        runner: of the training.
+        meta: epoch and iter, and what else is known.
+        with_optimizer: whether to hold the optimiser's state, and gradients that steps have accumulated.
+        with_schedules: whether to hold those of learning rates and the like.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    meta = {
+        **meta,
+        "config_data": runner.cfg.to_dict(),
+        "seed": runner.seed,
+        "world_size": runner.world_size,
+        "epoch_steps": len(runner.train_dataloader),
+        "experiment_name": runner.experiment_name,
+        "time": time.strftime("%Y%m%d_%H%M%S"),
+        "mmengine_version": mmengine.__version__,
+        "lors_det_version": lors_det.__version__,
+    }
+    if hasattr(runner.train_dataloader.dataset, "metainfo"):
+        meta["dataset_meta"] = runner.train_dataloader.dataset.metainfo
+    checkpoint = {"meta": meta, "state_dict": model.state_dict(), "message_hub": runner.message_hub.state_dict()}
+    if with_optimizer:
+        checkpoint["optimizer"] = runner.optim_wrapper.state_dict()
+        if gradients := _accumulated(runner.optim_wrapper, model):
+            checkpoint["gradients"] = gradients
+    if with_schedules and runner.param_schedulers is not None:
+        checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in runner.param_schedulers]
+    runner.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+    return checkpoint
+
+
+def _standing(runner: Runner) -> dict[str, Any]:
+    return {"epoch": runner.epoch, "iter": runner.iter}
+
+
+def _accumulated(optim_wrapper: OptimWrapper, model: nn.Module) -> dict[str, torch.Tensor]:
+    """Gradients between two updates, the mean of all processes."""
+    if optim_wrapper._inner_count % optim_wrapper._accumulative_counts == 0:
+        return {}
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    copies = {name: gradient.detach().clone() for name, gradient in gradients.items()}
+    for copy in copies.values():
+        all_reduce(copy, op="mean")
+    return copies

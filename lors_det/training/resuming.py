@@ -1,0 +1,147 @@
+"""The run that is resumed: where it stood, and what has changed since."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from lors_det.checkpoints.stored_config import config_of
+from lors_det.errors import InputError
+from lors_det.plugin.config.names import leaves
+from lors_det.plugin.saving.latest import latest_checkpoint
+from lors_det.plugin.saving.safe_loading import load_from_local
+
+_COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
+"""Parts of a config that decide what weights a training ends with."""
+
+_OF_NO_MATTER = re.compile(
+    r"train_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor|timeout|disable_subprocess_warning)"
+    r"|train_dataloader\.dataset\..*(data_root|ann_file|data_prefix\.\w+|backend_args.*)"  # the set may have moved
+    r"|train_cfg\.(max_epochs|val_interval|val_begin|dynamic_intervals.*)"
+    r"|model\.(.*\.)?init_cfg.*|model\.test_cfg.*"
+)
+"""Values among them that do not, or that are there to be changed: a training is made longer."""
+
+MOST_SHOWN = 12
+"""Differences that a message lists."""
+
+
+@dataclass(frozen=True)
+class FormerRun:
+    """The run that is resumed."""
+
+    checkpoint: Path
+    config: Config | None
+    """None where the checkpoint has none."""
+    epoch: int
+    """Epochs that were trained."""
+    epoch_steps: int | None
+    """Steps of each; None where they were not equally many, or none was finished."""
+    world_size: int | None
+    """Processes; None where the checkpoint does not tell."""
+    is_validated: bool
+    """Whether the validation of the last epoch was made."""
+
+
+def was_restarted() -> bool:
+    """Whether torchrun started this process again after a worker had failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+
+def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
+    """The run of a checkpoint, or ("auto") of the work dir's last that can be read; None where there is none.
+
+    Raises:
+        InputError: if the checkpoint cannot be read.
+    """
+    if str(checkpoint) == "auto":
+        found = latest_checkpoint(work_dir)
+        if found is None:
+            return None
+        path, content = found
+    else:
+        path, content = Path(checkpoint), load_from_local(str(checkpoint), "cpu")
+    config = config_of(content, f"the config in checkpoint {path}")
+    meta = content.get("meta") or {}
+    epoch, steps = int(meta.get("epoch") or 0), int(meta.get("iter") or 0)
+    by_epochs = steps // epoch if epoch and steps % epoch == 0 else None
+    return FormerRun(
+        checkpoint=path,
+        config=config,
+        epoch=epoch,
+        epoch_steps=meta.get("epoch_steps", by_epochs),
+        world_size=meta.get("world_size"),
+        is_validated=meta.get("is_validated", True),
+    )
+
+
+def resume(cfg: Config, checkpoint: str, former: FormerRun | None) -> None:
+    """Go on from a checkpoint, or ("auto") from the work dir's last.
+
+    Where the work dir holds none, the config's ``load_from`` stays, so that a script that always says ``--resume``
+    starts a fine-tuning as it should.
+    """
+    if checkpoint != "auto":
+        cfg.resume, cfg.load_from = True, checkpoint
+    elif former is not None:
+        cfg.resume, cfg.load_from = True, str(former.checkpoint)
+    else:
+        cfg.resume = False
+        start = f"the weights of {cfg.load_from}" if cfg.get("load_from") else "the beginning"
+        print(f"--resume: {cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)
+
+
+def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:
+    """A run goes on as it began.
+
+    Args:
+        former: the run that is resumed.
+        runner: of the run that goes on, before it trains.
+        anyway: whether to go on with what has changed, and a warning.
+
+    Raises:
+        InputError: if something has changed that decides what weights the training ends with.
+    """
+    found = list(_changes(former, runner))
+    if not found:
+        return
+    lines = [f"  {key}: {old} then, {new} now" for key, old, new in found[:MOST_SHOWN]]
+    lines += [f"  and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
+    words = f"the run of {former.checkpoint} is another than this one:\n" + "\n".join(lines)
+    if not anyway:
+        raise InputError(f"{words}\nresume it as it was, or say --resume-anyway to go on with what is new")
+    if runner.rank == 0:
+        print(f"warning: {words}", file=sys.stderr)
+
+
+def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]]:
+    """(what, value of the former run, value of this one) of each that differs."""
+    steps = len(runner.train_loop.dataloader)
+    if former.world_size not in (None, runner.world_size):
+        yield "processes", former.world_size, runner.world_size
+    if former.epoch_steps not in (None, steps):
+        yield "steps of an epoch", former.epoch_steps, steps
+    if former.config is None:
+        return
+    is_longer = former.config.train_cfg.get("max_epochs") != runner.cfg.train_cfg.get("max_epochs")
+    before, now = dict(_course(former.config)), dict(_course(runner.cfg))
+    for key in dict.fromkeys((*before, *now)):
+        if is_longer and key.startswith("param_scheduler"):  # whose epochs follow
+            continue
+        old, new = before.get(key, "-"), now.get(key, "-")
+        if old != new:
+            yield key, old, new
+
+
+def _course(cfg: Config) -> Iterator[tuple[str, Any]]:
+    for key, value in leaves(cfg._cfg_dict):
+        if key.partition(".")[0] in _COURSE and not _OF_NO_MATTER.fullmatch(key):
+            yield key, list(value) if isinstance(value, tuple) else value
