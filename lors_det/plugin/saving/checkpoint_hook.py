@@ -61,6 +61,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
+        if runner._resume:  # so that it is written again, should its validation be made now
+            self.last_ckpt = str(self._place(self._step(runner)))
         if is_main_process():
             folder = Path(str(self.out_dir))
             folder.mkdir(parents=True, exist_ok=True)
