@@ -37,7 +37,7 @@ def latest_checkpoint(work_dir: str | Path) -> Found | None:
             print(f"warning: {fault}; {path.name}, which was written before it, is used", file=sys.stderr)
         return found
     if faults:
-        raise InputError("; ".join(faults) + "; start anew without --resume")
+        raise InputError("\n".join([*faults, f"no checkpoint of {work_dir} can be read: start anew, without --resume"]))
     return None
 
 
