@@ -18,6 +18,7 @@ from lors_det.errors import InputError
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.training.launch import is_first_process
 
 _COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
 """Parts of a config that decide what weights a training ends with."""
@@ -51,9 +52,12 @@ class FormerRun:
     """Whether the validation of the last epoch was made."""
 
 
-def was_restarted() -> bool:
-    """Whether torchrun started this process again after a worker had failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+def may_be_restarted() -> bool:
+    """Whether torchrun starts processes again that fail, ``--max-restarts``.
+
+    A process cannot tell whether it is one of those: where the failure was another machine's, nothing tells it so.
+    """
+    return int(os.environ.get("TORCHELASTIC_MAX_RESTARTS") or 0) > 0
 
 
 def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
@@ -96,7 +100,8 @@ def resume(cfg: Config, checkpoint: str, former: FormerRun | None) -> None:
     else:
         cfg.resume = False
         start = f"the weights of {cfg.load_from}" if cfg.get("load_from") else "the beginning"
-        print(f"--resume: {cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)
+        if is_first_process():
+            print(f"{cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)
 
 
 def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:

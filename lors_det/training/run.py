@@ -20,7 +20,7 @@ from lors_det.reports.config_check import schedule_notes
 from lors_det.reports.config_folder import training_size
 from lors_det.training.launch import is_first_process, launch, scale_learning_rate, use_mixed_precision
 from lors_det.training.result import TrainingResult, constant_box_of, report, result_of, stored_result
-from lors_det.training.resuming import check_same, former_run, resume, was_restarted
+from lors_det.training.resuming import check_same, former_run, resume, may_be_restarted
 from lors_det.training.shown_folder import read_shown
 
 
@@ -52,8 +52,8 @@ def train(
         batch_size: ``train_dataloader.batch_size``.
         image_side: pixels of the network's image, for a config that leaves it to the data.
         load_from: checkpoint whose weights to start from; class heads follow the data.
-        resume_from: checkpoint to go on from, or "auto" for the work dir's last, as after torchrun has restarted a
-            failed worker.
+        resume_from: checkpoint to go on from, or "auto" for the work dir's last; "auto" by default where torchrun
+            starts processes again that fail.
         resume_anyway: go on where config, batch or number of processes have changed.
         amp: mixed precision, on a GPU.
         auto_scale_lr: scale the learning rate to the batch size.
@@ -80,7 +80,7 @@ def train(
         size = (image_side, image_side) if image_side else training_size(read_config(config, all_options))
         folder = read_shown(data, training_size=size, quiet=console == "quiet")
     former = None
-    if resume_from is None and was_restarted():
+    if resume_from is None and may_be_restarted():
         resume_from = "auto"
     if resume_from is not None:
         former = former_run(resume_from, work_dir_of(read_config(config, all_options), place, folder))

@@ -1,4 +1,4 @@
-"""Two processes with half of the batch each are one process with all of it, and end as one."""
+"""Processes with a part of the batch each are one process with all of it, and end as one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from lors_det.adamixer import StageOutput
 from lors_det.adamixer.criterion import Target
 from lors_det.plugin.criterion import set_criterion
 
-NUM_STEPS, BATCH = 3, 4
+NUM_STEPS, BATCH = 10, 4
+DECODERS: dict[str, tuple[Path, dict[str, Any]]] = {
+    "lors": (LORS, {}),
+    "adamixer": (ADAMIXER, {}),
+    "grouped": (LORS, {"model.bbox_head.decoder.share": (0, 0, 1, 1)}),
+    "lors+": (LORS, {"model.bbox_head.decoder.layer_rank": 2}),
+}
 
 
 def batch(step: int) -> dict[str, Any]:
@@ -41,42 +47,53 @@ def batch(step: int) -> dict[str, Any]:
     return dict(inputs=images, data_samples=samples)
 
 
-def train(rank: int, world: int, folder: Path, config: Path) -> None:
-    """Train on this process's part; write the logged losses and the weights."""
+def train_all(rank: int, world: int, folder: Path) -> None:
+    """Train each decoder on this process's part in float64; write the logged losses and the weights."""
     torch.set_num_threads(1)
     if world > 1:
-        dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
-    torch.manual_seed(0)
-    model = MODELS.build(tiny_config(folder / "shapes", folder, config).model)
-    if world > 1:
-        model = MMDistributedDataParallel(model)  # find_unused_parameters is off
-    # plain SGD: Adam would divide rounding errors of gradients near zero by themselves
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3), clip_grad=dict(max_norm=1.0))
-    share, losses = BATCH // world, []
-    for step in range(NUM_STEPS):
-        data = {name: values[rank * share : (rank + 1) * share] for name, values in batch(step).items()}
-        logged = model.train_step(data, wrapper)
-        losses.append({name: value.detach() for name, value in logged.items() if "loss" in name})
-    state = (model.module if world > 1 else model).state_dict()
-    torch.save({"losses": losses, "state": state}, folder / f"{world}-{rank}.pth")
+        dist.init_process_group("gloo", init_method=f"file://{folder}/store{world}", rank=rank, world_size=world)
+    for decoder, (config, changes) in DECODERS.items():
+        torch.manual_seed(0)
+        model = MODELS.build(tiny_config(folder / "shapes", folder, config, **changes).model).double()
+        if world > 1:
+            model = MMDistributedDataParallel(model)  # find_unused_parameters is off
+        # plain SGD: Adam would divide rounding errors of gradients near zero by themselves
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-3), clip_grad=dict(max_norm=1.0))
+        share, losses = BATCH // world, []
+        for step in range(NUM_STEPS):
+            data = {name: values[rank * share : (rank + 1) * share] for name, values in batch(step).items()}
+            logged = model.train_step(data, wrapper)
+            losses.append({name: value.detach() for name, value in logged.items() if "loss" in name})
+        state = (model.module if world > 1 else model).state_dict()
+        torch.save({"losses": losses, "state": state}, folder / f"{decoder}-{world}-{rank}.pth")
     if world > 1:
         dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("config", [LORS, ADAMIXER], ids=["lors", "adamixer"])
-def test_two_processes_equal_one(tmp_path, config):
-    make_data(tmp_path / "shapes")
-    mp.spawn(train, args=(2, tmp_path, config), nprocs=2)
-    mp.spawn(train, args=(1, tmp_path, config), nprocs=1)
-    one, first, second = (torch.load(tmp_path / f"{name}.pth") for name in ("1-0", "2-0", "2-1"))
-    for alone, left, right in zip(one["losses"], first["losses"], second["losses"]):
-        assert alone.keys() == left.keys()
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """What one, two and four processes made of the same batches; each of the four has an image, one of them no box."""
+    folder = tmp_path_factory.mktemp("trained")
+    make_data(folder / "shapes")
+    for world in (1, 2, 4):
+        mp.spawn(train_all, args=(world, folder), nprocs=world)
+    return folder
+
+
+@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_processes_equal_one(trained, decoder, world):
+    one = torch.load(trained / f"{decoder}-1-0.pth")
+    parts = [torch.load(trained / f"{decoder}-{world}-{rank}.pth") for rank in range(world)]
+    for alone, *shares in zip(one["losses"], *(part["losses"] for part in parts)):
+        assert alone.keys() == shares[0].keys()
         for name, value in alone.items():
             # the processes divide by the mean number of matches, so the mean of their losses is the whole loss
-            torch.testing.assert_close((left[name] + right[name]) / 2, value, rtol=1e-5, atol=1e-7, msg=name)
+            mean = torch.stack([share[name] for share in shares]).mean(0)
+            torch.testing.assert_close(mean, value, rtol=1e-6, atol=1e-9, msg=name)
     for name, value in one["state"].items():
-        assert torch.equal(first["state"][name], second["state"][name]), name
-        torch.testing.assert_close(first["state"][name], value, rtol=1e-5, atol=1e-6, msg=name)
+        assert all(torch.equal(part["state"][name], parts[0]["state"][name]) for part in parts[1:]), name
+        torch.testing.assert_close(parts[0]["state"][name], value, rtol=1e-6, atol=1e-9, msg=name)
 
 
 DIVERGED = ({}, {0: (1, 1)}, {1: (0, 2)}, {0: (1, 0), 1: (0, 0)})

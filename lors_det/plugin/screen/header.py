@@ -90,13 +90,22 @@ def _schedule(runner: Runner) -> str:
     else:
         length = counted(loop.max_iters, "step")
     batch = getattr(loop.dataloader, "batch_size", None) or getattr(loop.dataloader.batch_sampler, "batch_size", "?")
-    processes = f" on each of {runner.world_size}" if runner.world_size > 1 else ""
-    words = f"{length}, batch {batch}{processes}"
+    words = f"{length}, batch {_effective(batch, runner)}"
     optimizer = getattr(runner.optim_wrapper, "optimizer", None)
     if optimizer is not None:
         rate = max(group.get("initial_lr", group["lr"]) for group in optimizer.param_groups)
         words += f", {type(optimizer).__name__} lr {rate:.1e}"
     return words
+
+
+def _effective(batch: Any, runner: Runner) -> str:
+    """Images of an update of the weights, and how they come together."""
+    steps = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+    parts = [f"{batch} on each of {runner.world_size}"] if runner.world_size > 1 else []
+    parts += [f"{steps} steps an update"] if steps > 1 else []
+    if not parts or not isinstance(batch, int):
+        return str(batch)
+    return f"{batch * runner.world_size * steps} ({', '.join(parts)})"
 
 
 def _device(runner: Runner) -> str:

@@ -1,0 +1,13 @@
+# Sourced by slurm_train.sh and slurm_test.sh.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# srun_here PARTITION JOB SCRIPT [ARGUMENT...]: run a script as a task for each GPU.
+srun_here() {
+  local partition=$1 job=$2 gpus=${GPUS:-8}
+  shift 2
+  local each=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))} more=()
+  read -ra more <<<"${SRUN_ARGS:-}"
+  exec srun --partition "$partition" --job-name "$job" --gres "gpu:$each" --ntasks "$gpus" \
+    --ntasks-per-node "$each" --cpus-per-task "${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
+    ${more[@]+"${more[@]}"} "${PYTHON:-python}" -u "$@"
+}

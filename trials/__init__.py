@@ -1,0 +1,1 @@
+"""Checks that take longer than the tests do; see README.md."""
