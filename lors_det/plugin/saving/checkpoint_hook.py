@@ -13,6 +13,7 @@ import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -150,7 +151,8 @@ class SafeCheckpointHook(CheckpointHook):
             hub.update_info(f"best_ckpt{ending}", str(path))
             content = checkpoint_of(runner, _standing(runner), with_optimizer=False, with_schedules=False)
             self._files.append(_File(path, content))
-            runner.logger.info(f"the best checkpoint so far, of {key} {score:.4f}, is {path.name}")
+            # as mmengine says it, for the log file: on a console, the row of a validation tells
+            print_log(f"the best checkpoint so far, of {key} {score:.4f}, is {path.name}", logger=runner.logger)
 
     def _step(self, runner: Runner) -> int:
         """By which checkpoints are counted; after an epoch's end."""

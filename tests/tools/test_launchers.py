@@ -1,0 +1,134 @@
+"""Scripts that start several processes, and the commands of the cluster files, on this machine without a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from references.tiny import make_data, write_config
+
+ROOT = Path(__file__).parent.parent.parent
+TOOLS, CLUSTER = ROOT / "tools", ROOT / "docs/cluster"
+ONE_EPOCH = {"train_cfg.max_epochs": 1, "train_dataloader.batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """With a config, its data, and a stand-in for Slurm; its name has a space, which scripts must bear."""
+    folder = tmp_path_factory.mktemp("launch") / "a folder"
+    folder.mkdir()
+    write_config(folder / "tiny.py", make_data(folder / "shapes"), **ONE_EPOCH)
+    stand_in = folder / "bin"
+    stand_in.mkdir()
+    srun = (
+        '#!/usr/bin/env bash\nwhile [[ $1 == -* ]]; do echo "srun $1" >&2; [[ $1 == *=* ]] && shift || shift 2; done\n'
+    )
+    (stand_in / "srun").write_text(srun + 'SLURM_NODEID=0 exec "$@"\n')
+    (stand_in / "scontrol").write_text("#!/usr/bin/env bash\necho 127.0.0.1\n")
+    (stand_in / "torchrun").write_text('#!/usr/bin/env bash\nexec "$PYTHON" -m torch.distributed.run "$@"\n')
+    for file in stand_in.iterdir():
+        file.chmod(0o755)
+    return folder
+
+
+def run(folder: Path, *command: object, **variables: str) -> str:
+    """Run a command without a GPU; returns what it said."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "PYTHON": sys.executable}
+    env |= {"PATH": f"{folder / 'bin'}:{env['PATH']}", **variables}
+    done = subprocess.run(
+        [str(word) for word in command], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def world_of(work_dir: Path) -> tuple[int, int]:
+    """(processes, epochs) of the run's last checkpoint."""
+    meta = torch.load((work_dir / "last_checkpoint").read_text(), weights_only=True)["meta"]
+    return meta["world_size"], meta["epoch"]
+
+
+@pytest.fixture(scope="module")
+def trained(folder) -> Path:
+    work_dir = folder / "work dir"
+    said = run(folder, TOOLS / "dist_train.sh", folder / "tiny.py", 2, "--work-dir", work_dir)
+    assert "batch 8 (4 on each of 2)" in said
+    return work_dir
+
+
+def test_two_processes_train_and_evaluate(folder, trained):
+    assert world_of(trained) == (2, 1)
+    said = run(folder, TOOLS / "dist_test.sh", folder / "tiny.py", trained / "epoch_1.pth", 2)
+    assert "AP" in said
+
+
+def test_a_run_is_not_resumed_by_another_number_of_processes(folder, trained):
+    flags = ["--work-dir", trained, "--epochs", "2", "--resume"]
+    with pytest.raises(AssertionError) as refused:
+        run(folder, sys.executable, TOOLS / "train.py", folder / "tiny.py", *flags)
+    assert "processes: 2 then, 1 now" in str(refused.value)
+    assert "--resume-anyway" in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+
+
+@pytest.mark.parametrize("script", ["dist_train.sh", "dist_test.sh", "slurm_train.sh", "slurm_test.sh"])
+def test_a_script_without_arguments_says_what_it_takes(script):
+    done = subprocess.run([str(TOOLS / script)], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert f"usage: {script}" in done.stderr
+
+
+def test_slurm_scripts_give_srun_the_command(folder, trained):
+    """Of which a stand-in runs one task; ``none`` said last takes the place of Slurm's launcher."""
+    alone = ["--launcher", "none"]
+    said = run(
+        folder,
+        *(TOOLS / "slurm_train.sh", "gpu", "a job", folder / "tiny.py", folder / "slurm", *alone),
+        GPUS="16",
+        SRUN_ARGS="--exclusive=user",
+    )
+    assert world_of(folder / "slurm") == (1, 1)
+    for option in ("--partition", "--gres", "--ntasks", "--ntasks-per-node", "--exclusive=user"):
+        assert f"srun {option}" in said
+    checkpoint = folder / "slurm/epoch_1.pth"
+    assert "AP" in run(folder, TOOLS / "slurm_test.sh", "gpu", "job", folder / "tiny.py", checkpoint, *alone)
+
+
+def cluster_command(name: str) -> tuple[list[str], dict[str, str]]:
+    """The command of a file under docs/cluster, and the variables that its cluster sets, for one machine."""
+    if name == "slurm.sbatch":
+        slurm = {"SLURM_NNODES": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "here", "PROCESSES": "2"}
+        return ["bash", str(CLUSTER / name)], slurm
+    content = yaml.safe_load((CLUSTER / name).read_text())
+    if name == "skypilot.yaml":
+        sky = {"SKYPILOT_NUM_NODES": "1", "SKYPILOT_NODE_RANK": "0", "SKYPILOT_NODE_IPS": "127.0.0.1\n127.0.0.2"}
+        return ["bash", "-c", content["run"]], {**sky, "SKYPILOT_NUM_GPUS_PER_NODE": "2"}
+    trainer = content["spec"]["trainer"]
+    assert content["spec"]["runtimeRef"]["name"] == "torch-distributed"
+    assert trainer["numProcPerNode"] == trainer["resourcesPerNode"]["limits"]["nvidia.com/gpu"]
+    meeting = {"PET_NNODES": "1", "PET_NPROC_PER_NODE": "2", "PET_NODE_RANK": "0"}
+    return trainer["command"], {**meeting, "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": "29541"}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CLUSTER.iterdir()))
+def test_commands_of_cluster_files_train(folder, name):
+    command, variables = cluster_command(name)
+    work_dir = folder / f"cluster {name}"
+    config = folder / "tiny.py"
+    run(folder, *command, CONFIG=str(config), WORK_DIR=str(work_dir), DATA=str(folder), **variables)
+    assert world_of(work_dir) == (2, 1)
+    assert "nothing is left to train" in run(
+        folder, *command, CONFIG=str(config), WORK_DIR=str(work_dir), DATA=str(folder), **variables
+    ), "a job that is started again goes on"
+
+
+@pytest.mark.parametrize("name", ["skypilot.yaml", "trainjob.yaml", "slurm.sbatch"])
+def test_configs_of_cluster_files_are_there(name):
+    text = (CLUSTER / name).read_text()
+    (config,) = {word.strip('"}').split(":-")[-1] for word in text.split() if word.strip('"}').endswith("_coco.py")}
+    assert (ROOT / "configs" / config.removeprefix("lors_det::").removeprefix("configs/")).is_file()
