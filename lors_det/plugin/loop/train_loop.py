@@ -5,6 +5,7 @@ mmengine's loop begins an epoch anew where it was left, draws other images then,
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +16,21 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from lors_det.errors import InputError
+from lors_det.files import short_path
 from lors_det.plugin.loop.batches import placed
+from lors_det.plugin.loop.faults import checked_steps, keep_step
 from lors_det.plugin.loop.seeds import seed_generators, seed_of
+from lors_det.plugin.saving.plain_data import to_plain
 
 _OF_STEPS, _OF_IMAGES = 0, 1
 """What a seed is for comes first in its place."""
+
+MOST_NAMED = 4
+"""Images that a message names."""
+
+MOST_SKIPPED = 10
+"""Steps in a row that may be left out: more of them are no accident."""
 
 
 @LOOPS.register_module()
@@ -30,12 +41,31 @@ class ExactTrainLoop(EpochBasedTrainLoop):
       state of a generator has to be kept, and the number of workers that load images changes nothing.
     - A run that is resumed inside an epoch goes on with the next batch; those before it are not read.
     - A validation that was due at the checkpoint, and did not end, is made first.
+    - A step whose predictions, costs or gradients are not finite changes no weight, in any process; what reproduces it
+      is kept in the work dir.
 
-    Takes what EpochBasedTrainLoop takes.
+    Takes what EpochBasedTrainLoop takes, and:
+
+    Args:
+        when_not_finite: "stop", or "skip" such a step, up to :data:`MOST_SKIPPED` in a row.
+
+    Raises:
+        InputError: if ``when_not_finite`` is another word.
     """
 
-    def __init__(self, runner: Runner, dataloader: DataLoader[Any] | dict[str, Any], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader[Any] | dict[str, Any],
+        *,
+        when_not_finite: str = "stop",
+        **kwargs: Any,
+    ) -> None:
+        if when_not_finite not in ("stop", "skip"):
+            raise InputError(f'train_cfg.when_not_finite is {when_not_finite!r}; it must be "stop" or "skip"')
         super().__init__(runner, dataloader, **kwargs)
+        self._skips = when_not_finite == "skip"
+        self._num_skipped = 0
         self.dataloader: DataLoader[Any]
         self.dataloader, self._batches = placed(self.dataloader)
         self._seed_at_start = runner.seed
@@ -67,17 +97,51 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         runner.call_hook("before_train")
         if not self._is_validated and first == 0:
             self._validate()
-        while self._epoch < self._max_epochs and not self.stop_training:
-            self._run_epoch_from(first)
-            first = 0
-            self._decide_current_val_interval()
-            self._validate()
+        with checked_steps(runner.optim_wrapper, model):
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self._run_epoch_from(first)
+                first = 0
+                self._decide_current_val_interval()
+                self._validate()
         runner.call_hook("after_train")
         whole: nn.Module = runner.model
         return whole
 
     def run_epoch(self) -> None:
         self._run_epoch_from(0)
+
+    def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
+        try:
+            super().run_iter(idx, data_batch)
+            self._num_skipped = 0
+        except FloatingPointError as error:
+            words = self._keep(error, data_batch)
+            if not self._skips:
+                raise InputError(f'{words}; train_cfg.when_not_finite="skip" leaves such steps out') from error
+            if self._num_skipped == MOST_SKIPPED:
+                raise InputError(f"{words}; {MOST_SKIPPED} steps before it were skipped") from error
+            self._num_skipped += 1
+            self.runner.logger.warning(f"{words}; it is skipped")
+            self.runner.optim_wrapper.zero_grad()
+            self.runner.optim_wrapper._inner_count = self._iter + 1  # as if it had been made
+            self.runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=None)
+            self._iter += 1
+
+    def _keep(self, error: FloatingPointError, batch: dict[str, Any]) -> str:
+        """Write what reproduces a step; returns what happened, in words."""
+        runner, rank = self.runner, get_rank()
+        path = Path(runner.work_dir, f"not_finite_step_{self._iter + 1}_process_{rank}.pth")
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        facts = {
+            "message": str(error),
+            "seed": seed_of(_OF_STEPS, runner.seed, rank, self._iter),
+            "config": to_plain(runner.cfg.to_dict(), "config"),
+        }
+        keep_step(path, batch, model, facts)
+        paths = [short_path(str(sample.get("img_path", "?"))) for sample in batch["data_samples"]]
+        images = ", ".join(paths[:MOST_NAMED])
+        images += f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+        return f"step {self._iter + 1} of epoch {self._epoch + 1}: {error}; its images are {images}, kept in {path}"
 
     def _run_epoch_from(self, first: int) -> None:
         self.runner.call_hook("before_train_epoch")
