@@ -12,10 +12,11 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from lors_det.cli.shared import ConfigOptions
 from lors_det.data.words import counted
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.config.stand_in import load_without_data
@@ -25,7 +26,7 @@ from lors_det.reports.config_difference import differences
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", help="config file")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of the config")
+    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, help="override values of the config")
 
 
 def main(args: Namespace) -> None:

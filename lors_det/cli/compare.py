@@ -14,8 +14,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from mmengine.config import DictAction
-
+from lors_det.cli.shared import ConfigOptions
 from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.reports.comparison import comparison, find_configs
 
@@ -26,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"), help="padded image, pixels"
     )
     parser.add_argument("--runs", type=Path, help="folder of the runs; without it the table has no AP")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of all configs")
+    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, help="override values of all configs")
 
 
 def main(args: Namespace) -> None:

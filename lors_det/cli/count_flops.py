@@ -17,10 +17,10 @@ import sys
 from argparse import ArgumentParser, Namespace
 from functools import partial
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
+from lors_det.cli.shared import ConfigOptions
 from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.reports.accounting import count_macs
 
@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object; its values are multiply-accumulates"
     )
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of the config")
+    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, help="override values of the config")
 
 
 def main(args: Namespace) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from mmengine.config import DictAction
 from rich.console import Console
 from rich.table import Table
 
+from lors_det.cli.shared import ConfigOptions
 from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.reports.accounting import count_parameters
 
@@ -24,7 +24,7 @@ from lors_det.reports.accounting import count_parameters
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", help="config file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, help="override values of the config")
+    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, help="override values of the config")
 
 
 def main(args: Namespace) -> None:

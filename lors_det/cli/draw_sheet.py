@@ -10,6 +10,7 @@ from argparse import ArgumentParser, Namespace
 
 from mmengine.fileio import load
 
+from lors_det.errors import InputError
 from lors_det.plugin.config.data import build_test_set
 from lors_det.plugin.config.reading import load_config
 from lors_det.reports.pictures import detection_sheet
@@ -25,9 +26,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     cfg = load_config(args.config)
+    try:
+        predictions = load(args.predictions)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # of a file that is no pickle, whatever its bytes happen to mean
+        raise InputError(
+            f"{args.predictions} holds no predictions ({type(error).__name__}: {error}); "
+            "lors-det test CONFIG CHECKPOINT --out predictions.pkl writes them"
+        ) from error
     detection_sheet(
         build_test_set(cfg),
-        load(args.predictions),
+        predictions,
         args.out,
         num_images=args.num_images,
         score_threshold=args.score_threshold,

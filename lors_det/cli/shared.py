@@ -2,9 +2,59 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+import ast
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import DictAction
+
+
+class ConfigOptions(DictAction):
+    """mmengine's ``key=value`` words; dictionaries too: ``custom_hooks="[dict(type='EMAHook', momentum=0.1)]"``."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        options = dict(getattr(namespace, self.dest, None) or {})
+        for word in values or ():
+            key, equals, value = str(word).partition("=")
+            if not (key and equals):
+                raise ArgumentError(self, f"{word}: write key=value")
+            try:
+                options[key] = _evaluated(value) if "dict(" in value or "{" in value else self._parse_iterable(value)
+            except (ValueError, SyntaxError, AssertionError, RecursionError, TypeError) as error:
+                raise ArgumentError(
+                    self, f"{key}: {value} is no value; lists are [a,b], and dictionaries dict(a=1) in quotes"
+                ) from error
+        setattr(namespace, self.dest, options)
+
+
+def _evaluated(text: str) -> Any:
+    """The value of a Python literal, in which ``dict(key=value)`` may be written.
+
+    Raises:
+        ValueError: if it is more than that.
+        SyntaxError: if it is no Python.
+    """
+
+    def value(node: ast.expr) -> Any:
+        if isinstance(node, ast.Call):
+            if not (isinstance(node.func, ast.Name) and node.func.id == "dict") or node.args:
+                raise ValueError("only dict(key=value) may be called")
+            return {str(item.arg): value(item.value) for item in node.keywords}
+        if isinstance(node, ast.Dict):
+            return {value(key): value(item) for key, item in zip(node.keys, node.values) if key is not None}
+        if isinstance(node, (ast.List, ast.Tuple)):
+            items = [value(item) for item in node.elts]
+            return items if isinstance(node, ast.List) else tuple(items)
+        return ast.literal_eval(node)
+
+    return value(ast.parse(text, mode="eval").body)
 
 
 def common_arguments(parser: ArgumentParser) -> None:
@@ -14,7 +64,7 @@ def common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=ConfigOptions,
         help="override values of the config: key=value, nested keys with dots, lists as key=[a,b]",
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")

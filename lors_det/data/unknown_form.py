@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,9 @@ FORMS = (
     "YOLO (data.yaml, or images with labels/*.txt), COCO (JSON with images, annotations, categories) "
     "and Pascal VOC (an XML file for each image)"
 )
+
+MOST_BYTES = 50_000_000
+"""Larger JSON files are not read to tell what is wrong with them."""
 
 _EXPORT = "export or convert it to COCO's format"
 _ARCHIVE = "an archive"
@@ -36,12 +40,15 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
     suffixes: Counter[str] = Counter()
     known: Counter[str] = Counter()
     folders_of_images: set[str] = set()
+    broken: list[str] = []
     for place, names in listing.walk(str(root)):
         for name in names:
             suffix = os.path.splitext(name)[1].lower()
             suffixes[suffix or "without suffix"] += 1
             if suffix in _BY_SUFFIX:
                 known[_BY_SUFFIX[suffix]] += 1
+            if suffix == ".json" and len(broken) < 3 and (fault := _fault_of_json(Path(place, name))):
+                broken.append(f"{os.path.relpath(f'{place}/{name}', root)} is no JSON ({fault})")
             if suffix in (".json", ".xml") and sum(known.values()) < 20:
                 ends = both_ends(f"{place}/{name}")
                 for mark, form in (_IN_JSON if suffix == ".json" else _IN_XML).items():
@@ -51,6 +58,8 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
             folders_of_images.add(place)
     found = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(6)) or "no file"
     message = f"{root} holds no data set of a known form. Known are {FORMS}. Found: {found}"
+    if broken:
+        return InputError(f"{message}; {'; '.join(broken)}: download or export it again")
     if known:
         likeliest = [form for form, _ in known.most_common(2)]
         remedy = "unpack it, and name the folder that it makes" if likeliest[0] == _ARCHIVE else _EXPORT
@@ -61,3 +70,13 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
             "classification, which has no boxes"
         )
     return InputError(f"{message}; the images, if any, are not annotated")
+
+
+def _fault_of_json(path: Path) -> str | None:
+    """What is wrong with a file that should be JSON; None where nothing is, or it is too large to look."""
+    try:
+        if path.stat().st_size <= MOST_BYTES:
+            json.loads(path.read_bytes())
+    except (ValueError, RecursionError, OSError) as error:
+        return str(error)
+    return None

@@ -148,8 +148,12 @@ def check_splits(cfg: Config) -> None:
 
 def add_safe_hooks(cfg: Config) -> None:
     """Put the hooks that make a run safe into ``default_hooks``, where a config lacks them."""
-    hooks = cfg.setdefault("default_hooks", ConfigDict())
-    present = [hook.get("type") for hook in (*hooks.values(), *(cfg.get("custom_hooks") or ())) if hook]
+    hooks, own = cfg.setdefault("default_hooks", ConfigDict()), cfg.get("custom_hooks") or ()
+    if not isinstance(hooks, dict):
+        raise InputError(f"config key default_hooks is {hooks!r}; it must be a dictionary of hooks")
+    if not isinstance(own, (list, tuple)) or not all(hook is None or isinstance(hook, dict) for hook in own):
+        raise InputError(f"config key custom_hooks is {own!r}; it must be a list of dictionaries")
+    present = [hook.get("type") for hook in (*hooks.values(), *own) if hook]
     for name, hook in SAFE_HOOKS.items():
         if hook["type"] not in present:
             while hooks.get(name) is not None:  # a hook of the user's, by chance of that name
