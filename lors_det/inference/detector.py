@@ -22,7 +22,7 @@ from lors_det.inference.detections import Detections, known_classes
 from lors_det.inference.device import find_device
 from lors_det.inference.images import ImageLike, as_rgb, checked_path, swap_red_and_blue
 from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
-from lors_det.inference.stored_model import load_stored_model
+from lors_det.inference.stored_model import faults_of, load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
 from lors_det.plugin.config.data import augment_test_time
 
@@ -105,7 +105,8 @@ class Detector:
         place = find_device(device)
         stored = load_stored_model(path, config=config, names=names, trust=trust)
         cfg, model = stored.cfg, stored.model
-        with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
+        scope = DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet")
+        with scope, faults_of(path, config):
             if tta:
                 augment_test_time(cfg)
                 model = MODELS.build({**cfg.model, "module": model}).eval()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,38 @@ def load_stored_model(
             registered, or has missing, additional or infinite weights.
     """
     checkpoint = load_from_local(str(path), "cpu")
+    with faults_of(path, config):
+        return _build(checkpoint, path, config, names, trust=trust)
+
+
+@contextmanager
+def faults_of(path: str | Path, config: object) -> Iterator[None]:
+    """Inside, what a checkpoint says of its model is built; what goes wrong there is the file's fault, not a bug.
+
+    Raises:
+        InputError: in place of what was raised, unless the config is a user's own.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # a stored config can be wrong in as many ways as there are types in it
+        if config is not None:
+            raise
+        raise InputError(
+            f"the config in checkpoint {path} builds no model ({type(error).__name__}: {error}); "
+            "pass the one of its training: config=, or --config on the command line"
+        ) from error
+
+
+def _build(
+    checkpoint: dict[str, Any],
+    path: str | Path,
+    config: str | Path | Config | None,
+    names: Sequence[str] | None,
+    *,
+    trust: bool,
+) -> StoredModel:
     cfg = _config(checkpoint, path, config, trust=trust)
     classes = _classes(checkpoint, cfg, path, names)
     head: Any = cfg.model.get("bbox_head") or {}
