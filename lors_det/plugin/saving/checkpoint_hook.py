@@ -23,7 +23,7 @@ import lors_det
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.loop.train_loop import ExactTrainLoop
-from lors_det.plugin.saving.background import BackgroundWriter, snapshot
+from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
 from lors_det.plugin.saving.latest import LAST
 
 
@@ -55,7 +55,7 @@ class SafeCheckpointHook(CheckpointHook):
                 "SafeCheckpointHook writes to this machine's file system: let out_dir be a folder, leave backend_args "
                 'out; default_hooks.checkpoint.type="CheckpointHook" writes elsewhere'
             )
-        self._writer = BackgroundWriter()
+        self._writer, self._snapshots = BackgroundWriter(), Snapshots()
         self._background = background
         self._files: list[_File] = []
         self._outdated: list[Path] = []
@@ -167,8 +167,8 @@ class SafeCheckpointHook(CheckpointHook):
         outdated, self._outdated = self._outdated, []
         if not files or not is_main_process():
             return
-        self._writer.wait()  # before more is held in memory
-        contents = snapshot([file.content for file in files])
+        self._writer.wait()  # before the memory that it writes from is used again
+        contents = self._snapshots.take([file.content for file in files])
         taken = [file._replace(content=content) for file, content in zip(files, contents)]
         self._writer.submit(lambda: write_all(taken, outdated))
         if not self._background:

@@ -14,7 +14,7 @@ from references.tiny import make_data, tiny_config
 import lors_det
 from lors_det.errors import InputError
 from lors_det.plugin.saving import checkpoint_hook
-from lors_det.plugin.saving.background import BackgroundWriter, snapshot
+from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
 from lors_det.plugin.saving.checkpoint_hook import SafeCheckpointHook
 
 
@@ -165,12 +165,24 @@ def test_one_job_at_a_time():
 def test_a_snapshot_keeps_what_it_was_and_what_was_one_tensor():
     weight = torch.zeros(3)
     value = {"a": [weight, (weight, 1)], "b": {"c": weight[:2]}, "d": torch.zeros(0), "e": "text"}
-    copy = snapshot(value)
+    copy = Snapshots().take(value)
     weight.fill_(1)
     assert copy["a"][0].tolist() == [0, 0, 0]
     assert copy["a"][0] is copy["a"][1][0]
     assert copy["b"]["c"].tolist() == [0, 0]
     assert (copy["a"][1][1], copy["e"]) == (1, "text")
+
+
+def test_snapshots_use_their_memory_again_and_grow_with_what_they_hold():
+    snapshots, weight = Snapshots(), torch.arange(6.0).view(2, 3)
+    first = snapshots.take({"weight": weight, "steps": torch.tensor(1)})["weight"]
+    again = snapshots.take({"weight": weight + 1, "steps": torch.tensor(2)})
+    assert again["weight"] is first
+    assert torch.equal(again["weight"], weight + 1)
+    assert again["steps"] == 2
+    more = snapshots.take([weight.half(), weight.t(), weight.repeat(2, 1), torch.tensor(3)])
+    assert [tensor.dtype for tensor in more] == [torch.float16, torch.float32, torch.float32, torch.int64]
+    assert all(torch.equal(*pair) for pair in zip(more, [weight.half(), weight.t(), weight.repeat(2, 1)]))
 
 
 @pytest.mark.parametrize("options", [{"backend_args": {"backend": "petrel"}}, {"out_dir": "s3://bucket/run"}])
