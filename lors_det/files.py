@@ -10,6 +10,9 @@ from typing import BinaryIO
 
 from lors_det.errors import InputError
 
+_UMASK = os.umask(0)  # read once: reading sets it, for every thread
+os.umask(_UMASK)
+
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: bool = False) -> None:
     """Call ``write`` with a file that becomes ``path`` when it returns, and is removed if it raises.
@@ -35,7 +38,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: boo
         if lasting:
             _sync_folder(path.absolute().parent)
     except BaseException:
-        os.unlink(scratch)
+        Path(scratch).unlink(missing_ok=True)
         raise
 
 
@@ -50,9 +53,7 @@ def _sync_folder(folder: Path) -> None:
 
 def publish(scratch: str, path: Path) -> None:
     """Let a scratch file, which is for its owner alone, take the place of a file, as readable as any other."""
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(scratch, 0o666 & ~umask)
+    os.chmod(scratch, 0o666 & ~_UMASK)
     os.replace(scratch, path)
 
 

@@ -142,7 +142,10 @@ def try_kills(folder: Path, kills: int, seed: int, workers: int = 0, longest_s: 
             if not run_and_kill(data, work_dir, workers, is_time):
                 break
             counts["kills"] += 1
-            counts["of them inside the writing of a checkpoint"] += any(work_dir.glob("*.tmp"))
+            half = [*work_dir.glob("*.tmp")]
+            counts["of them inside the writing of a checkpoint"] += bool(half)
+            for path in half:  # so that it is not counted again, should the next start be killed early
+                path.unlink()
             names = check_nothing_lost(work_dir, names) if work_dir.is_dir() else names
         check_end(work_dir, run_to_end(data, work_dir, workers), whole)
         counts["runs that ended with the weights of an undisturbed one"] += 1

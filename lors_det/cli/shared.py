@@ -26,12 +26,19 @@ class ConfigOptions(DictAction):
             if not (key and equals):
                 raise ArgumentError(self, f"{word}: write key=value")
             try:
-                options[key] = _evaluated(value) if "dict(" in value or "{" in value else self._parse_iterable(value)
+                is_literal = value.startswith(("dict(", "{", "[", "(")) and ("dict(" in value or "{" in value)
+                options[key] = _evaluated(value) if is_literal else self._parse_iterable(value)
             except (ValueError, SyntaxError, AssertionError, RecursionError, TypeError) as error:
                 raise ArgumentError(
                     self, f"{key}: {value} is no value; lists are [a,b], and dictionaries dict(a=1) in quotes"
                 ) from error
         setattr(namespace, self.dest, options)
+
+
+def _name(key: Any) -> Any:
+    if key is None:
+        raise ValueError("** is no value")
+    return key
 
 
 def _evaluated(text: str) -> Any:
@@ -46,9 +53,9 @@ def _evaluated(text: str) -> Any:
         if isinstance(node, ast.Call):
             if not (isinstance(node.func, ast.Name) and node.func.id == "dict") or node.args:
                 raise ValueError("only dict(key=value) may be called")
-            return {str(item.arg): value(item.value) for item in node.keywords}
+            return {_name(item.arg): value(item.value) for item in node.keywords}
         if isinstance(node, ast.Dict):
-            return {value(key): value(item) for key, item in zip(node.keys, node.values) if key is not None}
+            return {value(_name(key)): value(item) for key, item in zip(node.keys, node.values)}
         if isinstance(node, (ast.List, ast.Tuple)):
             items = [value(item) for item in node.elts]
             return items if isinstance(node, ast.List) else tuple(items)

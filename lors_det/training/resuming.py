@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import all_gather_object
 from mmengine.runner import Runner
 
 from lors_det.checkpoints.stored_config import config_of
@@ -20,13 +21,13 @@ from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.training.launch import is_first_process
 
-_COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness")
+_COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness", "sync_bn")
 """Parts of a config that decide what weights a training ends with."""
 
 _OF_NO_MATTER = re.compile(
     r"train_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor|timeout|disable_subprocess_warning)"
     r"|train_dataloader\.dataset\..*(data_root|ann_file|data_prefix\.\w+|backend_args.*)"  # the set may have moved
-    r"|train_cfg\.(max_epochs|val_interval|val_begin|dynamic_intervals.*)"
+    r"|train_cfg\.(type|max_epochs|val_interval|val_begin|dynamic_intervals.*|when_not_finite)"
     r"|model\.(.*\.)?init_cfg.*|model\.test_cfg.*"
 )
 """Values among them that do not, or that are there to be changed: a training is made longer."""
@@ -44,6 +45,8 @@ class FormerRun:
     """None where the checkpoint has none."""
     epoch: int
     """Epochs that were trained."""
+    steps: int
+    """Steps that were made in all."""
     epoch_steps: int | None
     """Steps of each; None where they were not equally many, or none was finished."""
     world_size: int | None
@@ -81,6 +84,7 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
         checkpoint=path,
         config=config,
         epoch=epoch,
+        steps=steps,
         epoch_steps=meta.get("epoch_steps", by_epochs),
         world_size=meta.get("world_size"),
         is_validated=meta.get("is_validated", True),
@@ -104,6 +108,19 @@ def resume(cfg: Config, checkpoint: str, former: FormerRun | None) -> None:
             print(f"{cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)
 
 
+def check_agreed(former: FormerRun | None) -> None:
+    """All processes go on from the same place, where there are several and they have met.
+
+    Raises:
+        InputError: if the work dir shows another checkpoint to one of them; in all of them.
+    """
+    own = (former.checkpoint.name, former.epoch, former.steps) if former else ("none", 0, 0)
+    found = all_gather_object(own)
+    if any(other != own for other in found):
+        words = ", ".join(f"{name} to process {rank}" for rank, (name, _, _) in enumerate(found))
+        raise InputError(f"processes see other last checkpoints: {words}; let all have the same files")
+
+
 def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:
     """A run goes on as it began.
 
@@ -121,10 +138,11 @@ def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:
     lines = [f"  {key}: {old} then, {new} now" for key, old, new in found[:MOST_SHOWN]]
     lines += [f"  and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
     words = f"the run of {former.checkpoint} is another than this one:\n" + "\n".join(lines)
+    kept = "\nThe optimiser's state is the checkpoint's, learning rates and weight decays included; so is the seed."
     if not anyway:
         raise InputError(f"{words}\nresume it as it was, or say --resume-anyway to go on with what is new")
     if runner.rank == 0:
-        print(f"warning: {words}", file=sys.stderr)
+        print(f"warning: {words}{kept}", file=sys.stderr)
 
 
 def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]]:
@@ -136,14 +154,22 @@ def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]
         yield "steps of an epoch", former.epoch_steps, steps
     if former.config is None:
         return
-    is_longer = former.config.train_cfg.get("max_epochs") != runner.cfg.train_cfg.get("max_epochs")
+    is_longer = former.config.train_cfg.get("max_epochs", 0) < runner.cfg.train_cfg.get("max_epochs", 0)
+    averages = [str(_averages(cfg)) for cfg in (former.config, runner.cfg)]
+    if averages[0] != averages[1]:  # the checkpoint's weights are the mean, where there is one
+        yield "EMAHook in custom_hooks", averages[0], averages[1]
     before, now = dict(_course(former.config)), dict(_course(runner.cfg))
     for key in dict.fromkeys((*before, *now)):
-        if is_longer and key.startswith("param_scheduler"):  # whose epochs follow
+        if is_longer and key.startswith("param_scheduler"):  # it follows
             continue
         old, new = before.get(key, "-"), now.get(key, "-")
         if old != new:
             yield key, old, new
+
+
+def _averages(cfg: Config) -> list[dict[str, Any]]:
+    """Hooks that keep a mean of the weights."""
+    return [dict(hook) for hook in cfg.get("custom_hooks") or () if hook and hook.get("type") == "EMAHook"]
 
 
 def _course(cfg: Config) -> Iterator[tuple[str, Any]]:

@@ -20,7 +20,7 @@ from lors_det.reports.config_check import schedule_notes
 from lors_det.reports.config_folder import training_size
 from lors_det.training.launch import is_first_process, launch, scale_learning_rate, use_mixed_precision
 from lors_det.training.result import TrainingResult, constant_box_of, report, result_of, stored_result
-from lors_det.training.resuming import check_same, former_run, may_be_restarted, resume
+from lors_det.training.resuming import check_agreed, check_same, former_run, may_be_restarted, resume
 from lors_det.training.shown_folder import read_shown
 
 
@@ -122,6 +122,7 @@ def train(
     try:
         runner = make_runner(cfg, console)
         check_training_set(runner.train_loop.dataloader)
+        check_agreed(former)
         if former:
             check_same(former, runner, anyway=resume_anyway)
         runner.train()

@@ -55,13 +55,11 @@ def checked_steps(optim_wrapper: OptimWrapper, model: nn.Module) -> Iterator[Non
     def step(**kwargs: Any) -> None:
         if not isinstance(optim_wrapper, AmpOptimWrapper):
             check_gradients(model.named_parameters())
-        make(**kwargs)
-        if isinstance(optim_wrapper, AmpOptimWrapper) and optim_wrapper.loss_scaler.is_enabled():
+        elif optim_wrapper.loss_scaler.is_enabled():
             scale = optim_wrapper.loss_scaler.get_scale()
             if scale < LEAST_SCALE:
-                raise FloatingPointError(
-                    f"gradients were not finite in step after step: the loss is scaled by {scale:g}"
-                )
+                raise FloatingPointError(f"gradients were not finite time after time: the loss is scaled by {scale:g}")
+        make(**kwargs)
 
     optim_wrapper.step = step
     try:
@@ -94,7 +92,7 @@ def keep_step(path: Path, batch: Mapping[str, Any], model: nn.Module, facts: Map
 
 
 def replay(path: Path) -> dict[str, Tensor]:
-    """Make the losses, and their gradients, of a step that :func:`keep_step` wrote.
+    """Make the losses, and their gradients, of a step that :func:`keep_step` wrote; on the CPU, in float32.
 
     Returns:
         The losses, where nothing is wrong any more.

@@ -5,6 +5,7 @@ mmengine's loop begins an epoch anew where it was left, draws other images then,
 
 from __future__ import annotations
 
+import bisect
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ from lors_det.plugin.saving.plain_data import to_plain
 _OF_STEPS, _OF_IMAGES = 0, 1
 """What a seed is for comes first in its place."""
 
+FAULTS = "not_finite"
+"""Folder in the work dir of what reproduces such steps."""
+
+MOST_KEPT = 3
+"""Steps of a process that are kept so."""
+
 MOST_NAMED = 4
 """Images that a message names."""
 
@@ -38,7 +45,8 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     """mmengine's EpochBasedTrainLoop, whose course is a function of its seed, its epoch and its step.
 
     - Images are drawn, and the model draws, from seeds made of (seed, process, epoch or step, place in the batch): no
-      state of a generator has to be kept, and the number of workers that load images changes nothing.
+      state of a generator has to be kept, and the number of workers that load images changes nothing. (Mosaic and
+      mix-up from a cache are the exception: it holds images that the worker has read before.)
     - A run that is resumed inside an epoch goes on with the next batch; those before it are not read.
     - A validation that was due at the checkpoint, and did not end, is made first.
     - A step whose predictions, costs or gradients are not finite changes no weight, in any process; what reproduces it
@@ -74,17 +82,30 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         self.gradients: dict[str, torch.Tensor] = {}
         """That the steps before the first had accumulated, by the parameter's name."""
         self._entry: tuple[int | None, int | None] = (None, None)
+        self._more_steps = 0
         self._is_validated = True
 
-    def enter(self, steps: int | None, epoch_steps: int | None, *, is_validated: bool) -> None:
+    @property
+    def max_iters(self) -> int:
+        """Steps in all; other than epochs times steps where the length of an epoch has changed at a resume."""
+        return int(self._max_iters) + self._more_steps
+
+    def enter(
+        self, steps: int | None, epoch_steps: int | None, *, made: int = 0, epoch: int = 0, is_validated: bool
+    ) -> None:
         """Say where a resumed run goes on.
 
         Args:
             steps: that were made of its epoch; None where the checkpoint does not tell.
             epoch_steps: that an epoch had.
+            made: steps of all epochs.
+            epoch: number of the epoch.
             is_validated: whether the epoch before it needs no validation any more.
         """
         self._entry, self._is_validated = (steps, epoch_steps), is_validated
+        length = len(self.dataloader)
+        if steps is not None and epoch_steps not in (None, length):
+            self._more_steps = made - self._first() - epoch * length
 
     def run(self) -> nn.Module:
         self._follow_seed()
@@ -93,9 +114,11 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         for name, parameter in model.named_parameters():
             if name in self.gradients:
                 parameter.grad = self.gradients[name].to(parameter)
+        self.gradients = {}
         first = self._first()
         runner.call_hook("before_train")
         if not self._is_validated and first == 0:
+            self._decide_current_val_interval()
             self._validate()
         with checked_steps(runner.optim_wrapper, model):
             while self._epoch < self._max_epochs and not self.stop_training:
@@ -110,7 +133,15 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     def run_epoch(self) -> None:
         self._run_epoch_from(0)
 
+    def validates_after(self, epoch: int) -> bool:
+        """Whether a validation is due after so many epochs."""
+        interval = self.dynamic_intervals[bisect.bisect(self.dynamic_milestones, epoch + 1) - 1]
+        is_due = epoch % interval == 0 or epoch == self._max_epochs
+        return self.runner._val_loop is not None and epoch >= self.val_begin and is_due
+
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
+        # statistics of batch norms, which a forward pass changes
+        buffers = [buffer.clone() for buffer in self.runner.model.buffers()] if self._skips else []
         try:
             super().run_iter(idx, data_batch)
             self._num_skipped = 0
@@ -121,6 +152,9 @@ class ExactTrainLoop(EpochBasedTrainLoop):
             if self._num_skipped == MOST_SKIPPED:
                 raise InputError(f"{words}; {MOST_SKIPPED} steps before it were skipped") from error
             self._num_skipped += 1
+            with torch.no_grad():
+                for buffer, before in zip(self.runner.model.buffers(), buffers):
+                    buffer.copy_(before)
             self.runner.logger.warning(f"{words}; it is skipped")
             self.runner.optim_wrapper.zero_grad()
             self.runner.optim_wrapper._inner_count = self._iter + 1  # as if it had been made
@@ -130,18 +164,25 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     def _keep(self, error: FloatingPointError, batch: dict[str, Any]) -> str:
         """Write what reproduces a step; returns what happened, in words."""
         runner, rank = self.runner, get_rank()
-        path = Path(runner.work_dir, f"not_finite_step_{self._iter + 1}_process_{rank}.pth")
+        folder = Path(runner.work_dir, FAULTS)
+        path = folder / f"step_{self._iter + 1}_process_{rank}.pth"
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         facts = {
             "message": str(error),
             "seed": seed_of(_OF_STEPS, runner.seed, rank, self._iter),
             "config": to_plain(runner.cfg.to_dict(), "config"),
         }
-        keep_step(path, batch, model, facts)
+        folder.mkdir(exist_ok=True)
+        kept = ""
+        if len(list(folder.glob(f"*_process_{rank}.pth"))) < MOST_KEPT:
+            keep_step(path, batch, model, facts)
+            kept = f", kept in {short_path(path)}"
         paths = [short_path(str(sample.get("img_path", "?"))) for sample in batch["data_samples"]]
         images = ", ".join(paths[:MOST_NAMED])
         images += f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-        return f"step {self._iter + 1} of epoch {self._epoch + 1}: {error}; its images are {images}, kept in {path}"
+        if runner.optim_wrapper._accumulative_counts > 1:
+            kept += " (the steps since the last update are left out with it)"
+        return f"step {self._iter + 1} of epoch {self._epoch + 1}: {error}; images of process {rank}: {images}{kept}"
 
     def _run_epoch_from(self, first: int) -> None:
         self.runner.call_hook("before_train_epoch")
@@ -166,8 +207,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
 
     def _validate(self) -> None:
         """If one is due after this epoch."""
-        is_due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
-        if self.runner.val_loop is not None and self._epoch >= self.val_begin and is_due:
+        if self.validates_after(self._epoch):
             self.runner.val_loop.run()
 
     def _follow_seed(self) -> None:

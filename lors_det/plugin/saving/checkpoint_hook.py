@@ -13,10 +13,9 @@ import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 import lors_det
@@ -62,13 +61,26 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
+        self._rebase(runner)
         if runner._resume:  # so that it is written again, should its validation be made now
             self.last_ckpt = str(self._place(self._step(runner)))
         if is_main_process():
             folder = Path(str(self.out_dir))
             folder.mkdir(parents=True, exist_ok=True)
-            for scratch in folder.glob("*-????????.tmp"):  # of a run that was killed while it wrote
-                scratch.unlink()
+            for scratch in (*folder.glob("*-????????.tmp"), *Path(runner.work_dir).glob("*-????????.tmp")):
+                scratch.unlink(missing_ok=True)  # of a run that was killed while it wrote
+
+    def _rebase(self, runner: Runner) -> None:
+        """The best checkpoints of a run whose folder was moved or copied, or that goes on in another one."""
+        info = runner.message_hub.runtime_info
+        for name in [name for name in info if name.startswith("best_ckpt")]:
+            here = Path(str(self.out_dir), Path(str(info[name])).name)
+            if here.is_file():
+                runner.message_hub.update_info(name, str(here))
+                if name == "best_ckpt":
+                    self.best_ckpt_path = str(here)
+                elif len(self.key_indicators if self.save_best else ()) > 1:
+                    self.best_ckpt_path_dict[name.removeprefix("best_ckpt_")] = str(here)
 
     def after_train_epoch(self, runner: Runner) -> None:
         super().after_train_epoch(runner)
@@ -80,8 +92,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         super().after_val_epoch(runner, metrics)  # the best one
-        loop, step = runner._train_loop, self._step(runner)
-        if isinstance(loop, ExactTrainLoop) and self.last_ckpt == str(self._place(step)):
+        step = self._step(runner)
+        if isinstance(runner._train_loop, BaseLoop) and self.last_ckpt == str(self._place(step)):
             self._save_checkpoint_with_step(runner, step, {**_standing(runner), "is_validated": True})
         self._write()
 
@@ -97,7 +109,13 @@ class SafeCheckpointHook(CheckpointHook):
         loop = runner._train_loop
         if runner._resume and isinstance(loop, ExactTrainLoop):
             meta = checkpoint["meta"]
-            loop.enter(meta.get("epoch_iter"), meta.get("epoch_steps"), is_validated=meta.get("is_validated", True))
+            loop.enter(
+                meta.get("epoch_iter"),
+                meta.get("epoch_steps"),
+                made=meta["iter"],
+                epoch=meta["epoch"],
+                is_validated=meta.get("is_validated", True),
+            )
             loop.gradients = checkpoint.get("gradients", {})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
@@ -110,10 +128,11 @@ class SafeCheckpointHook(CheckpointHook):
         path = self._place(step)
         self.last_ckpt = str(path)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
-        meta = {"is_validated": False, "epoch_iter": 0, **meta}
         loop = runner._train_loop
-        if isinstance(loop, ExactTrainLoop) and not self.by_epoch and not meta["is_validated"]:
-            meta["epoch_iter"] = meta["iter"] - loop.epoch_start
+        if isinstance(loop, ExactTrainLoop):
+            inside = not self.by_epoch and not meta.get("is_validated")
+            meta = {"is_validated": inside or not loop.validates_after(meta["epoch"]), **meta}
+            meta["epoch_iter"] = meta["iter"] - loop.epoch_start if inside else 0
         content = checkpoint_of(
             runner,
             meta,
@@ -141,8 +160,8 @@ class SafeCheckpointHook(CheckpointHook):
                 continue
             path = self._place(self._step(runner), f"best_{key}_".replace("/", "_"))
             former = hub.runtime_info.get(f"best_ckpt{ending}")
-            if former and Path(former) != path:
-                self._outdated.append(Path(former))
+            if former and Path(former).name != path.name:
+                self._outdated.append(Path(str(self.out_dir), Path(former).name))  # in this run's folder, and no other
             if alone:
                 self.best_ckpt_path = str(path)
             else:
@@ -151,8 +170,8 @@ class SafeCheckpointHook(CheckpointHook):
             hub.update_info(f"best_ckpt{ending}", str(path))
             content = checkpoint_of(runner, _standing(runner), with_optimizer=False, with_schedules=False)
             self._files.append(_File(path, content))
-            # as mmengine says it, for the log file: on a console, the row of a validation tells
-            print_log(f"the best checkpoint so far, of {key} {score:.4f}, is {path.name}", logger=runner.logger)
+            words = f"the best checkpoint so far, of {key} {score:.4f}, is {path.name}"
+            runner.logger.info(words, extra={"printed": True})  # for the log file: the row of a validation tells
 
     def _step(self, runner: Runner) -> int:
         """By which checkpoints are counted; after an epoch's end."""
@@ -240,7 +259,12 @@ def checkpoint_of(
         checkpoint["optimizer"] = runner.optim_wrapper.state_dict()
         if gradients := _accumulated(runner.optim_wrapper, model):
             checkpoint["gradients"] = gradients
-    if with_schedules and runner.param_schedulers is not None:
+    if with_schedules and isinstance(runner.param_schedulers, dict):  # of several optimisers
+        checkpoint["param_schedulers"] = {
+            name: [scheduler.state_dict() for scheduler in schedulers]
+            for name, schedulers in runner.param_schedulers.items()
+        }
+    elif with_schedules and runner.param_schedulers is not None:
         checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in runner.param_schedulers]
     runner.call_hook("before_save_checkpoint", checkpoint=checkpoint)
     return checkpoint
@@ -251,7 +275,9 @@ def _standing(runner: Runner) -> dict[str, Any]:
 
 
 def _accumulated(optim_wrapper: OptimWrapper, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Gradients between two updates, the mean of all processes."""
+    """Gradients between two updates, the mean of all processes: their sum, in another order, up to the last bits."""
+    if not isinstance(optim_wrapper, OptimWrapper):  # several of them
+        return {}
     if optim_wrapper._inner_count % optim_wrapper._accumulative_counts == 0:
         return {}
     gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}

@@ -27,14 +27,18 @@ def latest_checkpoint(work_dir: str | Path) -> Found | None:
         InputError: if there are checkpoints, and none of them can be read.
     """
     faults = []
+    note = Path(work_dir, LAST)
     for path in candidates(Path(work_dir)):
+        named = note.is_file() and Path(note.read_text().strip()).name == path.name
         try:
             found = Found(path, load_from_local(str(path), "cpu"))
         except InputError as error:
             faults.append(str(error))
             continue
+        if not named and not {"meta", "optimizer"} <= found.content.keys():
+            continue  # weights alone, such as published ones
         for fault in faults:
-            print(f"warning: {fault}; {path.name}, which was written before it, is used", file=sys.stderr)
+            print(f"warning: {fault}; {path.name} is used in its place", file=sys.stderr)
         return found
     if faults:
         raise InputError("\n".join([*faults, f"no checkpoint of {work_dir} can be read: start anew, without --resume"]))

@@ -69,11 +69,11 @@ def run(data: Path, folder: Path, hook: Hook, **options: object) -> Runner:
 )
 def test_a_run_stops_and_the_step_can_be_seen_again(data, tmp_path, what, words):
     with pytest.raises(
-        InputError, match=rf'step 2 of epoch 1: {words}.* its images are .*\.jpg and 4 more.*="skip"'
+        InputError, match=rf'step 2 of epoch 1: {words}.* images of process 0: .*\.jpg and 4 more.*="skip"'
     ) as stopped:
         run(data, tmp_path, SpoilHook((2,), what))
-    path = tmp_path / "not_finite_step_2_process_0.pth"
-    assert f"kept in {path}" in str(stopped.value)
+    path = tmp_path / "not_finite/step_2_process_0.pth"
+    assert "not_finite/step_2_process_0.pth" in str(stopped.value)
     kept = torch.load(path, weights_only=True)
     assert all(Path(sample["image"]).is_file() for sample in kept["samples"])
     if what == "weight":
@@ -91,7 +91,23 @@ def test_a_run_goes_on_without_the_step(data, tmp_path, what, accumulated):
     assert (runner.epoch, runner.iter) == (2, 4)
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
     assert "step 2 of epoch 1" in next(tmp_path.rglob("*.log")).read_text()
-    assert len(list(tmp_path.glob("not_finite_*"))) == 1
+    assert len(list(tmp_path.glob("not_finite/*"))) == 1
+
+
+def test_what_a_forward_pass_changes_is_put_back(data, tmp_path):
+    """Statistics of batch norms, which would stay no number for good."""
+    spoil = SpoilHook((2,), "weight")
+    options = {"train_cfg.when_not_finite": "skip", "model.backbone.norm_eval": False}
+    before_train_iter = spoil.before_train_iter
+
+    def spoil_image(runner, batch_idx, data_batch=None) -> None:
+        before_train_iter(runner)
+        if runner.iter + 1 == 2:
+            data_batch["inputs"] = [image.float().fill_(float("nan")) for image in data_batch["inputs"]]
+
+    spoil.before_train_iter = spoil_image
+    runner = run(data, tmp_path, spoil, **options)
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
 
 
 def test_steps_are_not_skipped_for_ever(data, tmp_path, monkeypatch):
@@ -144,5 +160,5 @@ def test_mixed_precision_may_scale_down_but_not_to_nothing(monkeypatch):
         Scaler.scale = 1e-4
         with pytest.raises(FloatingPointError, match=r"scaled by 0\.0001"):
             wrapper.step()
-    assert len(steps) == 2
+    assert len(steps) == 1
     assert "step" not in vars(wrapper)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import uuid
 from pathlib import Path
@@ -58,6 +59,19 @@ def test_what_is_kept_and_what_it_holds(data, tmp_path, monkeypatch):
     best = torch.load(tmp_path / "best_coco_bbox_mAP_epoch_2.pth", weights_only=True)
     assert "optimizer" not in best
     assert last["message_hub"]["runtime_info"]["best_score"] == 0.3
+
+
+def test_a_copy_of_a_run_goes_on_without_touching_the_first(data, tmp_path, monkeypatch):
+    scored(monkeypatch, [0.2, 0.1, 0.3])
+    runner_of(data, tmp_path / "first", **{"train_cfg.max_epochs": 2}).train()
+    best = "best_coco_bbox_mAP_epoch_1.pth"
+    assert best in names(tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    (tmp_path / "copy/last_checkpoint").write_text(str(tmp_path / "copy/epoch_2.pth"))
+    copy = runner_of(data, tmp_path / "copy", resume=True, **{"train_cfg.max_epochs": 3})
+    copy.train()
+    assert best in names(tmp_path / "first")
+    assert {name for name in names(tmp_path / "copy") if "best" in name} == {"best_coco_bbox_mAP_epoch_3.pth"}
 
 
 def test_several_figures_have_a_best_each(data, tmp_path, monkeypatch):

@@ -14,7 +14,8 @@ from lors_det.plugin.saving.latest import candidates, latest_checkpoint
 
 def write(folder: Path, name: str, age: int) -> Path:
     path = folder / name
-    torch.save({"state_dict": {"weight": torch.arange(1000.0) + age}, "meta": {"name": name}}, path)
+    content = {"state_dict": {"weight": torch.arange(1000.0) + age}, "optimizer": {}, "meta": {"name": name}}
+    torch.save(content, path)
     os.utime(path, (10_000 - age, 10_000 - age))
     return path
 
@@ -60,7 +61,7 @@ def test_a_truncated_one_is_told_of_and_the_one_before_it_used(folder, capsys, l
     assert found.content["meta"]["name"] == "epoch_9.pth"
     said = capsys.readouterr().err
     assert f"warning: checkpoint {path}" in said
-    assert "epoch_9.pth, which was written before it, is used" in said
+    assert "epoch_9.pth is used in its place" in said
 
 
 def test_none_that_can_be_read_is_an_error(folder):
@@ -70,6 +71,13 @@ def test_none_that_can_be_read_is_an_error(folder):
         latest_checkpoint(folder)
     assert all(f"checkpoint {folder / name} " in str(refused.value) for name in ("epoch_9.pth", "iter_500.pth"))
     assert "best_" not in str(refused.value)
+
+
+def test_weights_alone_are_none_that_a_run_goes_on_from(folder):
+    torch.save({"state_dict": {}, "meta": {}}, folder / "epoch_10-0a1b2c3d.pth")  # as mmengine publishes them
+    (folder / "last_checkpoint").unlink()
+    assert names(candidates(folder))[0] == "epoch_10-0a1b2c3d.pth"
+    assert latest_checkpoint(folder).path == folder / "epoch_10.pth"
 
 
 def test_none_at_all(tmp_path):
