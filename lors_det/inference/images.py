@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from lors_det.data.decoding import pixels_of
 from lors_det.data.images import IMAGE_SUFFIXES
 from lors_det.errors import InputError
 from lors_det.files import write_whole
@@ -80,8 +81,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         InputError: if it is missing or no image.
     """
     checked_path(path)
-    content = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    image = pixels_of(np.fromfile(path, np.uint8))
     if image is None:
         raise InputError(f"image {path} cannot be decoded; it may be truncated or no image")
     return swap_red_and_blue(np.asarray(image, np.uint8))

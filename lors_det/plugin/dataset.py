@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 from mmdet.visualization import get_palette
 
+from lors_det.data.decoding import pixels_of
 from lors_det.data.doctor.files import BLACK_PEAK
 from lors_det.data.doctor.image_facts import read_image_facts
 from lors_det.errors import InputError
@@ -87,8 +87,7 @@ class CocoDetection(CocoDataset):
                     f"image {path} does not exist; the annotation file lists it, so check data_root and data_prefix.img"
                 ) from error
             # decoded as the loader does: OpenCV reads what there is of a truncated file, but not of truncated bytes
-            content = np.fromfile(path, np.uint8)
-            if not content.size or cv2.imdecode(content, cv2.IMREAD_COLOR) is None:
+            if pixels_of(np.fromfile(path, np.uint8)) is None:
                 raise InputError(f"image {path} cannot be decoded; replace it or drop it from the set") from error
             raise
 

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lors_det.data.decoding import pixels_of
+
 Form = Literal["colour", "grey", "CMYK", "palette", "alpha", "unknown"]
 
 THUMBNAIL_PX = 32
@@ -75,10 +77,10 @@ def read_image_facts(path: str) -> ImageFacts:
     raw = content.tobytes()
     form, stored, orientation = _header(raw)
     jpeg_size = stored if raw.startswith(_JPEG) else None
-    pixels = _decode(content, _jpeg_flag(jpeg_size) if jpeg_size else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    pixels = pixels_of(content, _jpeg_flag(jpeg_size) if jpeg_size else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is not None and pixels.dtype not in (np.uint8, np.uint16):
         # numbers with a point: as the loader asks for them, in bytes, OpenCV does not decode them
-        pixels = _decode(content, cv2.IMREAD_COLOR)
+        pixels = pixels_of(content, cv2.IMREAD_COLOR)
     if pixels is None:
         return ImageFacts("truncated" if stored is not None and _is_cut(raw) else "undecodable")
     size: tuple[int, int] = (pixels.shape[1], pixels.shape[0])
@@ -119,13 +121,6 @@ def _jpeg_flag(size: tuple[int, int]) -> int:
     if shortest >= 8:
         return cv2.IMREAD_REDUCED_GRAYSCALE_8
     return cv2.IMREAD_REDUCED_GRAYSCALE_4 if shortest >= 4 else cv2.IMREAD_GRAYSCALE
-
-
-def _decode(content: NDArray[np.uint8], flag: int) -> NDArray[Any] | None:
-    try:
-        return cv2.imdecode(content, flag)
-    except cv2.error:  # sizes beyond OpenCV's limit
-        return None
 
 
 def _is_cut(raw: bytes) -> bool:

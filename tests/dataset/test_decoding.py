@@ -1,0 +1,45 @@
+"""Bytes that are no image, or claim to be a large one, give none."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from lors_det.data.decoding import pixels_of
+
+
+def tiff(width: int | None = None) -> bytes:
+    """A small TIFF, which may claim another width."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (32, 24), (10, 20, 30)).save(buffer, "TIFF")
+    if width is None:
+        return buffer.getvalue()
+    entry = b"\x00\x01\x04\x00\x01\x00\x00\x00"  # the tag of the width, its type and count
+    claimed = entry + width.to_bytes(4, "little")
+    content, count = re.subn(re.escape(entry) + b"....", lambda _: claimed, buffer.getvalue(), count=1, flags=re.DOTALL)
+    assert count == 1
+    return content
+
+
+def test_an_image():
+    pixels = pixels_of(np.frombuffer(tiff(), np.uint8))
+    assert pixels.shape == (24, 32, 3)
+    assert pixels[0, 0].tolist() == [30, 20, 10]
+    assert pixels_of(np.frombuffer(tiff(), np.uint8), cv2.IMREAD_GRAYSCALE).shape == (24, 32)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no image", tiff(2**31 - 1), tiff()[:60]], ids=["empty", "text", "huge", "cut"]
+)
+def test_none(content):
+    assert pixels_of(np.frombuffer(content, np.uint8)) is None
+
+
+def test_opencv_raises_of_a_size_beyond_its_limit():
+    with pytest.raises(cv2.error):
+        cv2.imdecode(np.frombuffer(tiff(2**31 - 1), np.uint8), cv2.IMREAD_COLOR)
