@@ -91,9 +91,11 @@ class SafeCheckpointHook(CheckpointHook):
         self._write()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        if not isinstance(runner._train_loop, BaseLoop):
+            return  # an evaluation
         super().after_val_epoch(runner, metrics)  # the best one
         step = self._step(runner)
-        if isinstance(runner._train_loop, BaseLoop) and self.last_ckpt == str(self._place(step)):
+        if self.last_ckpt == str(self._place(step)):
             self._save_checkpoint_with_step(runner, step, {**_standing(runner), "is_validated": True})
         self._write()
 

@@ -74,6 +74,11 @@ def test_a_copy_of_a_run_goes_on_without_touching_the_first(data, tmp_path, monk
     assert {name for name in names(tmp_path / "copy") if "best" in name} == {"best_coco_bbox_mAP_epoch_3.pth"}
 
 
+def test_a_validation_alone_writes_no_checkpoint(data, tmp_path):
+    runner_of(data, tmp_path).val()
+    assert not list(tmp_path.rglob("*.pth"))
+
+
 def test_several_figures_have_a_best_each(data, tmp_path, monkeypatch):
     from mmdet.evaluation import CocoMetric
 
