@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 from lors_det.errors import InputError
 
-_UMASK = os.umask(0)  # read once: reading sets it, for every thread
-os.umask(_UMASK)
+_UMASK_AT_START = os.umask(0)  # reading it so sets it, for every thread: not while others may write
+os.umask(_UMASK_AT_START)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: bool = False) -> None:
@@ -53,8 +53,17 @@ def _sync_folder(folder: Path) -> None:
 
 def publish(scratch: str, path: Path) -> None:
     """Let a scratch file, which is for its owner alone, take the place of a file, as readable as any other."""
-    os.chmod(scratch, 0o666 & ~_UMASK)
+    os.chmod(scratch, 0o666 & ~_umask())
     os.replace(scratch, path)
+
+
+def _umask() -> int:
+    """That of the process, where the system tells it without changing it, as Linux does; else that of the start."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
+    except (OSError, StopIteration, ValueError):
+        return _UMASK_AT_START
 
 
 def short_path(path: str | Path) -> str:

@@ -26,9 +26,13 @@ def load(root, monkeypatch, tmp_path):
     )
 
 
+class Numbers(list[int]):
+    """A data set that takes attributes, as all do that are objects of their own."""
+
+
 def rates(cfg, work_dir) -> list[float]:
     """The learning rate of each iteration, by the Runner's own schedulers."""
-    loader = dict(dataset=[0] * EPOCH_LENGTH, batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False))
+    loader = dict(dataset=Numbers([0] * EPOCH_LENGTH), batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False))
     runner = Runner(
         torch.nn.Linear(1, 1),
         str(work_dir),
@@ -38,6 +42,7 @@ def rates(cfg, work_dir) -> list[float]:
         param_scheduler=cfg.param_scheduler,
         experiment_name=f"rates-{cfg.train_cfg.max_epochs}",
         log_level="ERROR",
+        default_scope="mmdet",
     )
     runner._train_loop = runner.build_train_loop(cfg.train_cfg)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)

@@ -94,9 +94,12 @@ def taken_by(target: Callable[..., Any]) -> set[str] | None:
     A class with ``**kwargs`` passes them to one of its bases, and takes what any of those takes, where it is of a
     library that does so; what a user's own does with them is not known.
     """
-    if target in _PASSED_ON:
-        own = {name for name, p in inspect.signature(target).parameters.items() if p.kind is not p.VAR_KEYWORD}
-        return own | (taken_by(_PASSED_ON[target]) or set())
+    passing = next((base for base in getattr(target, "__mro__", (target,)) if base in _PASSED_ON), None)
+    if passing is not None:
+        signatures = [inspect.signature(kind).parameters.values() for kind in (target, passing)]
+        open_kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        own = {p.name for parameters in signatures for p in parameters if p.kind not in open_kinds}
+        return own | (taken_by(_PASSED_ON[passing]) or set())
     if not inspect.isclass(target):
         kinds = [target]
     else:
