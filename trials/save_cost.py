@@ -18,7 +18,7 @@ from mmdet.registry import MODELS
 
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
-from lors_det.plugin.saving.checkpoint_hook import _File, write_all
+from lors_det.plugin.saving.checkpoint_files import CheckpointFile, write_all
 
 CONFIG = Path(__file__).parent.parent / "configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
 MOST_SHARE = 0.05
@@ -45,7 +45,7 @@ def main() -> None:
         for number in range(args.rounds + 1):
             began = time.perf_counter()
             content = snapshots.take({"state_dict": model.state_dict(), "optimizer": optimizer.state_dict()})
-            file = _File(Path(folder, f"epoch_{number % 2}.pth"), content)
+            file = CheckpointFile(Path(folder, f"epoch_{number % 2}.pth"), content)
             writer.submit(lambda file=file: write_all([file], []))  # type: ignore[misc]
             waits.append(time.perf_counter() - began)
             writer.wait()

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import mmengine
-import torch
 from mmdet.registry import HOOKS
-from mmengine.dist import all_reduce, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, Runner
-from torch import nn
 
-import lors_det
 from lors_det.errors import InputError
-from lors_det.files import write_whole
 from lors_det.plugin.loop.train_loop import ExactTrainLoop
 from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
+from lors_det.plugin.saving.checkpoint_content import checkpoint_of
+from lors_det.plugin.saving.checkpoint_files import CheckpointFile, write_all
 from lors_det.plugin.saving.latest import LAST
 
 
@@ -56,7 +49,7 @@ class SafeCheckpointHook(CheckpointHook):
             )
         self._writer, self._snapshots = BackgroundWriter(), Snapshots()
         self._background = background
-        self._files: list[_File] = []
+        self._files: list[CheckpointFile] = []
         self._outdated: list[Path] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -141,7 +134,7 @@ class SafeCheckpointHook(CheckpointHook):
             with_optimizer=self.save_optimizer,
             with_schedules=self.save_param_scheduler,
         )
-        self._files.append(_File(path, content, note=Path(runner.work_dir, LAST)))
+        self._files.append(CheckpointFile(path, content, note=Path(runner.work_dir, LAST)))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
         """Take the weights, for each figure that is better than ever; called by mmengine's hook."""
@@ -171,7 +164,7 @@ class SafeCheckpointHook(CheckpointHook):
             hub.update_info(f"best_score{ending}", score)
             hub.update_info(f"best_ckpt{ending}", str(path))
             content = checkpoint_of(runner, _standing(runner), with_optimizer=False, with_schedules=False)
-            self._files.append(_File(path, content))
+            self._files.append(CheckpointFile(path, content))
             words = f"the best checkpoint so far, of {key} {score:.4f}, is {path.name}"
             runner.logger.info(words, extra={"printed": True})  # for the log file: the row of a validation tells
 
@@ -196,18 +189,8 @@ class SafeCheckpointHook(CheckpointHook):
             self._writer.wait()
 
 
-class _File(NamedTuple):
-    """A checkpoint to be written.
-
-    Attributes:
-        path: its file.
-        content: of the checkpoint.
-        note: the file that is to name it, if one is.
-    """
-
-    path: Path
-    content: dict[str, Any]
-    note: Path | None = None
+def _standing(runner: Runner) -> dict[str, Any]:
+    return {"epoch": runner.epoch, "iter": runner.iter}
 
 
 def finish_writing(runner: Runner | None) -> None:
@@ -215,75 +198,3 @@ def finish_writing(runner: Runner | None) -> None:
     for hook in runner.hooks if runner is not None else ():
         if isinstance(hook, SafeCheckpointHook):
             hook.finish()
-
-
-def write_all(files: list[_File], outdated: list[Path]) -> None:
-    """Write checkpoints, each whole or not at all; then what names them; and remove others after that."""
-    for file in files:
-        write_whole(file.path, partial(torch.save, file.content), lasting=True)
-    for file in files:
-        if file.note is not None:
-            name = str(file.path).encode()
-            write_whole(file.note, lambda to, name=name: to.write(name), lasting=True)  # type: ignore[misc]
-    written = {file.path for file in files}
-    for path in outdated:
-        if path not in written:
-            path.unlink(missing_ok=True)
-
-
-def checkpoint_of(
-    runner: Runner, meta: dict[str, Any], *, with_optimizer: bool, with_schedules: bool
-) -> dict[str, Any]:
-    """What mmengine writes of a run, whose hooks have seen it; its tensors are the run's own.
-
-    Args:
-        runner: of the training.
-        meta: epoch and iter, and what else is known.
-        with_optimizer: whether to hold the optimiser's state, and gradients that steps have accumulated.
-        with_schedules: whether to hold those of learning rates and the like.
-    """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    meta = {
-        **meta,
-        "config_data": runner.cfg.to_dict(),
-        "seed": runner.seed,
-        "world_size": runner.world_size,
-        "epoch_steps": len(runner.train_dataloader),
-        "experiment_name": runner.experiment_name,
-        "time": time.strftime("%Y%m%d_%H%M%S"),
-        "mmengine_version": mmengine.__version__,
-        "lors_det_version": lors_det.__version__,
-    }
-    if hasattr(runner.train_dataloader.dataset, "metainfo"):
-        meta["dataset_meta"] = runner.train_dataloader.dataset.metainfo
-    checkpoint = {"meta": meta, "state_dict": model.state_dict(), "message_hub": runner.message_hub.state_dict()}
-    if with_optimizer:
-        checkpoint["optimizer"] = runner.optim_wrapper.state_dict()
-        if gradients := _accumulated(runner.optim_wrapper, model):
-            checkpoint["gradients"] = gradients
-    if with_schedules and isinstance(runner.param_schedulers, dict):  # of several optimisers
-        checkpoint["param_schedulers"] = {
-            name: [scheduler.state_dict() for scheduler in schedulers]
-            for name, schedulers in runner.param_schedulers.items()
-        }
-    elif with_schedules and runner.param_schedulers is not None:
-        checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in runner.param_schedulers]
-    runner.call_hook("before_save_checkpoint", checkpoint=checkpoint)
-    return checkpoint
-
-
-def _standing(runner: Runner) -> dict[str, Any]:
-    return {"epoch": runner.epoch, "iter": runner.iter}
-
-
-def _accumulated(optim_wrapper: OptimWrapper, model: nn.Module) -> dict[str, torch.Tensor]:
-    """Gradients between two updates, the mean of all processes: their sum, in another order, up to the last bits."""
-    if not isinstance(optim_wrapper, OptimWrapper):  # several of them
-        return {}
-    if optim_wrapper._inner_count % optim_wrapper._accumulative_counts == 0:
-        return {}
-    gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
-    copies = {name: gradient.detach().clone() for name, gradient in gradients.items()}
-    for copy in copies.values():
-        all_reduce(copy, op="mean")
-    return copies

@@ -16,6 +16,7 @@ import lors_det
 from lors_det.errors import InputError
 from lors_det.plugin.saving import checkpoint_hook
 from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
+from lors_det.plugin.saving.checkpoint_files import CheckpointFile
 from lors_det.plugin.saving.checkpoint_hook import SafeCheckpointHook
 
 
@@ -116,7 +117,7 @@ def test_a_run_that_ends_while_it_writes_loses_nothing(tmp_path, monkeypatch, mo
         "remove": ("pathlib.Path.unlink", end),
     }
     monkeypatch.setattr(*place[moment])
-    file = checkpoint_hook._File(new, {"state_dict": {"epoch": 2}}, note)
+    file = CheckpointFile(new, {"state_dict": {"epoch": 2}}, note)
     with pytest.raises(KeyboardInterrupt):
         checkpoint_hook.write_all([file], [old])
     monkeypatch.undo()
