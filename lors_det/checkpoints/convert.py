@@ -17,6 +17,7 @@ from lors_det.adamixer.spec import ADAMIXER, LORS
 from lors_det.checkpoints.around_decoder import check_around_decoder
 from lors_det.checkpoints.published_names import UNUSED, from_published, published_model, to_published
 from lors_det.checkpoints.stored_config import config_of
+from lors_det.checkpoints.weights_file import is_weights_file, write_weights
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
@@ -31,7 +32,9 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
     """Convert a published checkpoint to this project's names, or back; returns what was done, in words.
 
     Weights and class names are carried over, the state of the training is not. The published table that no model
-    reads travels beside the weights, so that the way back restores it.
+    reads travels beside the weights, so that the way back restores it; a safetensors file does not hold it.
+    From torch's file to safetensors, or back, a checkpoint may have this project's names already; its config is
+    carried over too.
 
     Raises:
         InputError: if the file is no plain data, or if its weights are not all those, in name and shape, of a model
@@ -41,7 +44,15 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
     weights = _weights(checkpoint, src)
     unread = checkpoint.get(_UNREAD)
     if not back and any(name.startswith(_DECODER) for name in weights):
-        raise InputError(f"checkpoint {src} has this project's names already; --to-published converts it back")
+        if is_weights_file(src) != is_weights_file(dst):
+            config = config_of(checkpoint, f"the config in checkpoint {src}")
+            kept = {"config_data": config.to_dict()} if config is not None else {}
+            _save({"meta": {**_class_names(checkpoint), **kept}, "state_dict": weights}, dst)
+            return f"{len(weights)} tensors{', and the config,' if kept else ''} in {dst}"
+        raise InputError(
+            f"checkpoint {src} has this project's names already; --to-published converts it back, and a name that "
+            "ends in .safetensors makes such a file of it"
+        )
     try:
         if back:
             weights = todays_names(weights)
@@ -141,7 +152,10 @@ def _config_of(checkpoint: dict[str, Any], src: Path, config: Path | None) -> Co
 
 
 def _save(checkpoint: dict[str, Any], path: Path) -> None:
-    write_whole(path, lambda file: torch.save(checkpoint, file))
+    if is_weights_file(path):
+        write_weights(path, checkpoint)
+    else:
+        write_whole(path, lambda file: torch.save(checkpoint, file))
 
 
 def _weights(checkpoint: dict[str, Any], src: Path) -> dict[str, Tensor]:

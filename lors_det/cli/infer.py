@@ -43,7 +43,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--config", help="config of the model, for a checkpoint that carries none")
     parser.add_argument("--names", nargs="+", help="the model's classes in order, for a checkpoint without them")
     parser.add_argument(
-        "--trust-checkpoint", action="store_true", help="import and build what the checkpoint's config names"
+        "--trust-checkpoint",
+        action="store_true",
+        help="unpickle the checkpoint whole, and import and build what its config names: code that is there may run",
     )
     parser.add_argument("--out", default="found", help="folder of pictures and videos with boxes; %(default)s")
     parser.add_argument("--no-pictures", action="store_true", help="draw nothing")

@@ -78,6 +78,14 @@ def common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
 
 
+def trust_argument(parser: ArgumentParser, which: str = "the checkpoint") -> None:
+    parser.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help=f"unpickle {which} whole, of other code than this, which may run any code that is in it",
+    )
+
+
 def console_arguments(parser: ArgumentParser) -> None:
     """How much a run says, ``console``: one of :data:`lors_det.plugin.screen.console.LEVELS`."""
     group = parser.add_mutually_exclusive_group()

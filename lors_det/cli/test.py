@@ -17,6 +17,7 @@ from lors_det.errors import InputError
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.data import augment_test_time, evaluators_of
 from lors_det.plugin.config.reading import load_config
+from lors_det.plugin.saving.safe_loading import trust
 from lors_det.plugin.screen.console import make_runner
 from lors_det.training.launch import launch
 from lors_det.training.resuming import former_run
@@ -33,6 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--show-dir", help="write pictures of the predictions into this folder of the work dir")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds between pictures of --show")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
+    shared.trust_argument(parser)
     shared.console_arguments(parser)
 
 
@@ -41,6 +43,8 @@ def main(args: Namespace) -> None:
         raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
     if args.out and not Path(args.out).absolute().parent.is_dir():
         raise InputError(f"--out {args.out}: its folder does not exist")
+    if args.trust_checkpoint:
+        trust(args.checkpoint)
     data = read_shown(args.data, quiet=args.console == "quiet") if args.data else None
     # what the config leaves to the data was chosen by the training, not by the data of this test
     trained = former_run(args.checkpoint, "") if Path(args.checkpoint).is_file() else None

@@ -33,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--resume-anyway", action="store_true", help="with --resume, where config, batch or processes have changed"
     )
+    shared.trust_argument(parser, "the checkpoint that --load-from or --resume names")
     shared.console_arguments(parser)
 
 
@@ -48,6 +49,7 @@ def main(args: Namespace) -> None:
             load_from=args.load_from,
             resume_from=args.resume,
             resume_anyway=args.resume_anyway,
+            trust_checkpoint=args.trust_checkpoint,
             amp=args.amp,
             auto_scale_lr=args.auto_scale_lr,
             options=args.cfg_options,

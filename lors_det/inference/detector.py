@@ -97,7 +97,8 @@ class Detector:
             tta: test each image and its mirror image, merged, as ``lors-det test --tta`` does.
             config: the model's, for a checkpoint that carries none, such as a converted one.
             names: the model's classes, in order, for a checkpoint that does not tell them.
-            trust: let the stored config import and build what lors_det and mmdet do not register.
+            trust: unpickle the file whole, and let its config import and build what lors_det and mmdet do not register;
+                any code that is there may run.
 
         Raises:
             InputError: if the checkpoint or an argument is wrong; it names what, where and the remedy.

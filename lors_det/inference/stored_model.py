@@ -22,6 +22,7 @@ from lors_det.plugin.config.data import leaf_datasets
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.first_version import bring_up_to_date
 from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.plugin.saving.safe_loading import trust as trust_file
 from lors_det.state_diff import state_diff
 
 
@@ -46,18 +47,21 @@ def load_stored_model(
     names: Sequence[str] | None = None,
     trust: bool = False,
 ) -> StoredModel:
-    """Read a checkpoint as plain data and build its model; nothing is downloaded, and no other file is needed.
+    """Read a checkpoint, of torch or safetensors, as plain data and build its model; it needs no other file and no net.
 
     Args:
         path: a checkpoint file.
         config: the model's config, for a checkpoint that carries none.
         names: the classes, for a checkpoint that does not tell them.
-        trust: import what the stored config's ``custom_imports`` names, and build types that it names.
+        trust: unpickle the file whole, import what the stored config's ``custom_imports`` names, and build types
+            that it names.
 
     Raises:
         InputError: if the file is no checkpoint, carries no config or names and none came, names a type that is not
             registered, or has missing, additional or infinite weights.
     """
+    if trust:
+        trust_file(path)
     checkpoint = load_from_local(str(path), "cpu")
     with faults_of(path, config):
         return _build(checkpoint, path, config, names, trust=trust)

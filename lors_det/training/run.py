@@ -15,6 +15,7 @@ from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.hooks.data_guard import check_training_set
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
+from lors_det.plugin.saving.safe_loading import trust
 from lors_det.plugin.screen.console import make_runner
 from lors_det.reports.config_check import schedule_notes
 from lors_det.reports.config_folder import training_size
@@ -35,6 +36,7 @@ def train(
     load_from: str | Path | None = None,
     resume_from: str | Path | None = None,
     resume_anyway: bool = False,
+    trust_checkpoint: bool = False,
     amp: bool = False,
     auto_scale_lr: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -55,6 +57,7 @@ def train(
         resume_from: checkpoint to go on from, or "auto" for the work dir's last; "auto" by default where torchrun
             starts processes again that fail.
         resume_anyway: go on where config, batch or number of processes have changed.
+        trust_checkpoint: unpickle the file that is named to load or to go on from, whatever code is in it.
         amp: mixed precision, on a GPU.
         auto_scale_lr: scale the learning rate to the batch size.
         options: further values of the config, by key with dots.
@@ -71,6 +74,12 @@ def train(
         load_from = Path(load_from).expanduser()
         if not load_from.is_file():
             raise InputError(f"load_from {load_from} is no file; name a checkpoint")
+    if trust_checkpoint:
+        named = [path for path in (load_from, resume_from) if path not in (None, "auto")]
+        if not named:
+            raise InputError("--trust-checkpoint trusts no file: name one with --load-from or --resume")
+        for path in named:
+            trust(path)
     flags = {"train_cfg.max_epochs": epochs, "train_dataloader.batch_size": batch_size, "load_from": load_from}
     given = {key: str(value) if key == "load_from" else value for key, value in flags.items() if value is not None}
     all_options = {**(options or {}), **given}

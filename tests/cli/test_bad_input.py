@@ -130,6 +130,10 @@ def hostile(path: Path) -> None:
     torch.save({"state_dict": {}, "meta": {"x": Hostile()}}, path)
 
 
+def of_a_missing_module(path: Path) -> None:
+    path.write_bytes(b"cmodule_of_others\nThing\n.")  # a pickle, as torch wrote them before it wrote archives
+
+
 def truncated(path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(10000)}}, path)
     path.write_bytes(path.read_bytes()[:5000])
@@ -188,6 +192,13 @@ CASES: dict[str, tuple[Case, str]] = {
     "a hostile one, fine-tuned": (checkpoint(hostile, *LOAD), r"bad\.pth holds more than plain data"),
     "a hostile one, used": (checkpoint(hostile, *INFER), r"bad\.pth holds more than plain data"),
     "a hostile one, converted": (checkpoint(hostile, "convert", "BAD", "out.pth"), r"bad\.pth holds more than plain"),
+    "trust in no file": (train("--trust-checkpoint"), r"trusts no file.*--load-from"),
+    "trust in the work dir's last": (train("--trust-checkpoint", "--resume"), r"trusts no file.*--load-from"),
+    "a trusted one that is truncated": (checkpoint(truncated, *TEST, "--trust-checkpoint"), r"bad\.pth.*truncated"),
+    "a trusted one of a module that is not there": (
+        checkpoint(of_a_missing_module, *INFER, "--trust-checkpoint"),
+        r"bad\.pth.*module_of_others.*not installed",
+    ),
     "weights alone, resumed": (
         checkpoint(lambda path: torch.save({"state_dict": {"weight": torch.zeros(3)}}, path), *RESUME),
         r"weights alone.*--load-from",

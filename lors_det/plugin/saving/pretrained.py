@@ -27,7 +27,7 @@ from mmengine.runner.checkpoint import (
 )
 
 from lors_det.errors import InputError
-from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.plugin.saving.safe_loading import is_trusted, load_from_local, trust
 
 SILENCE_S = 15
 """Seconds that a server may be silent; a firewall that drops packets would otherwise hold a run for many minutes."""
@@ -54,6 +54,8 @@ def load_from_network(filename: str, map_location: Any = None) -> Any:
         reason = next(filter(None, failures), None)
         if reason is not None:
             raise InputError(_explain(filename, url, path, reason))
+    if is_trusted(filename):
+        trust(path)
     try:
         return load_from_local(str(path), map_location)
     except InputError as error:

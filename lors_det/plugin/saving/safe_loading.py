@@ -1,4 +1,4 @@
-"""Checkpoints are read as plain data: no code in a file is run."""
+"""Checkpoints are read as plain data: no code in a file is run, but of files that a user trusts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from lors_det.checkpoints.weights_file import is_weights_file, read_weights
 from lors_det.errors import InputError
+
+_trusted: set[str] = set()
 
 
 def register() -> None:
@@ -17,8 +20,22 @@ def register() -> None:
     CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
 
 
+def trust(path: str | Path) -> None:
+    """From now on, this process may run code that a file holds, as its user asked for: a path, or a file's address."""
+    _trusted.add(_place(path))
+
+
+def is_trusted(path: str | Path) -> bool:
+    """Whether :func:`trust` has named the file, by this path or another."""
+    return _place(path) in _trusted
+
+
+def _place(path: str | Path) -> str:
+    return str(path) if "://" in str(path) else str(Path(path).expanduser().resolve())
+
+
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """The checkpoint in a file, read as plain data.
+    """The checkpoint in a file of torch or safetensors, read as plain data unless it is trusted, see :func:`trust`.
 
     Raises:
         InputError: if there is no such file, or it is damaged, no checkpoint, or more than plain data.
@@ -30,13 +47,24 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         raise InputError(f"checkpoint {path} is a folder; {remedy}")
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist")
+    if is_weights_file(path):
+        return read_weights(path, map_location)
+    trusted = is_trusted(path)
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
     except UnpicklingError as error:
+        if trusted:
+            raise InputError(f"checkpoint {path} is damaged, or no checkpoint: {error}") from error
         raise InputError(
             f"checkpoint {path} holds more than plain data, or is damaged, and is not loaded, because unpickling "
-            f"it could run code: {str(error).splitlines()[0]} Of a file that you trust, keep the weights alone: "
-            'torch.save({"state_dict": torch.load(path, weights_only=False)["state_dict"]}, new_path)'
+            f"it could run code: {str(error).splitlines()[0]} If you know where the file comes from and trust it, "
+            "--trust-checkpoint loads it"
+        ) from error
+    except ImportError as error:
+        raise InputError(
+            f"checkpoint {path} holds objects of a module that is not installed ({error}); install what wrote it, and "
+            'keep the weights alone: torch.save({"state_dict": torch.load(path, weights_only=False)["state_dict"]}, '
+            "new_path)"
         ) from error
     except Exception as error:  # of a damaged file, torch raises whatever its bytes happen to mean
         raise InputError(

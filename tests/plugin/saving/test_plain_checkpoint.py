@@ -13,6 +13,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
+from references.hostile import Hostile
 from references.tiny import ADAMIXER, make_data, tiny_config
 
 from lors_det.errors import InputError
@@ -96,16 +97,6 @@ def test_fine_tuning_takes_what_fits(data, trained, tmp_path):
     assert torch.equal(after[name].cpu(), torch.load(path, weights_only=True)["state_dict"][name])
     content = "bbox_head.queries.content"
     assert torch.equal(after[content], before[content])
-
-
-class Hostile:
-    """Unpickling it would create a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
 
 def test_files_that_are_no_checkpoint(trained, tmp_path):

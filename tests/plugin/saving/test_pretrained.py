@@ -16,6 +16,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.runner.checkpoint import _load_checkpoint
+from references.hostile import Hostile
 
 from lors_det.cli.shared import common_arguments
 from lors_det.errors import InputError
@@ -23,16 +24,6 @@ from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.saving import pretrained
 
 R50, X101 = "resnet50-0676ba61.pth", "resnext101_32x4d-a5af3160.pth"
-
-
-class Hostile:
-    """Unpickling it would create a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
 
 @pytest.fixture(autouse=True)
