@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from lors_det.errors import InputError
 from lors_det.plugin.layer_decay import layer_scales
+from lors_det.plugin.sharing_rates import Scale, sharing_scales
 
 _MULTIPLIERS = ("lr_mult", "decay_mult")
 """What mmengine leaves in a group of its custom keys; their effect stands in ``lr`` and ``weight_decay``."""
@@ -26,8 +27,9 @@ _PER_GROUP = ("base_values", "_last_value", "min_values")
 class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor, with parameters of equal settings in one group, and learning rates by layer.
 
-    ``paramwise_cfg`` takes one key more, ``layer_decay``: learning rates of the backbone fall towards the picture, see
-    :func:`lors_det.plugin.layer_decay.layer_scales`, which multiplies whatever the other keys give.
+    ``paramwise_cfg`` takes two keys more, which multiply whatever the others give: ``layer_decay``, learning rates of
+    the backbone that fall towards the picture, see :func:`lors_det.plugin.layer_decay.layer_scales`; and ``sharing``,
+    those of weights that stages share, see :func:`lors_det.plugin.sharing_rates.sharing_scales`.
 
     Wherever ``paramwise_cfg`` is set, mmengine makes a group of every parameter. The updates are the same, but fused
     and multi-tensor optimisers work group by group, and schedules walk over all of them in every step.
@@ -42,30 +44,47 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Append the groups of a module to ``params``, as mmengine has it; the whole model's are merged."""
         super().add_params(params, module, prefix, is_dcn_module)
         if not prefix:  # mmengine calls it again for every module inside
-            decay = self.paramwise_cfg.get("layer_decay")
-            if decay is not None:
-                params[:] = self._by_layer(params, module, decay)
+            params[:] = self._scaled(params, module)
             defaults = {name: value for name, value in self.optimizer_cfg.items() if name != "type"}
             params[:] = merge_groups(params, defaults)
 
-    def _by_layer(self, groups: Iterable[Mapping[str, Any]], model: nn.Module, decay: float) -> list[dict[str, Any]]:
-        """Groups of one parameter each, with the learning rate of its layer."""
+    def _scaled(self, groups: list[dict[str, Any]], model: nn.Module) -> list[dict[str, Any]]:
+        """Groups of one parameter each, with the settings of its layer or of its part in sharing."""
+        decay, sharing = (self.paramwise_cfg.get(key) for key in ("layer_decay", "sharing"))
+        key = "layer_decay" if decay is not None else "sharing"
+        if decay is None and sharing is None:
+            return groups
         if self.base_lr is None:
-            raise InputError("config key optim_wrapper.paramwise_cfg.layer_decay needs optim_wrapper.optimizer.lr")
-        scales = layer_scales(model, decay)
-        by_parameter = {id(parameter): scales.get(name, 1.0) for name, parameter in model.named_parameters()}
-        scaled = []
-        for group in groups:
-            (parameter,) = group["params"]
-            scale = by_parameter[id(parameter)]
-            scaled.append({**group, "lr": group.get("lr", self.base_lr) * scale} if scale != 1 else dict(group))
-        values = sorted(scales.values())
-        print_log(
-            f"layer_decay={decay} multiplies learning rates of the backbone by {values[0]:.3g} at its first layer to "
-            f"{values[-1]:.3g} at its last",
-            logger="current",
-        )
-        return scaled
+            raise InputError(f"config key optim_wrapper.paramwise_cfg.{key} needs optim_wrapper.optimizer.lr")
+        scales: dict[str, Scale] = {}
+        if decay is not None:
+            by_layer = layer_scales(model, decay)
+            scales.update((name, Scale(scale, 1.0)) for name, scale in by_layer.items())
+            values = sorted(by_layer.values())
+            print_log(
+                f"layer_decay={decay} multiplies learning rates of the backbone by {values[0]:.3g} at its first layer "
+                f"to {values[-1]:.3g} at its last",
+                logger="current",
+            )
+        if sharing is not None:
+            of_sharing = sharing_scales(model, sharing)
+            scales.update(of_sharing)
+            bases, residuals = (
+                sorted({f"{scale.lr:.3g}" for name, scale in of_sharing.items() if part in name})
+                for part in (".bases.", ".residuals.")
+            )
+            words = f"sharing multiplies learning rates of bases by {', '.join(bases)}"
+            print_log(words + (f", of residuals by {', '.join(residuals)}" if residuals else ""), logger="current")
+        by_parameter = {id(parameter): name for name, parameter in model.named_parameters()}
+        own = {"lr": self.base_lr, "weight_decay": self.base_wd}
+        return [_scale_group(group, own, scales.get(by_parameter[id(group["params"][0])])) for group in groups]
+
+
+def _scale_group(group: Mapping[str, Any], defaults: Mapping[str, Any], scale: Scale | None) -> dict[str, Any]:
+    """A group with multiplied settings, those that are to be multiplied by 1 as they are."""
+    factors = scale._asdict() if scale is not None else {}
+    changed = {key: factor for key, factor in factors.items() if factor != 1 and (key in group or defaults[key])}
+    return {**group, **{key: group.get(key, defaults[key]) * factor for key, factor in changed.items()}}
 
 
 def merge_groups(groups: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any]) -> list[dict[str, Any]]:

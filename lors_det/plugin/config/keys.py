@@ -41,7 +41,7 @@ _DATALOADER = {
 }
 _PLAIN_CONSTRUCTORS: dict[str, frozenset[str]] = {
     "DefaultOptimWrapperConstructor": frozenset(),
-    "MergedOptimWrapperConstructor": frozenset({"layer_decay"}),
+    "MergedOptimWrapperConstructor": frozenset({"layer_decay", "sharing"}),
 }
 """Constructors of optimiser wrappers that read mmengine's ``paramwise_cfg``, and what else they read in it."""
 
