@@ -17,11 +17,11 @@ from lors_det.adamixer.spec import ADAMIXER, LORS
 from lors_det.checkpoints.around_decoder import check_around_decoder
 from lors_det.checkpoints.published_names import UNUSED, from_published, published_model, to_published
 from lors_det.checkpoints.stored_config import config_of
-from lors_det.checkpoints.weights_file import is_weights_file, write_weights
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.plugin.saving.weights_file import is_weights_file, write_weights
 
 _DECODER = "bbox_head.decoder."
 _UNREAD = "published_unread"

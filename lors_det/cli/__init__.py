@@ -30,6 +30,7 @@ COMMANDS = {
     "count-params": "count a model's parameters by component",
     "count-flops": "count a model's arithmetic by component",
     "compare": "tabulate models side by side",
+    "study": "run a study of configs, values, sets and seeds, and tabulate it",
     "demo": "train, evaluate and draw on the synthetic set, in minutes",
 }
 """Command: what it does, in a line of ``lors-det --help``."""

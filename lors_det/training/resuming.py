@@ -158,7 +158,7 @@ def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]
     averages = [str(_averages(cfg)) for cfg in (former.config, runner.cfg)]
     if averages[0] != averages[1]:  # the checkpoint's weights are the mean, where there is one
         yield "EMAHook in custom_hooks", averages[0], averages[1]
-    before, now = dict(_course(former.config)), dict(_course(runner.cfg))
+    before, now = dict(course(former.config)), dict(course(runner.cfg))
     for key in dict.fromkeys((*before, *now)):
         if is_longer and key.startswith("param_scheduler"):  # it follows
             continue
@@ -172,7 +172,8 @@ def _averages(cfg: Config) -> list[dict[str, Any]]:
     return [dict(hook) for hook in cfg.get("custom_hooks") or () if hook and hook.get("type") == "EMAHook"]
 
 
-def _course(cfg: Config) -> Iterator[tuple[str, Any]]:
+def course(cfg: Config) -> Iterator[tuple[str, Any]]:
+    """Values of a config that decide what weights a training ends with, by key with dots."""
     for key, value in leaves(cfg._cfg_dict):
         if key.partition(".")[0] in _COURSE and not _OF_NO_MATTER.fullmatch(key):
             yield key, list(value) if isinstance(value, tuple) else value

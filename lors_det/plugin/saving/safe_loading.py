@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from lors_det.checkpoints.weights_file import is_weights_file, read_weights
 from lors_det.errors import InputError
+from lors_det.plugin.saving.weights_file import is_weights_file, read_weights
 
 _trusted: set[str] = set()
 

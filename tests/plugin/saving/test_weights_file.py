@@ -14,9 +14,9 @@ from references.trained import train_tiny
 from safetensors.torch import save_file
 
 from lors_det.checkpoints.convert import convert_file, fold_file
-from lors_det.checkpoints.weights_file import read_weights, write_weights
 from lors_det.errors import InputError
 from lors_det.inference import Detector
+from lors_det.plugin.saving.weights_file import read_weights, write_weights
 
 CONFIG = {"scale": (1333, 800), "names": ["a"], "rates": {3: 0.1}, "none": None, "nested": {"deep": [(1, "b")]}}
 

@@ -1,0 +1,53 @@
+"""Run a study and write its table: configs, with values, on sets, from seeds, as a YAML file says.
+
+lors-det study docs/studies/base-rate.yaml --jobs 2
+lors-det study docs/studies/base-rate.yaml --report    # of what there is; nothing is run
+
+Beside FILE.yaml, in the folder FILE: results.json, of all runs; README.md, tables; ap.png, AP against parameters. What
+results.json has is not run again, and a run that was stopped goes on. The file's form: lors_det/studies/plan.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from lors_det.errors import InputError
+from lors_det.studies.figure import draw_study
+from lors_det.studies.plan import read_study
+from lors_det.studies.results import read_results
+from lors_det.studies.running import run_study
+from lors_det.studies.table import report
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="the study, a YAML file")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores; 1")
+    parser.add_argument("--out", type=Path, help="folder of results, table and picture; by default the file's name")
+    parser.add_argument("--work-dir", type=Path, help="folder of the runs; work_dirs/studies/NAME by default")
+    parser.add_argument("--again", action="store_true", help="run again what has a result of other values")
+    parser.add_argument("--report", action="store_true", help="write table and picture of the results that there are")
+
+
+def main(args: Namespace) -> None:
+    if args.jobs < 1:
+        raise InputError(f"--jobs {args.jobs}: it must be at least 1")
+    study = read_study(args.file)
+    out = args.out or args.file.with_suffix("")
+    if args.report:
+        results = read_results(out / "results.json")
+    else:
+        place = args.work_dir or Path("work_dirs/studies", args.file.stem)
+        results = run_study(study, out, place, jobs=args.jobs, again=args.again)
+    results = {run: results[run] for run in study.runs() if run in results}
+    if not results:
+        raise InputError(f"study {args.file} has no result yet")
+    text = report(study, results)
+    (out / "README.md").write_text(
+        f"# {args.file.stem}\n\n{text}\n![AP against parameters](ap.png)\n", encoding="utf-8"
+    )
+    draw_study(study, results, out / "ap.png")
+    print(text)
+    if not args.report and len(results) < len(list(study.runs())):
+        sys.exit(1)

@@ -1,0 +1,46 @@
+"""A picture of a study: what arms reach, against the parameters that they spend."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lors_det.files import write_whole
+from lors_det.studies.plan import Run, Study
+from lors_det.studies.results import Result
+
+_STYLES = [(colour, mark) for mark in "os^D" for colour in ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7")]
+
+
+def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
+    """Draw the metric against the decoder's parameters, a panel for each set: means, and a dot for each seed.
+
+    Args:
+        study: whose arms are drawn.
+        results: by run; arms without any are left out.
+        path: of the PNG file.
+    """
+    figure = Figure(figsize=(5.5 * len(study.sets) + 2.5, 4.2), layout="constrained")
+    panels = figure.subplots(1, len(study.sets), squeeze=False)[0]
+    handles = {}
+    for panel, name in zip(panels, study.sets):
+        for (arm, planned), (colour, mark) in zip(study.arms.items(), _STYLES * len(study.arms)):
+            kept = [results[run] for run in (Run(name, arm, seed) for seed in planned.seeds) if run in results]
+            if not kept:
+                continue
+            size = kept[0].parameters["decoder"] / 1e6
+            values = [result.metrics[study.metric] for result in kept]
+            panel.plot([size] * len(values), values, ".", color=colour, alpha=0.5, markersize=6)
+            (handles[arm],) = panel.plot(size, statistics.mean(values), mark, color=colour, markersize=8)
+        panel.set_title(name)
+        panel.set_xlabel("parameters of the decoder, millions")
+        panel.set_ylabel(study.metric)
+        panel.grid(alpha=0.3)
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize="small")
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_whole(path, lambda file: file.write(picture.getvalue()))

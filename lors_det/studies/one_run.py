@@ -1,0 +1,102 @@
+"""One run of a study, in a process of its own: ``python -m lors_det.studies.one_run ORDER``.
+
+ORDER is a JSON file, see :class:`Order`; the result is written where it says.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import statistics
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from lors_det.errors import InputError
+from lors_det.files import write_whole
+from lors_det.reports.accounting import count_macs, count_parameters
+from lors_det.reports.scalars import read_scalars
+from lors_det.studies.results import Result
+from lors_det.training import train
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to train, and where to write its result."""
+
+    set: str
+    arm: str
+    seed: int
+    course: str
+    commit: str
+    config: str
+    data: str | None
+    image_side: int | None
+    options: dict[str, Any]
+    shape: tuple[int, int]
+    work_dir: str
+    result: str
+
+
+def carry_out(order: Order) -> None:
+    """Train, from where a former try stopped, and write the result; the checkpoints are not kept."""
+    work_dir = Path(order.work_dir)
+    train(
+        order.config,
+        order.data,
+        work_dir=work_dir,
+        image_side=order.image_side,
+        options=order.options,
+        resume_from="auto",
+        console="quiet",
+    )
+    trained = next(path for path in work_dir.glob("*.py"))
+    cfg = Config.fromfile(trained)
+    steps, validations = read_scalars(work_dir)
+    parameters, macs = count_parameters(cfg), count_macs(cfg, *order.shape)
+    last = validations[-1]
+    result = Result(
+        set=order.set,
+        arm=order.arm,
+        seed=order.seed,
+        course=order.course,
+        commit=order.commit,
+        versions={"python": platform.python_version(), **{name: version(name) for name in ("torch", "mmdet")}},
+        metrics={name: value for name, value in last.items() if name.startswith("coco/")},
+        parameters={name: parameters[name] for name in ("decoder", "model")},
+        macs={name: macs[name] for name in ("decoder", "total")},
+        steps=int(steps[-1]["iter"]),
+        seconds_per_step=statistics.median(entry["time"] for entry in steps),
+        memory_mib=_memory_mib(),
+    )
+    content = json.dumps(asdict(result)).encode()
+    write_whole(Path(order.result), lambda file: file.write(content))
+    for checkpoint in work_dir.glob("*.pth"):
+        checkpoint.unlink()
+
+
+def _memory_mib() -> float:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def main(path: str) -> int:
+    """Carry out an order; returns the exit status."""
+    try:
+        carry_out(Order(**json.loads(Path(path).read_text(encoding="utf-8"))))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

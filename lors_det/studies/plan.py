@@ -1,0 +1,215 @@
+"""A study as data: which configs, with which values, on which sets, from which seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from lors_det.errors import InputError
+
+_KEYS = ("question", "answer", "sets", "arms", "seeds", "options", "compare", "metric")
+
+
+class Run(NamedTuple):
+    """One training of a study.
+
+    Attributes:
+        set: name of the data.
+        arm: name of what is trained.
+        seed: of the training.
+    """
+
+    set: str
+    arm: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.set}/{self.arm}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Data:
+    """A set that arms are trained on."""
+
+    data: Path | None = None
+    """Folder in place of the config's own data, as ``lors-det train --data`` takes it."""
+    image_side: int | None = None
+    """Pixels of the network's image, for a config that leaves it to the data."""
+    shape: tuple[int, int] = (800, 1280)
+    """Height and width of the padded image that arithmetic is counted for, pixels."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Values of every config that is trained on it, by key with dots."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained: a config, and values of it."""
+
+    config: str
+    """Path or name of the config; {set} in it stands for the set's name."""
+    options: Mapping[str, Any]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A question, and the runs that answer it."""
+
+    path: Path
+    question: str
+    """Stated before anything runs."""
+    answer: str
+    """In a sentence; empty until there is one."""
+    sets: Mapping[str, Data]
+    arms: Mapping[str, Arm]
+    options: Mapping[str, Any]
+    """Values of every run."""
+    compare: tuple[tuple[str, str], ...]
+    """Pairs of arms of which the first is expected to be better, and is tested against the second."""
+    metric: str
+
+    def runs(self) -> Iterator[Run]:
+        """All runs: every arm's first seed before any second, so that a study that is cut short has one of each."""
+        most = max(len(arm.seeds) for arm in self.arms.values())
+        for number in range(most):
+            for name_of_set in self.sets:
+                for name, arm in self.arms.items():
+                    if number < len(arm.seeds):
+                        yield Run(name_of_set, name, arm.seeds[number])
+
+    def config_of(self, run: Run) -> str:
+        """Path or name of a run's config."""
+        return self.arms[run.arm].config.replace("{set}", run.set)
+
+    def options_of(self, run: Run) -> dict[str, Any]:
+        """Values of a run: the study's, the set's, then the arm's, of which the last holds."""
+        own = self.arms[run.arm].options
+        return {**self.options, **self.sets[run.set].options, **own, "randomness.seed": run.seed}
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study's YAML file.
+
+    ::
+
+        question: Does half the learning rate of the shared base close the gap to AdaMixer?
+        answer: ""                                  # when there is one
+        seeds: [0, 1, 2]                            # an arm may have its own
+        options: {train_cfg.max_epochs: 30}         # of all runs; sets and arms have theirs
+        sets:
+          bccd: {shape: [192, 256]}
+          aquarium: {data: data/aquarium, image_side: 320, shape: [256, 320]}
+        arms:
+          adamixer: {config: "configs/ablations/{set}/adamixer.py"}
+          lors-half: {config: "configs/ablations/{set}/lors.py",
+                      options: {optim_wrapper.paramwise_cfg: {sharing: {base_lr: 0.5}}}}
+        compare: [[lors-half, adamixer]]            # pairs of arms, tested
+        metric: coco/bbox_mAP                       # of the last validation; this is the default
+
+    Raises:
+        InputError: if the file is no such description; it names the key.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"study {path} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"study {path} is no YAML: {' '.join(str(error).split())}") from error
+    content = _mapping(content, f"study {path}")
+    _known(content, _KEYS, f"study {path}")
+    question = content.get("question")
+    if not isinstance(question, str) or not question.strip():
+        raise InputError(f"study {path} has no question; state it before anything runs")
+    seeds = _seeds(content.get("seeds"), f"study {path}: seeds")
+    sets = {
+        name: _data(value, f"study {path}: sets.{name}")
+        for name, value in _named(content.get("sets"), f"study {path}: sets").items()
+    }
+    arms = {
+        name: _arm(value, seeds, f"study {path}: arms.{name}")
+        for name, value in _named(content.get("arms"), f"study {path}: arms").items()
+    }
+    return Study(
+        path=path,
+        question=" ".join(question.split()),
+        answer=" ".join(str(content.get("answer") or "").split()),
+        sets=sets,
+        arms=arms,
+        options=_mapping(content.get("options"), f"study {path}: options"),
+        compare=tuple(_pairs(content.get("compare") or [], arms, f"study {path}: compare")),
+        metric=str(content.get("metric", "coco/bbox_mAP")),
+    )
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value or {}, Mapping):
+        raise InputError(f"{where} is {value!r}; it must be keys with values")
+    return {str(key): item for key, item in (value or {}).items()}
+
+
+def _known(value: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    unknown = [key for key in value if key not in keys]
+    if unknown:
+        raise InputError(f"{where} has {', '.join(unknown)}; it takes {', '.join(keys)}")
+
+
+def _named(value: Any, where: str) -> dict[str, Any]:
+    named = _mapping(value, where)
+    if not named:
+        raise InputError(f"{where} is empty; name at least one")
+    wrong = next((name for name in named if not name or set(name) & set("/\\") or name.startswith(".")), None)
+    if wrong is not None:
+        raise InputError(f"{where}: {wrong!r} cannot be the name of a folder; choose another")
+    return named
+
+
+def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
+        raise InputError(f"{where} is {value!r}; it must be a list of numbers from 0 on")
+    if len(set(value)) < len(value):
+        raise InputError(f"{where} is {value!r}, and names a seed twice")
+    return tuple(value)
+
+
+def _data(value: Any, where: str) -> Data:
+    value = _mapping(value, where)
+    _known(value, ("data", "image_side", "shape", "options"), where)
+    side = value.get("image_side")
+    if side is not None and (type(side) is not int or side < 1):
+        raise InputError(f"{where}.image_side is {side!r}; it must be a number of pixels")
+    shape = value.get("shape", [800, 1280])
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(side) is int for side in shape):
+        raise InputError(f"{where}.shape is {shape!r}; it must be [height, width]")
+    data = value.get("data")
+    return Data(
+        data=Path(str(data)) if data else None,
+        image_side=side,
+        shape=(shape[0], shape[1]),
+        options=_mapping(value.get("options"), f"{where}.options"),
+    )
+
+
+def _arm(value: Any, seeds: tuple[int, ...], where: str) -> Arm:
+    value = _mapping(value, where)
+    _known(value, ("config", "options", "seeds"), where)
+    if not isinstance(value.get("config"), str):
+        raise InputError(f"{where} has no config; name a file, in which {{set}} stands for the set")
+    own = _seeds(value["seeds"], f"{where}.seeds") if "seeds" in value else seeds
+    return Arm(value["config"], _mapping(value.get("options"), f"{where}.options"), own)
+
+
+def _pairs(value: Any, arms: Mapping[str, Arm], where: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, list):
+        raise InputError(f"{where} is {value!r}; it must be a list of pairs of arms")
+    for pair in value:
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+            raise InputError(f"{where} has {pair!r}; it must be two arms, [better, than this]")
+        missing = [name for name in pair if name not in arms]
+        if missing:
+            raise InputError(f"{where} names {', '.join(map(str, missing))}; arms are {', '.join(arms)}")
+        yield pair[0], pair[1]

@@ -1,0 +1,140 @@
+"""What a study found: its arms in numbers, and paired tests between them, as Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from scipy.stats import ttest_rel
+
+from lors_det.reports.comparison import summary
+from lors_det.studies.plan import Run, Study
+from lors_det.studies.results import Result
+
+ALL = "all"
+"""Where pairs of all sets are tested together."""
+
+
+class Difference(NamedTuple):
+    """One arm against another, seed by seed.
+
+    Attributes:
+        better: the arm that is expected to be better.
+        than: the other one.
+        set: of the data, or :data:`ALL`.
+        pairs: metric of the first less that of the second, for each seed (and set) that both have.
+        low: of the mean's 95 % confidence interval; None where there are fewer than two pairs.
+        high: likewise.
+        p: of a two-sided paired t-test; None as above.
+        holm: p corrected for the number of tests in the study, by Holm's method.
+    """
+
+    better: str
+    than: str
+    set: str
+    pairs: tuple[float, ...]
+    low: float | None
+    high: float | None
+    p: float | None
+    holm: float | None
+
+
+def differences(study: Study, results: Mapping[Run, Result]) -> list[Difference]:
+    """All that a study compares, for each set and, where there are several, for all of them."""
+    found = []
+    for better, than in study.compare:
+        by_set = {name: _pairs(study, results, name, better, than) for name in study.sets}
+        if len(by_set) > 1:
+            by_set[ALL] = [pair for pairs in by_set.values() for pair in pairs]
+        for name, pairs in by_set.items():
+            low = high = p = None
+            if len(pairs) > 1 and len({round(a - b, 12) for a, b in pairs}) > 1:
+                test = ttest_rel(*zip(*pairs))
+                p = float(test.pvalue)
+                low, high = map(float, test.confidence_interval())
+            if pairs:
+                gains = tuple(a - b for a, b in pairs)
+                found.append(Difference(better, than, name, gains, low, high, p, None))
+    corrected = holm([each.p for each in found if each.p is not None])
+    return [each if each.p is None else each._replace(holm=next(corrected)) for each in found]
+
+
+def holm(values: Sequence[float]) -> Iterator[float]:
+    """p-values corrected so that the chance of any false finding among them is what each says (Holm, 1979)."""
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    corrected, most = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        most = max(most, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = most
+    return iter(corrected)
+
+
+def _pairs(study: Study, results: Mapping[Run, Result], name: str, better: str, than: str) -> list[tuple[float, float]]:
+    pairs = []
+    for seed in study.arms[better].seeds:
+        both = [results.get(Run(name, arm, seed)) for arm in (better, than)]
+        if all(both):
+            pairs.append(tuple(result.metrics[study.metric] for result in both if result))
+    return pairs  # type: ignore[return-value]
+
+
+def report(study: Study, results: Mapping[Run, Result]) -> str:
+    """The study in Markdown: question, answer, a table of each set, and the tests."""
+    parts = [f"**Question.** {study.question}", f"**Answer.** {study.answer or 'None yet.'}"]
+    for name in study.sets:
+        parts.append(f"{study.metric} of the last validation on {name}:\n\n{_table(_arms(study, results, name))}")
+    if found := differences(study, results):
+        parts.append(
+            "Differences, with the 95 % confidence interval of a paired t-test over the seeds; p is two-sided, and "
+            f"Holm's corrects it for all tests here:\n\n{_table(_tests(found))}"
+        )
+    kept = [results[run] for run in study.runs() if run in results]
+    for title, values in {
+        "commit": [result.commit for result in kept],
+        "versions": [", ".join(f"{key} {value}" for key, value in result.versions.items()) for result in kept],
+    }.items():
+        if values:
+            parts.append(f"{title}: {'; '.join(dict.fromkeys(value or 'unknown' for value in values))}")
+    missing = [run for run in study.runs() if run not in results]
+    if missing:
+        parts.append(f"{len(missing)} of {len(list(study.runs()))} runs are missing.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _arms(study: Study, results: Mapping[Run, Result], name: str) -> Iterator[list[str]]:
+    yield ["arm", "decoder", "decoder GMACs", "model GMACs", "s/step", "MiB", "mean ± deviation", "seeds"]
+    yield ["---"] + ["---:"] * 7
+    for arm, planned in study.arms.items():
+        kept = [results[run] for run in (Run(name, arm, seed) for seed in planned.seeds) if run in results]
+        if not kept:
+            continue
+        first, values = kept[0], [result.metrics[study.metric] for result in kept]
+        yield [
+            arm,
+            f"{first.parameters['decoder']:,}",
+            *(f"{first.macs[part] / 1e9:.3f}" for part in ("decoder", "total")),
+            f"{statistics.median(result.seconds_per_step for result in kept):.3f}",
+            f"{max(result.memory_mib for result in kept):.0f}",
+            summary(values),
+            ", ".join(f"{value:.3f}" for value in values),
+        ]
+
+
+def _tests(found: Sequence[Difference]) -> Iterator[list[str]]:
+    yield ["difference", "set", "mean", "95 %", "pairs", "p", "Holm"]
+    yield ["---", "---"] + ["---:"] * 5
+    for each in found:
+        interval = "" if each.low is None or each.high is None else f"{each.low:+.3f} to {each.high:+.3f}"
+        yield [
+            f"{each.better} less {each.than}",
+            each.set,
+            f"{statistics.mean(each.pairs):+.3f}",
+            interval,
+            str(len(each.pairs)),
+            *("" if value is None else f"{value:.3f}" for value in (each.p, each.holm)),
+        ]
