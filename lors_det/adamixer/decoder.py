@@ -57,12 +57,13 @@ class Decoder(nn.Module):
         for stage in stages:
             for name in corrected:
                 nn.init.zeros_(stage.get_parameter(f"{name}.bias"))
-        self.stack = SharedStack(stages, share=spec.share, residuals=spec.residuals())
+        self.stack = SharedStack(stages, share=spec.share, residuals=spec.residuals(), mean_gradient=spec.mean_gradient)
 
     def forward(self, levels: Sequence[Tensor], state: QueryState, *, last_only: bool = False) -> list[StageOutput]:
         """Run all stages.
 
-        A stage's position is detached before it enters the next one; its content is not.
+        A stage's position is detached before it enters the next one; its content is not, unless ``gradient_stages``
+        says so. In training, ``query_noise`` disturbs the content between stages.
 
         Args:
             levels: feature maps (B, D, H_l, W_l).
@@ -86,6 +87,11 @@ class Decoder(nn.Module):
             is_last = number == len(self.stack) - 1
             outputs.append(stage(state, bank, classify=is_last or not last_only))
             content, xyzr = outputs[-1].state
+            if len(self.stack) - 1 - number == self.spec.gradient_stages:
+                content = content.detach()
+            if self.training and self.spec.query_noise and not is_last:
+                spread = content.detach().std(dim=-1, keepdim=True)
+                content = content + self.spec.query_noise * spread * torch.randn_like(content)
             state = QueryState(content, xyzr.detach())
         return outputs[-1:] if last_only else outputs
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from lors_det.adamixer.mixing import OutInit
 from lors_det.lors import MakeResidual, adaptive, checked_share, static
@@ -31,12 +33,19 @@ class DecoderSpec:
         num_heads: attention heads.
         ffn_dim: width of the feed-forward layer.
         strides: s_l of the feature levels, pixels.
-        adaptive_rank: R of the residuals on generated kernels; 0 for none.
+        adaptive_rank: R of the residuals on generated kernels, or that of each stage; 0 for none.
         adaptive_groups: K of each stage, S values; needed with ``adaptive_rank``.
-        static_rank: R of the residual on the output projection; 0 for none.
+        static_rank: R of the residual on the output projection, or that of each stage; 0 for none.
         static_groups: K of each stage, S values; one group in every stage where none are given.
         layer_rank: R of static residuals on attention, feed-forward layer and offset generator; 0 for layers that
             belong to the stages.
+        residual_scale: of all residuals, see :class:`lors_det.lors.StaticResidual`.
+        residual_gain: whether residuals scale the rows of what they correct, see the same.
+        mean_gradient: whether bases get the mean of their users' gradients, see :class:`lors_det.lors.SharedStack`.
+        query_noise: standard deviation of noise on the queries' content between stages, in training alone, in units of
+            each query's own standard deviation.
+        gradient_stages: stages, counted from the last, through whose content gradients flow: the content that enters
+            the first of them is detached, and stages before it learn from their own losses alone. All by default.
         out_init: initialisation of the output projections, see :class:`lors_det.adamixer.mixing.Mixing`.
         factor_init: initialisation of the adaptive factors, see :class:`lors_det.lors.AdaptiveResidual`.
 
@@ -52,11 +61,16 @@ class DecoderSpec:
     num_heads: int = 8
     ffn_dim: int = 2048
     strides: Sequence[int] = (4, 8, 16, 32)
-    adaptive_rank: int = 0
+    adaptive_rank: int | Sequence[int] = 0
     adaptive_groups: Sequence[int] | None = None
-    static_rank: int = 0
+    static_rank: int | Sequence[int] = 0
     static_groups: Sequence[int] | None = None
     layer_rank: int = 0
+    residual_scale: float = 1.0
+    residual_gain: bool = False
+    mean_gradient: bool = False
+    query_noise: float = 0.0
+    gradient_stages: int | None = None
     out_init: OutInit = "xavier"
     factor_init: FactorInit = "stacked"
 
@@ -72,6 +86,8 @@ class DecoderSpec:
         share = checked_share(self.share, len(self.share))
         self._set("share", share)
         self._set("strides", tuple(self.strides))
+        for kind in ("adaptive_rank", "static_rank"):
+            self._set(kind, checked_rank(kind, getattr(self, kind), len(share)))
         self._set("adaptive_groups", checked_groups("adaptive", self.adaptive_rank, self.adaptive_groups, len(share)))
         self._set("static_groups", checked_groups("static", self.static_rank, self.static_groups, len(share)))
         if self.layer_rank < 0:
@@ -81,6 +97,25 @@ class DecoderSpec:
                 f"share={share} has stages without a base; they need adaptive_rank and static_rank, "
                 "and cannot have layer_rank"
             )
+        self._check_training(share)
+
+    def _check_training(self, share: tuple[int | None, ...]) -> None:
+        """What changes the training alone, or the correction: in range, and of use."""
+        if isinstance(self.residual_scale, bool) or not 0 < self.residual_scale < math.inf:
+            raise ValueError(f"residual_scale={self.residual_scale!r}; it must be a positive number")
+        if isinstance(self.query_noise, bool) or not 0 <= self.query_noise < math.inf:
+            raise ValueError(f"query_noise={self.query_noise!r}; it must be a number from 0 on")
+        stages = self.gradient_stages
+        if stages is not None and (not isinstance(stages, int) or not 1 <= stages <= len(share)):
+            raise ValueError(f"gradient_stages={stages!r}; it must be None or one of 1 to {len(share)}, the stages")
+        has_residuals = bool(self.adaptive_rank or self.static_rank or self.layer_rank)
+        for name, default in (("residual_scale", 1), ("residual_gain", False)):
+            if getattr(self, name) != default and not has_residuals:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} has no effect without residuals; set a rank or drop it"
+                )
+        if self.mean_gradient and not any(share.count(base) > 1 for base in set(share) - {None}):
+            raise ValueError("mean_gradient=True has no effect where no stages share a base; drop it")
 
     def _set(self, name: str, value: object) -> None:
         """Normalise a field while the value is made, after which it is frozen."""
@@ -113,6 +148,9 @@ class DecoderSpec:
             static_rank=0,
             static_groups=None,
             layer_rank=0,
+            residual_scale=1.0,
+            residual_gain=False,
+            mean_gradient=False,
             factor_init="stacked",
         )
 
@@ -129,6 +167,7 @@ class DecoderSpec:
             "mixing.channel": (self.group_dim, self.group_dim),
             "mixing.spatial": (self.num_out_points, self.num_points),
         }
+        corrections: dict[str, Any] = {"scale": self.residual_scale, "gain": self.residual_gain}
         shared: dict[str, MakeResidual | None] = dict.fromkeys((*kernels, "mixing.out.weight"))
         if self.adaptive_groups is not None:
             for name, shape in kernels.items():
@@ -138,20 +177,33 @@ class DecoderSpec:
                     rank=self.adaptive_rank,
                     num_residuals=self.adaptive_groups,
                     factor_init=self.factor_init,
+                    **corrections,
                 )
         if self.static_groups is None:
             shared["mixing.out.bias"] = None
         else:
-            shared["mixing.out.weight"] = static(rank=self.static_rank, num_groups=self.static_groups)
+            shared["mixing.out.weight"] = static(rank=self.static_rank, num_groups=self.static_groups, **corrections)
         if self.layer_rank:
-            shared |= {f"{layer}.weight": static(rank=self.layer_rank) for layer in LAYERS}
+            shared |= {f"{layer}.weight": static(rank=self.layer_rank, **corrections) for layer in LAYERS}
         return shared
 
 
-def checked_groups(kind: str, rank: int, groups: Sequence[int] | None, num_stages: int) -> tuple[int, ...] | None:
+def checked_rank(name: str, rank: int | Sequence[int], num_stages: int) -> int | tuple[int, ...]:
+    """R, or that of each stage: all positive."""
+    if isinstance(rank, int):
+        if rank < 0:
+            raise ValueError(f"{name}={rank}; it must be 0, for no residual, or positive")
+        return rank
+    ranks = tuple(rank)
+    if len(ranks) != num_stages or not all(isinstance(each, int) and each >= 1 for each in ranks):
+        raise ValueError(f"{name}={ranks}; it must be a number, or a positive one for each of the {num_stages} stages")
+    return ranks
+
+
+def checked_groups(
+    kind: str, rank: int | Sequence[int], groups: Sequence[int] | None, num_stages: int
+) -> tuple[int, ...] | None:
     """K of each stage's residuals of a kind, "adaptive" or "static"; None where there is no residual."""
-    if rank < 0:
-        raise ValueError(f"{kind}_rank={rank}; it must be 0, for no residual, or positive")
     if rank == 0:
         if groups:
             raise ValueError(f"{kind}_groups={tuple(groups)} has no effect with {kind}_rank=0; set the rank or drop it")

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual
+from lors_det.lors.residual import MakeResidual, Residual, checked_scale
 
 FactorInit = Literal["stacked", "matrix"]
 
@@ -22,10 +22,13 @@ class AdaptiveResidual(Residual):
 
     W_i = W + sum_k (left_k kron right_k^T) core_k.weight, and b likewise with core_k.bias.
 
-    Starts equal to the base: ``core`` is zero; ``left`` and ``right`` are Kaiming uniform (a = 0). A residual that is
-    ``alone`` has no base and is the whole map. At zero no gradient would ever pass the kernels, so it starts as a
-    base does, the same for every query: the bias of ``core`` is uniform, such that the kernels have the variance of
-    generated ones, 1 / (3 D).
+    Two values beyond the paper: kernel_g(q) = diag(1 + gain_g) base_g(q) + scale sum_k left_gk E_gk(q) right_gk, with a
+    gain of each of a kernel's rows: a correction of full rank for G rows numbers.
+
+    Starts equal to the base: ``core`` and ``gain`` are zero; ``left`` and ``right`` are Kaiming uniform (a = 0). A
+    residual that is ``alone`` has no base, so no gain, and is the whole map. At zero no gradient would ever pass the
+    kernels, so it starts as a base does, the same for every query: the bias of ``core`` is uniform, such that the
+    kernels have the variance of generated ones, 1 / (3 D).
 
     Args:
         query_dim: D.
@@ -37,8 +40,10 @@ class AdaptiveResidual(Residual):
             whose fan-in is rows * columns, as in the published model, or "matrix", each (rows, columns) matrix
             by itself, whose fan-in is columns and which therefore starts larger.
         alone: whether there is no base.
+        scale: of the sum. AdamW moves the factors alike whatever it is, so it is a learning rate of the sum.
+        gain: whether there is one.
 
-    Shapes: left (G, K, rows, R), right (G, K, R, columns), core D -> G K R R.
+    Shapes: left (G, K, rows, R), right (G, K, R, columns), core D -> G K R R, gain (G, rows).
     """
 
     def __init__(
@@ -51,6 +56,8 @@ class AdaptiveResidual(Residual):
         num_residuals: int,
         factor_init: FactorInit = "stacked",
         alone: bool = False,
+        scale: float = 1.0,
+        gain: bool = False,
     ) -> None:
         super().__init__()
         for name, value in (("rank", rank), ("num_residuals", num_residuals)):
@@ -60,10 +67,11 @@ class AdaptiveResidual(Residual):
             raise ValueError(f'AdaptiveResidual: factor_init={factor_init!r}; choose "stacked" or "matrix"')
         rows, columns = kernel_shape
         self.factor_init = factor_init
-        self.alone = alone
+        self.alone, self.scale = alone, checked_scale(scale)
         self.left = nn.Parameter(torch.empty(num_groups, num_residuals, rows, rank))
         self.right = nn.Parameter(torch.empty(num_groups, num_residuals, rank, columns))
         self.core = nn.Linear(query_dim, num_groups * num_residuals * rank * rank)
+        self.gain = nn.Parameter(torch.empty(num_groups, rows)) if gain and not alone else None
         self.reset_parameters()
 
     @property
@@ -81,9 +89,12 @@ class AdaptiveResidual(Residual):
             nn.init.uniform_(factor, -bound, bound)
         nn.init.zeros_(self.core.weight)
         nn.init.zeros_(self.core.bias)
-        if self.alone:  # Var(kernel) = K R^2 Var(left) Var(core) Var(right), where Var(factor) = 2 / fan_in
+        if self.gain is not None:
+            nn.init.zeros_(self.gain)
+        if self.alone:  # Var(kernel) = scale^2 K R^2 Var(left) Var(core) Var(right), where Var(factor) = 2 / fan_in
             _, num_residuals, _, rank = self.left.shape
-            bound = math.sqrt(math.prod(fan_ins) / (4 * self.core.in_features * num_residuals)) / rank
+            bound = math.sqrt(math.prod(fan_ins) / (4 * self.core.in_features * num_residuals))
+            bound /= rank * self.scale
             nn.init.uniform_(self.core.bias, -bound, bound)
 
     def forward(self, *parameters: Tensor | None) -> tuple[Tensor, ...]:
@@ -109,26 +120,34 @@ class AdaptiveResidual(Residual):
         right = right.reshape(num_groups, num_residuals * rank, -1)
         left = self.left.transpose(1, 2).flatten(2)  # (G, rows, K R): one product sums over k
         if base is None:
-            return (left @ right).reshape(shape)
-        return torch.baddbmm(base.reshape(num_groups, rows, -1), left, right).reshape(shape)
+            residual = left @ right
+            return (residual if self.scale == 1 else self.scale * residual).reshape(shape)
+        base = base.reshape(num_groups, rows, -1)
+        if self.gain is not None:
+            base = torch.addcmul(base, base, self.gain[:, :, None])
+        return torch.baddbmm(base, left, right, alpha=self.scale).reshape(shape)
 
 
 def adaptive(
     kernel_shape: tuple[int, int],
     *,
     num_groups: int,
-    rank: int,
+    rank: int | Sequence[int],
     num_residuals: Sequence[int],
     factor_init: FactorInit = "stacked",
+    scale: float = 1.0,
+    gain: bool = False,
 ) -> MakeResidual:
     """Makes a stage's :class:`AdaptiveResidual` of a linear map's weight and bias.
 
     Args:
         kernel_shape: (rows, columns).
         num_groups: G.
-        rank: R.
+        rank: R, or that of each stage.
         num_residuals: K of each stage.
         factor_init: see the class.
+        scale: likewise.
+        gain: likewise.
     """
 
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> AdaptiveResidual:
@@ -138,10 +157,12 @@ def adaptive(
             shapes[0][1],
             kernel_shape,
             num_groups=num_groups,
-            rank=rank,
+            rank=rank if isinstance(rank, int) else rank[stage],
             num_residuals=num_residuals[stage],
             factor_init=factor_init,
             alone=alone,
+            scale=scale,
+            gain=gain,
         )
 
     return make

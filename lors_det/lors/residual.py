@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -20,6 +21,17 @@ class Residual(nn.Module):
     def forward(self, *parameters: Tensor | None) -> tuple[Tensor, ...]:
         """The corrected parameters, given the base's; None for each of them where there is no base."""
         raise NotImplementedError
+
+
+def checked_scale(scale: float) -> float:
+    """The scale of a residual.
+
+    Raises:
+        ValueError: if it is no positive number.
+    """
+    if isinstance(scale, bool) or not 0 < scale < math.inf:
+        raise ValueError(f"scale={scale!r} of a residual; it must be a positive number")
+    return float(scale)
 
 
 MakeResidual: TypeAlias = Callable[[tuple[torch.Size, ...], int, bool], Residual]

@@ -36,6 +36,8 @@ class SharedStack(nn.Module):
         share: base of each stage, S of them; every base from 0 on has a user. None: the stage has residuals alone.
         residuals: what is shared, and how it is corrected: the name of a parameter, or of a module for all of its own
             parameters, and what makes a stage's residual of them. None: shared as it is, without one.
+        mean_gradient: whether a base gets the mean of its users' gradients, and not their sum. AdamW's step is the same
+            for both; what follows the size of gradients, such as clipping by their norm, is not.
 
     Raises:
         ValueError: if a name is no parameter or module of the stages, or is given twice; if stages that share it have
@@ -50,8 +52,10 @@ class SharedStack(nn.Module):
         *,
         share: Sequence[int | None],
         residuals: Mapping[str, MakeResidual | None],
+        mean_gradient: bool = False,
     ) -> None:
         super().__init__()
+        self.mean_gradient = mean_gradient
         self.share = checked_share(share, len(stages))
         for number, stage in enumerate(stages):
             first = next(other for other, each in enumerate(stages) if each is stage)
@@ -143,6 +147,8 @@ class SharedStack(nn.Module):
         weights: dict[str, Tensor] = {}
         for name, names in self.names.items():
             full: list[Any] = [None if base is None else self.bases[base].get_parameter(each) for each in names]
+            if self.mean_gradient and base is not None and torch.is_grad_enabled():
+                full = [_ScaledGradient.apply(parameter, 1 / self.share.count(base)) for parameter in full]
             residual = cast(ParameterTree, self.residuals[number]).find(name)
             # a name without a residual may hold others' residuals: those of its parts
             weights.update(zip(names, residual(*full) if isinstance(residual, Residual) else full))
@@ -192,6 +198,19 @@ class SharedStack(nn.Module):
         uncast = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
         with torch.no_grad(), uncast:
             return [self.weights(number) for number in range(len(self))]
+
+
+class _ScaledGradient(torch.autograd.Function):
+    """x, whose gradient is multiplied by a number on its way back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.factor, None
 
 
 def _in_words(shapes: Sequence[torch.Size]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual
+from lors_det.lors.residual import MakeResidual, Residual, checked_scale
 
 
 class StaticResidual(Residual):
@@ -17,20 +17,35 @@ class StaticResidual(Residual):
     W_i = W + up down, with W (out, in), down (K R, in), up (out, K R). K groups of rank R, the paper's sum over k of
     B_k A_k, are one group of rank K R.
 
-    Starts equal to the base: ``up`` is zero; ``down`` is Kaiming uniform (a = 0). A residual that is ``alone`` has no
-    base and is the whole weight: its ``up`` starts uniform, such that up down has the variance of Xavier's start.
+    Two values beyond the paper: W_i = diag(1 + gain) W + scale up down, with a gain of each output: a correction of
+    full rank for ``out`` numbers.
+
+    Starts equal to the base: ``up`` and ``gain`` are zero; ``down`` is Kaiming uniform (a = 0). A residual that is
+    ``alone`` has no base, so no gain, and is the whole weight: its ``up`` starts uniform, such that the weight has the
+    variance of Xavier's start.
 
     Args:
         shape: (out, in) of the weight.
         rank: R.
         num_groups: K.
         alone: whether there is no base.
+        scale: of the product. AdamW moves the factors alike whatever it is, so it is a learning rate of the product.
+        gain: whether there is one.
 
     Raises:
         ValueError: if a number is less than 1, or the weight is no matrix.
     """
 
-    def __init__(self, shape: torch.Size, *, rank: int, num_groups: int = 1, alone: bool = False) -> None:
+    def __init__(
+        self,
+        shape: torch.Size,
+        *,
+        rank: int,
+        num_groups: int = 1,
+        alone: bool = False,
+        scale: float = 1.0,
+        gain: bool = False,
+    ) -> None:
         super().__init__()
         for name, value in (("rank", rank), ("num_groups", num_groups)):
             if value < 1:
@@ -38,9 +53,10 @@ class StaticResidual(Residual):
         if len(shape) != 2:
             raise ValueError(f"StaticResidual corrects matrices, and the weight is {tuple(shape)}")
         out_dim, in_dim = shape
-        self.alone = alone
+        self.alone, self.scale = alone, checked_scale(scale)
         self.down = nn.Parameter(torch.empty(num_groups * rank, in_dim))
         self.up = nn.Parameter(torch.empty(out_dim, num_groups * rank))
+        self.gain = nn.Parameter(torch.empty(out_dim)) if gain and not alone else None
         self.reset_parameters()
 
     @property
@@ -51,24 +67,40 @@ class StaticResidual(Residual):
     def reset_parameters(self) -> None:
         nn.init.kaiming_uniform_(self.down)
         nn.init.zeros_(self.up)
-        if self.alone:  # Var(up) K R Var(down) = 2 / (in + out), with Var(down) = 2 / in
+        if self.gain is not None:
+            nn.init.zeros_(self.gain)
+        if self.alone:  # scale^2 Var(up) K R Var(down) = 2 / (in + out), with Var(down) = 2 / in
             (rank, in_dim), out_dim = self.down.shape, len(self.up)
-            bound = math.sqrt(3 * in_dim / (rank * (in_dim + out_dim)))
+            bound = math.sqrt(3 * in_dim / (rank * (in_dim + out_dim))) / self.scale
             nn.init.uniform_(self.up, -bound, bound)
 
     def forward(self, *parameters: Tensor | None) -> tuple[Tensor, ...]:
         """The corrected weight, (out, in), given the base's; alone, that is None."""
         (weight,) = parameters
-        return (self.up @ self.down if weight is None else torch.addmm(weight, self.up, self.down),)
+        if weight is None:
+            return (self.scale * (self.up @ self.down) if self.scale != 1 else self.up @ self.down,)
+        if self.gain is not None:
+            weight = torch.addcmul(weight, weight, self.gain[:, None])
+        return (torch.addmm(weight, self.up, self.down, alpha=self.scale),)
 
 
-def static(*, rank: int, num_groups: Sequence[int] | None = None) -> MakeResidual:
-    """Makes a stage's :class:`StaticResidual`; ``num_groups`` is K of each stage, one by default."""
+def static(
+    *, rank: int | Sequence[int], num_groups: Sequence[int] | None = None, scale: float = 1.0, gain: bool = False
+) -> MakeResidual:
+    """Makes a stage's :class:`StaticResidual`.
+
+    Args:
+        rank: R, or that of each stage.
+        num_groups: K of each stage, one by default.
+        scale: see the class.
+        gain: likewise.
+    """
 
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> StaticResidual:
         if len(shapes) != 1:
             raise ValueError(f"a static residual corrects one weight, and the name stands for {len(shapes)} parameters")
         groups = 1 if num_groups is None else num_groups[stage]
-        return StaticResidual(shapes[0], rank=rank, num_groups=groups, alone=alone)
+        own = rank if isinstance(rank, int) else rank[stage]
+        return StaticResidual(shapes[0], rank=own, num_groups=groups, alone=alone, scale=scale, gain=gain)
 
     return make

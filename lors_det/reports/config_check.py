@@ -97,7 +97,8 @@ def _residuals(cfg: Config) -> Iterator[str]:
     channels = decoder.get("dim", 256) // decoder.num_groups
     full = min(channels, decoder.num_points, decoder.num_out_points)
     groups = decoder.get("adaptive_groups") or ()
-    if rank and groups and rank * max(groups) >= full:
+    ranks = [rank] * len(groups) if isinstance(rank, int) else rank
+    if rank and max((own * number for own, number in zip(ranks, groups)), default=0) >= full:
         yield (
             f"adaptive_rank={rank} in up to {max(groups)} groups reaches the full rank of the smallest generated "
             f"kernel, {full}: such a stage would have fewer parameters with a base of its own"

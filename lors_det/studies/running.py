@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from lors_det.errors import InputError
+from lors_det.plugin.config.names import leaves
 from lors_det.plugin.config.reading import read_config
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run, Study
@@ -32,12 +33,14 @@ _TOLD = 15
 
 
 def course_of(study: Study, run: Run) -> str:
-    """Fingerprint of what decides a run's weights: the config's values, and the name of the data."""
+    """Fingerprint of all that decides a run's weights: values of the config, and the name of the data."""
     cfg = read_config(study.config_of(run), study.options_of(run))
     data = study.sets[run.set].data
+    start = [f"{key}={value!r}" for key, value in leaves(cfg.model) if "init_cfg" in key] + [str(cfg.get("load_from"))]
     deciding = [f"{key}={value!r}" for key, value in sorted(course(cfg), key=lambda pair: pair[0])]
     hooks = [repr(hook) for hook in cfg.get("custom_hooks") or ()]
-    values = [deciding, hooks, data.name if data else None, study.sets[run.set].image_side]
+    values = [deciding, hooks, start, cfg.train_cfg.get("max_epochs"), data.name if data else None]
+    values.append(study.sets[run.set].image_side)
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 

@@ -188,6 +188,52 @@ def test_a_base_gets_the_sum_of_its_users_gradients():
         torch.testing.assert_close(found, total, rtol=1e-9, atol=1e-9)
 
 
+def test_a_base_may_get_their_mean():
+    """Of a grouped decoder: bases with two users and with one. Nothing else changes."""
+    grads = []
+    for mean in (False, True):
+        torch.manual_seed(0)
+        decoder = randomise(lors_decoder(share=(0, 1, 0), mean_gradient=mean)).double()
+        levels, state = inputs()
+        sum(output.logits.sin().sum() for output in decoder(levels, state)).backward()
+        grads.append({name: each.grad for name, each in decoder.named_parameters() if each.grad is not None})
+    assert grads[0].keys() == grads[1].keys()
+    for name, total in grads[0].items():
+        users = 2 if name.startswith("stack.bases.0.") else 1
+        torch.testing.assert_close(grads[1][name] * users, total, rtol=1e-12, atol=1e-12)
+
+
+def test_contents_are_detached_before_the_last_stages():
+    levels, state = inputs()
+    for stages in (1, 2, 3):
+        torch.manual_seed(0)
+        decoder = randomise(adamixer_decoder(gradient_stages=stages)).double()
+        decoder(levels, state)[-1].logits.sum().backward()
+        reached = [stage.ffn.layers[0].weight.grad is not None for stage in decoder.stack]
+        assert reached == [number >= 3 - stages for number in range(3)]
+
+
+def test_noise_disturbs_contents_in_training_alone():
+    levels, state = inputs(num_queries=400)
+    outputs = {}
+    for noise in (0.0, 0.5):
+        torch.manual_seed(0)
+        decoder = randomise(adamixer_decoder(query_noise=noise)).double()
+        seen: list[torch.Tensor] = []
+        for stage in decoder.stack.stages:
+            stage.register_forward_pre_hook(lambda module, arguments, seen=seen: seen.append(arguments[0].content))
+        trained = decoder(levels, state)
+        evaluated = decoder.eval()(levels, state)
+        outputs[noise] = trained, evaluated, seen
+    plain, noisy = outputs[0.0], outputs[0.5]
+    assert torch.equal(plain[1][-1].logits, noisy[1][-1].logits)  # of an evaluation, nothing
+    assert torch.equal(plain[0][0].logits, noisy[0][0].logits)  # the first stage sees what comes
+    added = noisy[2][1] - noisy[0][0].state.content
+    spread = noisy[0][0].state.content.std(dim=-1, keepdim=True)
+    assert (added / spread).std().item() == pytest.approx(0.5, rel=0.02)
+    assert not torch.equal(plain[0][1].logits, noisy[0][1].logits)
+
+
 def test_positions_are_detached_between_stages_and_contents_are_not():
     decoder = randomise(adamixer_decoder()).double()
     levels, state = inputs()
@@ -311,6 +357,17 @@ def test_an_average_takes_a_shared_weight_once():
         ({"num_heads": 3}, "num_heads=3 does not divide dim=16"),
         ({"out_init": "other"}, "out_init='other'"),
         ({"layer_rank": -1}, "layer_rank=-1"),
+        ({"adaptive_rank": (1, 2)}, r"adaptive_rank=\(1, 2\); it must be .* each of the 3 stages"),
+        ({"static_rank": (1, 0, 2)}, r"static_rank=\(1, 0, 2\)"),
+        ({"residual_scale": 0}, "residual_scale=0; it must be a positive number"),
+        ({"query_noise": -0.1}, "query_noise=-0.1"),
+        ({"gradient_stages": 4}, "gradient_stages=4; it must be None or one of 1 to 3"),
+        ({"gradient_stages": 0}, "gradient_stages=0"),
+        ({"share": (0, 1, 2), "mean_gradient": True}, "mean_gradient=True has no effect"),
+        (
+            {"adaptive_rank": 0, "adaptive_groups": None, "static_rank": 0, "residual_gain": True},
+            "residual_gain=True has no effect without residuals",
+        ),
         ({"share": (0, None, 0), "static_rank": 0}, "stages without a base; they need adaptive_rank and static_rank"),
         ({"share": (0, None, 0), "layer_rank": 2}, "cannot have layer_rank"),
         ({"share": (None, 1, 1)}, r"share=\(None, 1, 1\)"),

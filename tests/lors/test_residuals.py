@@ -82,6 +82,50 @@ def test_static_is_the_sum_of_the_paper(alone):
         torch.testing.assert_close(got, wanted, **EXACT)
 
 
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("gain", [False, True])
+def test_a_scale_and_gains(alone, gain):
+    """Against residuals without them: the product times the scale, and each row of the base times one more number."""
+    base = randomise(generator()).double()
+    plain, scaled = (
+        randomise(make_adaptive(alone=alone, **values)).double() for values in ({}, {"scale": 3.0, "gain": gain})
+    )
+    scaled.load_state_dict(plain.state_dict(), strict=not gain or alone)
+    query = torch.randn(4, D, dtype=torch.float64)
+    expected = 3 * paper_sum(plain, query)
+    if not alone:
+        rows = 1 + (scaled.gain if gain else torch.zeros(G, ROWS))
+        expected = expected + rows[:, :, None] * generate(query, base.weight, base.bias)
+    kernels = generate(query, *(scaled(None, None) if alone else scaled(base.weight, base.bias)))
+    torch.testing.assert_close(kernels, expected, **EXACT)
+
+    weight = torch.randn(5, 7, dtype=torch.float64)
+    static_one = randomise(make_static(alone=alone, scale=3.0, gain=gain)).double()
+    rows = 1 + (static_one.gain if gain and not alone else torch.zeros(5))
+    expected = 3 * static_one.up @ static_one.down + (0 if alone else rows[:, None] * weight)
+    torch.testing.assert_close(static_one(None if alone else weight)[0], expected, **EXACT)
+
+
+def test_gains_start_at_zero_and_alone_a_scale_keeps_the_start():
+    weight = torch.randn(5, 7)
+    assert torch.equal(make_static(gain=True, scale=2.0)(weight)[0], weight)
+    base = generator()
+    for corrected, own in zip(make_adaptive(gain=True, scale=2.0)(base.weight, base.bias), base.parameters()):
+        assert torch.equal(corrected, own)
+    alone = dict(num_groups=4, rank=8, num_residuals=3, alone=True)
+    spreads = [AdaptiveResidual(48, (64, 32), **alone, scale=scale)(None, None)[1].std() for scale in (1.0, 5.0)]
+    spreads += [StaticResidual(torch.Size((200, 300)), rank=8, alone=True, scale=s)(None)[0].std() for s in (1.0, 5.0)]
+    assert spreads[1].item() == pytest.approx(spreads[0].item(), rel=0.1)
+    assert spreads[3].item() == pytest.approx(spreads[2].item(), rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, math.inf, True])
+def test_a_scale_that_is_none_is_named(scale):
+    for make in (make_adaptive, make_static):
+        with pytest.raises(ValueError, match=r"scale=.* of a residual; it must be a positive number"):
+            make(scale=scale)
+
+
 def test_adaptive_starts_at_zero():
     base = generator()
     corrected = make_adaptive()(base.weight, base.bias)

@@ -20,6 +20,10 @@ VARIANTS = {  # changes that make another member of the family out of LORS
     "partly-private": {"share": (0, None, 0)},
     "layers": {"layer_rank": 2},
     "layers-grouped": {"layer_rank": 2, "share": (0, 1, 0)},
+    "gained": {"residual_gain": True, "residual_scale": 2.0, "layer_rank": 1},
+    "gained-partly-private": {"residual_gain": True, "residual_scale": 0.5, "share": (0, None, 0)},
+    "ranks": {"adaptive_rank": (1, 2, 3), "static_rank": (3, 1, 2)},
+    "mean-gradient": {"mean_gradient": True},
 }
 
 

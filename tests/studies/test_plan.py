@@ -1,0 +1,80 @@
+"""A study's file: what it says, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lors_det.errors import InputError
+from lors_det.studies.plan import Run, read_study
+
+WHOLE = """
+question: Does it
+  help?
+seeds: [0, 1]
+options: {a: 1, b: 1, c: 1}
+sets:
+  cells: {shape: [192, 256], options: {b: 2, c: 2}}
+  fish: {data: data/fish, image_side: 320}
+arms:
+  plain: {config: "configs/{set}/plain.py"}
+  better: {config: other.py, options: {c: 3}, seeds: [0, 1, 2]}
+compare: [[better, plain]]
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_what_it_says(tmp_path):
+    study = read_study(written(tmp_path, WHOLE))
+    assert study.question == "Does it help?"
+    assert study.metric == "coco/bbox_mAP"
+    runs = list(study.runs())
+    assert len(runs) == len(set(runs)) == 2 * (2 + 3)
+    assert [run.seed for run in runs] == [0] * 4 + [1] * 4 + [2] * 2  # of each arm one, before any second
+    last = Run("cells", "better", 2)
+    assert str(last) == "cells/better/seed2"
+    assert study.config_of(last) == "other.py"
+    assert study.config_of(Run("fish", "plain", 0)) == "configs/fish/plain.py"
+    assert study.options_of(last) == {"a": 1, "b": 2, "c": 3, "randomness.seed": 2}
+    assert study.options_of(Run("fish", "plain", 0)) == {"a": 1, "b": 1, "c": 1, "randomness.seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("question: Does it\n  help?", "question: ''", "has no question; state it before anything runs"),
+        ("seeds: [0, 1]\n", "seed: [0, 1]\n", r"has seed; it takes question, answer, .*seeds"),
+        ("seeds: [0, 1]\n", "seeds: 3\n", r"seeds is 3; it must be a list"),
+        ("seeds: [0, 1]\n", "seeds: [0, 0]\n", r"seeds is \[0, 0\], and names a seed twice"),
+        ("seeds: [0, 1]\n", "seeds: [true]\n", r"seeds is \[True\]"),
+        ("shape: [192, 256]", "shape: 192", r"sets\.cells\.shape is 192; it must be \[height, width\]"),
+        ("image_side: 320", "image_side: 0", r"sets\.fish\.image_side is 0"),
+        ("image_side: 320", "side: 320", r"sets\.fish has side; it takes data, image_side"),
+        ("  plain: {config: ", "  plain/er: {config: ", r"'plain/er' cannot be the name of a folder"),
+        ("{config: other.py, ", "{", r"arms\.better has no config"),
+        ("options: {c: 3}", "options: 3", r"arms\.better\.options is 3; it must be keys with values"),
+        ("[[better, plain]]", "[[better, best]]", r"compare names best; arms are plain, better"),
+        ("[[better, plain]]", "[[better]]", r"compare has \['better'\]; it must be two arms"),
+        ("[[better, plain]]", "better", r"compare is 'better'"),
+        ("arms:", "arms: [", r"study\.yaml is no YAML"),
+    ],
+)
+def test_what_is_wrong(tmp_path, old, new, words):
+    assert old in WHOLE
+    with pytest.raises(InputError, match=words):
+        read_study(written(tmp_path, WHOLE.replace(old, new)))
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"gone\.yaml cannot be read"):
+        read_study(tmp_path / "gone.yaml")
+    with pytest.raises(InputError, match="it must be keys with values"):
+        read_study(written(tmp_path, "- 1"))
+    with pytest.raises(InputError, match="sets is empty"):
+        read_study(written(tmp_path, "question: a\nseeds: [0]\narms: {a: {config: b}}"))

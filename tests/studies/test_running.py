@@ -1,0 +1,100 @@
+"""A whole study from the command line: what failed and what is missing is run, what is known is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from references.tiny import ADAMIXER, LORS, make_data, write_config
+
+from lors_det.cli import run
+from lors_det.studies.plan import Run, read_study
+from lors_det.studies.running import course_of
+
+STUDY = """
+question: Is LORS smaller?
+seeds: [3]
+options: {train_cfg.max_epochs: 1}
+sets: {tiny: {shape: [64, 64]}}
+arms:
+  adamixer: {config: "FOLDER/{set}/adamixer.py"}
+  lors: {config: "FOLDER/{set}/lors.py", options: OPTIONS}
+compare: [[lors, adamixer]]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    data = make_data(folder / "shapes")
+    (folder / "tiny").mkdir()
+    write_config(folder / "tiny/adamixer.py", data, ADAMIXER)
+    write_config(folder / "tiny/lors.py", data, LORS)
+    return folder
+
+
+def study(folder: Path, *words: str, options: str) -> None:
+    path = folder / "size.yaml"
+    path.write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options))
+    run("study", [str(path), "--work-dir", str(folder / "runs"), *words])
+
+
+def test_a_study(folder, capsys):
+    """Of two runs at a time, one fails; it is mended, and run alone."""
+    with pytest.raises(SystemExit) as ended:
+        study(folder, "--jobs", "2", options="{train_dataloader.dataset.ann_file: gone.json}")
+    said = capsys.readouterr().out
+    assert ended.value.code == 1
+    assert "tiny/lors/seed3 failed" in said
+    assert "gone.json" in said
+    assert "1 of 2 runs are missing" in said
+    kept = json.loads((folder / "size/results.json").read_text())["runs"]
+    assert [(each["arm"], each["seed"]) for each in kept] == [("adamixer", 3)]
+    order = json.loads((folder / "runs/tiny/adamixer/seed3/order.json").read_text())
+    assert order["options"]["randomness.seed"] == 3
+    assert not list((folder / "runs/tiny/adamixer/seed3").glob("*.pth"))
+
+    study(folder, options="{optim_wrapper.optimizer.lr: 1.0e-3}")
+    said = capsys.readouterr().out
+    assert "tiny/lors/seed3: coco/bbox_mAP" in said
+    assert "(1 of 1)" in said
+    again = json.loads((folder / "size/results.json").read_text())["runs"]
+    assert [each["arm"] for each in again] == ["adamixer", "lors"]
+    assert again[0] == kept[0]
+    assert again[1]["parameters"]["decoder"] < again[0]["parameters"]["decoder"]
+    assert again[1]["steps"] == again[0]["steps"] > 0
+    assert {path.name for path in (folder / "size").iterdir()} == {"results.json", "README.md", "ap.png"}
+    assert "| lors less adamixer | tiny |" in (folder / "size/README.md").read_text()
+
+    study(folder, options="{optim_wrapper.optimizer.lr: 1.0e-3}")  # all is known
+    assert "seed3:" not in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        study(folder, options="{optim_wrapper.optimizer.lr: 2.0e-3}")
+    assert ended.value.code == 2
+    assert "of other values than the study's for tiny/lors/seed3; --again runs them again" in capsys.readouterr().err
+
+
+def test_a_fingerprint_is_of_what_decides_the_weights(folder):
+    (folder / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", "{}"))
+    lors, adamixer = (Run("tiny", arm, 3) for arm in ("lors", "adamixer"))
+    plain = read_study(folder / "size.yaml")
+    assert course_of(plain, lors) == course_of(plain, lors) != course_of(plain, adamixer)
+    for options, is_same in {
+        "{train_dataloader.num_workers: 1}": True,
+        "{default_hooks.logger.interval: 3}": True,
+        "{optim_wrapper.clip_grad.max_norm: 3.0}": False,
+        "{custom_hooks: [{type: EMAHook, momentum: 0.1}]}": False,
+        "{train_cfg.max_epochs: 2}": False,
+        "{model.backbone.init_cfg: {type: Pretrained, checkpoint: a.pth}}": False,
+        "{load_from: a.pth}": False,
+    }.items():
+        (folder / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options))
+        assert (course_of(read_study(folder / "size.yaml"), lors) == course_of(plain, lors)) == is_same, options
+
+
+def test_no_runs_at_a_time(folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        study(folder, "--jobs", "0", options="{}")
+    assert ended.value.code == 2
+    assert "--jobs 0" in capsys.readouterr().err

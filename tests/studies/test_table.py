@@ -1,0 +1,104 @@
+"""Tables and tests of a study, against SciPy and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lors_det.studies.figure import draw_study
+from lors_det.studies.plan import Run, Study, read_study
+from lors_det.studies.results import Result, read_results, write_results
+from lors_det.studies.table import ALL, differences, holm, report
+
+SCORES = {  # by set and arm, of three seeds
+    "cells": {"plain": [0.40, 0.42, 0.41], "better": [0.45, 0.44, 0.47], "same": [0.40, 0.42, 0.41]},
+    "fish": {"plain": [0.10, 0.13, 0.11], "better": [0.12, 0.12, 0.14], "same": [0.10, 0.13, 0.11]},
+}
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "question: Is it better?\nseeds: [0, 1, 2]\nsets: {cells: {}, fish: {}}\n"
+        "arms: {plain: {config: a}, better: {config: b}, same: {config: c}}\n"
+        "compare: [[better, plain], [same, plain]]\n"
+    )
+    return read_study(path)
+
+
+def result(run: Run, score: float) -> Result:
+    return Result(
+        **run._asdict(),
+        course="0",
+        commit="abc",
+        versions={"torch": "2"},
+        metrics={"coco/bbox_mAP": score},
+        parameters={"decoder": 1_234_567, "model": 2_000_000},
+        macs={"decoder": 10**9, "total": 2 * 10**9},
+        steps=10,
+        seconds_per_step=0.5,
+        memory_mib=1000.4,
+    )
+
+
+@pytest.fixture
+def results(study) -> dict[Run, Result]:
+    return {run: result(run, SCORES[run.set][run.arm][run.seed]) for run in study.runs()}
+
+
+def test_differences_are_paired(study, results):
+    found = {(each.better, each.set): each for each in differences(study, results)}
+    assert list(found) == [(arm, name) for arm in ("better", "same") for name in ("cells", "fish", ALL)]
+    tested = []
+    for name in ("cells", "fish", ALL):
+        sets = ["cells", "fish"] if name == ALL else [name]
+        better, plain = (np.concatenate([SCORES[each][arm] for each in sets]) for arm in ("better", "plain"))
+        expected = stats.ttest_1samp(better - plain, 0)
+        each = found["better", name]
+        assert np.allclose(each.pairs, better - plain)
+        assert each.p == pytest.approx(expected.pvalue)
+        assert (each.low, each.high) == pytest.approx(tuple(expected.confidence_interval()))
+        tested.append(each)
+    # three tests: those of arms that are the same, seed by seed, have no p
+    assert all(found["same", name].p is None for name in ("cells", "fish", ALL))
+    smallest = min(tested, key=lambda each: each.p)
+    assert smallest.holm == pytest.approx(3 * smallest.p)
+
+
+def test_holm_by_hand():
+    assert list(holm([0.01, 0.04, 0.03, 0.5])) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert list(holm([0.6, 0.7])) == [1.0, 1.0]
+    assert list(holm([])) == []
+
+
+def test_the_report(study, results):
+    text = report(study, results)
+    assert "**Question.** Is it better?" in text
+    assert "**Answer.** None yet." in text
+    assert "| better | 1,234,567 | 1.000 | 2.000 | 0.500 | 1000 | 0.453 ± 0.015 | 0.450, 0.440, 0.470 |" in text
+    assert "| same less plain | fish | +0.000 |  | 3 |  |  |" in text
+    assert "missing" not in text
+    assert "commit: abc" in text
+
+
+def test_what_is_missing_is_said(study, results):
+    some = {run: each for run, each in results.items() if run.seed == 0 and run.arm != "same"}
+    text = report(study, some)
+    assert "14 of 18 runs are missing" in text
+    assert "| better less plain | cells | +0.050 |  | 1 |  |  |" in text
+    assert "same" not in text.split("Differences")[1]
+
+
+def test_results_are_kept(tmp_path, results):
+    path = tmp_path / "out/results.json"
+    assert read_results(path) == {}
+    write_results(path, results.values())
+    assert read_results(path) == results
+    assert len(path.read_text().splitlines()) == len(results) + 2  # a line each, for version control
+
+
+def test_a_picture_is_drawn(tmp_path, study, results):
+    draw_study(study, results, tmp_path / "ap.png")
+    assert (tmp_path / "ap.png").read_bytes().startswith(b"\x89PNG")
