@@ -15,7 +15,7 @@ environments() {
 pinned-3.10  3.10  -r requirements.txt
 pinned-3.11  3.11  -r requirements.txt
 pinned-3.12  3.12  -r requirements.txt
-oldest       3.10  torch==2.4.1 torchvision==0.19.1 mmengine==0.10.4 mmcv-lite==2.1.0 mmdet==3.3.0 numpy==1.26.4 scipy==1.10.1 matplotlib==3.7.5 Pillow==9.5.0 pycocotools==2.0.7 PyYAML==6.0.2 rich==13.9.4 safetensors==0.4.5 tensorboard==2.14.1 setuptools==80.9.0 opencv-python==4.10.0.84
+oldest       3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmcv-lite==2.1.0 mmdet==3.3.0 numpy==1.26.4 scipy==1.10.1 matplotlib==3.7.5 Pillow==9.5.0 pycocotools==2.0.7 PyYAML==6.0.2 rich==13.9.4 safetensors==0.4.5 tensorboard==2.14.1 setuptools==80.9.0 opencv-python==4.10.0.84
 full-mmcv    3.11  -r requirements.txt --no-binary=mmcv mmcv==2.1.0
 onedl        3.11  -r requirements.txt onedl-mmcv onedl-mmengine onedl-mmdetection
 LIST

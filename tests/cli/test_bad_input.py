@@ -160,6 +160,10 @@ CASES: dict[str, tuple[Case, str]] = {
     "an option inside what is no dictionary": (options("train_cfg.max_epochs.more=1"), r"max_epochs"),
     "no such backbone": (options("model.backbone.type=ResNett"), r"ResNett"),
     "heads that do not divide": (options("model.bbox_head.decoder.num_heads=5"), r"num_heads=5"),
+    "K for too few stages": (
+        options("model.bbox_head.decoder.adaptive_groups=[1,2]"),
+        r"has 2 values for 4 stages",
+    ),
     "no queries": (options("model.bbox_head.num_queries=0"), r"num_queries"),
     "a structure that is none": (options("model.bbox_head.decoder.share=(0,0,9,0)"), r"share"),
     "no epochs": (train("--epochs", "0"), r"epochs"),
@@ -180,6 +184,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "a class that there is not": (text_of("yolo", "labels/2.txt", "7 0.5 0.5 0.3 0.3\n"), r"2\.txt.*7|7.*2\.txt"),
     "YAML that is none": (text_of("yolo", "data.yaml", "names: [cat\n"), r"data\.yaml"),
     # checkpoints
+    "no suffix of a pickle": (checkpoint(truncated, *TEST, "--out", "a.json"), r"must end in \.pkl"),
     "no such checkpoint": (checkpoint(lambda path: None, *TEST), r"bad\.pth does not exist"),
     "a folder for a checkpoint": (checkpoint(Path.mkdir, *TEST), r"bad\.pth is a folder"),
     "a checkpoint of text": (checkpoint(lambda path: path.write_text("text"), *INFER), r"bad\.pth"),

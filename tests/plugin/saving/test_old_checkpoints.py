@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,13 @@ def runner_of(data: Path, folder: Path, model: str, **options: object) -> Runner
     return Runner.from_cfg(cfg)
 
 
+@cache
+def spec_of(model: str, folder: Path, data: Path) -> DecoderSpec:
+    return DecoderSpec(**tiny_config(data, folder, CONFIGS[model]).model.bbox_head.decoder)
+
+
 def todays_name(name: str, model: str, folder: Path, data: Path) -> str:
-    spec = DecoderSpec(**tiny_config(data, folder, CONFIGS[model]).model.bbox_head.decoder)
+    spec = spec_of(model, folder, data)
     return DECODER + current_name(name.removeprefix(DECODER), spec) if name.startswith(DECODER) else name
 
 
