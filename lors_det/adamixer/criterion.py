@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import sigmoid_focal_loss
 
-from lors_det.adamixer.geometry import at_least_float32, generalized_iou
+from lors_det.adamixer.class_loss import ALPHA, CLASS_LOSSES, GAMMA, ClassLoss
+from lors_det.adamixer.geometry import at_least_float32, generalized_iou, paired_iou
 from lors_det.adamixer.matching import Processes, exchange, first_fault, match
 from lors_det.adamixer.stage import StageOutput
-
-ALPHA, GAMMA = 0.25, 2.0
-"""Focal loss: weight of positives, and focusing exponent."""
 
 LOG_EPS = 1e-12
 
@@ -43,7 +40,14 @@ class SetCriterion(nn.Module):
         class_weight: weight of the focal loss and cost.
         l1_weight: weight of the L1 loss and cost.
         giou_weight: weight of the GIoU loss and cost.
+        class_loss: "focal" (published), "varifocal" or "matchability", of which the last two teach the score how well
+            the box fits, see :mod:`lors_det.adamixer.class_loss`; the cost of matching stays focal.
+        queries_per_object: queries that each object is matched to, in every stage or in each of S; the last must have
+            one, as evaluation removes no duplicates. 1 is the published matching.
         processes: of the training, asked in every step; this one alone by default.
+
+    Raises:
+        ValueError: if a choice is none of these, or a number is less than 1.
     """
 
     def __init__(
@@ -52,9 +56,24 @@ class SetCriterion(nn.Module):
         class_weight: float = 2.0,
         l1_weight: float = 5.0,
         giou_weight: float = 2.0,
+        class_loss: ClassLoss = "focal",
+        queries_per_object: int | Sequence[int] = 1,
         processes: Callable[[], Processes] = Processes,
     ) -> None:
         super().__init__()
+        if class_loss not in get_args(ClassLoss):
+            raise ValueError(f"class_loss={class_loss!r}; choose from {', '.join(get_args(ClassLoss))}")
+        per_stage = (queries_per_object,) if isinstance(queries_per_object, int) else tuple(queries_per_object)
+        if not per_stage or not all(isinstance(number, int) and number >= 1 for number in per_stage):
+            raise ValueError(
+                f"queries_per_object={queries_per_object!r}; it must be a number from 1 on, or one a stage"
+            )
+        if per_stage[-1] != 1:
+            raise ValueError(
+                f"queries_per_object={queries_per_object!r}; the last stage must have 1: what it finds is what is "
+                "detected, and duplicates stay"
+            )
+        self.class_loss, self.queries_per_object = class_loss, per_stage
         self.processes = processes
         self.class_weight = class_weight
         self.l1_weight = l1_weight
@@ -74,6 +93,7 @@ class SetCriterion(nn.Module):
             ``s{i}.loss_cls``, ``s{i}.loss_bbox``, ``s{i}.loss_iou``: scalars.
 
         Raises:
+            ValueError: if ``queries_per_object`` is of another number of stages.
             FloatingPointError: if predictions or costs of any process are not finite, in all processes; see
                 :func:`match`.
         """
@@ -84,18 +104,21 @@ class SetCriterion(nn.Module):
 
         cost = self.cost(logits.detach(), boxes.detach(), targets, whwh)
         fault = first_fault(cost, logits.detach(), boxes.detach(), [target.labels for target in targets])
-        num_matched = sum(min(len(target.labels), num_queries) for target in targets)
-        average, faults = exchange(logits.new_tensor(float(num_matched)), fault, self.processes())
+        counts, repeats = [len(target.labels) for target in targets], self.repeats(num_stages)
+        num_matched = [float(sum(min(count * times, num_queries) for count in counts)) for times in repeats]
+        average, faults = exchange(logits.new_tensor(num_matched), fault, self.processes())
         average = average.clamp(min=1)
-        matches = match(cost, faults, [len(target.labels) for target in targets])
+        matches = match(cost, faults, counts, repeats)
 
         labels = torch.cat([target.labels for target in targets])
-        wanted = torch.zeros_like(logits)
-        wanted.view(-1, num_classes)[matches.query, labels[matches.target]] = 1
-        loss_cls = sigmoid_focal_loss(logits, wanted, alpha=ALPHA, gamma=GAMMA).sum((1, 2, 3))
-
         predicted = boxes.flatten(0, 2)[matches.query]
         true = torch.cat([target.boxes_xyxy for target in targets]).to(predicted)[matches.target]
+        positive, quality = torch.zeros_like(logits), torch.zeros_like(logits)
+        where = matches.query, labels[matches.target]
+        positive.view(-1, num_classes)[where] = 1
+        quality.view(-1, num_classes)[where] = paired_iou(predicted.detach(), true)
+        loss_cls = CLASS_LOSSES[self.class_loss](logits, positive, quality).sum((1, 2, 3))
+
         scale = whwh[matches.query // num_queries % num_images]
         l1 = ((predicted - true) / scale).abs().sum(-1)
         giou = 1 - generalized_iou(predicted, true)
@@ -106,6 +129,19 @@ class SetCriterion(nn.Module):
             "loss_iou": self.giou_weight * by_stage.index_add(0, matches.stage, giou),
         }
         return {f"s{i}.{name}": (loss / average)[i] for i in range(num_stages) for name, loss in losses.items()}
+
+    def repeats(self, num_stages: int) -> tuple[int, ...]:
+        """Queries for each object in each stage.
+
+        Raises:
+            ValueError: if ``queries_per_object`` is of another number of stages.
+        """
+        if len(self.queries_per_object) not in (1, num_stages):
+            raise ValueError(
+                f"queries_per_object={self.queries_per_object} has {len(self.queries_per_object)} values for "
+                f"{num_stages} stages"
+            )
+        return self.queries_per_object * (num_stages if len(self.queries_per_object) == 1 else 1)
 
     def cost(self, logits: Tensor, boxes: Tensor, targets: Sequence[Target], whwh: Tensor) -> Tensor:
         """Matching costs (S, B, Q, n), n the most targets of an image; columns beyond an image's own mean nothing."""

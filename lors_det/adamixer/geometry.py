@@ -106,6 +106,14 @@ def grid_offsets(num_points: int) -> Tensor | None:
     return torch.cartesian_prod(centres, centres)
 
 
+def paired_iou(left: Tensor, right: Tensor, eps: float = 1e-6) -> Tensor:
+    """IoU of boxes (..., 4), xyxy, each with its own counterpart."""
+    overlap = (torch.minimum(left[..., 2:], right[..., 2:]) - torch.maximum(left[..., :2], right[..., :2])).clamp(min=0)
+    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (left, right)]
+    common = overlap.prod(-1)
+    return common / (areas[0] + areas[1] - common).clamp(min=eps)
+
+
 def generalized_iou(left: Tensor, right: Tensor, eps: float = 1e-6) -> Tensor:
     """GIoU = IoU - (hull - union) / hull of boxes (..., 4), xyxy, which broadcast against each other."""
     low, high = torch.maximum(left[..., :2], right[..., :2]), torch.minimum(left[..., 2:], right[..., 2:])

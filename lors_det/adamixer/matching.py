@@ -59,23 +59,24 @@ def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, labels: Sequence[Te
 
 
 def exchange(num_matched: Tensor, fault: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
-    """The mean of ``num_matched`` over the processes, and the faults of all, (processes, 3).
+    """The mean of ``num_matched``, (S,), over the processes, and the faults of all, (processes, 3).
 
     One reduction serves both. A process that raised by itself would leave the others waiting for it.
     """
     faults = num_matched.new_zeros(processes.total, 3)
     faults[processes.rank] = fault.to(faults)
-    mean = processes.mean(torch.cat([num_matched[None], faults.flatten()]))
-    return mean[0], mean[1:].view_as(faults) * processes.total
+    mean = processes.mean(torch.cat([num_matched, faults.flatten()]))
+    return mean[: len(num_matched)], mean[len(num_matched) :].view_as(faults) * processes.total
 
 
-def match(cost: Tensor, faults: Tensor, counts: Sequence[int]) -> Matches:
-    """Assign targets to queries in every stage and image.
+def match(cost: Tensor, faults: Tensor, counts: Sequence[int], repeats: Sequence[int]) -> Matches:
+    """Assign targets to queries in every stage and image; a query gets one target at most.
 
     Args:
         cost: (S, B, Q, n); columns beyond an image's own targets mean nothing.
         faults: (processes, 3), of every process what :func:`first_fault` found.
         counts: targets of each image.
+        repeats: queries that each target gets, in each stage, as long as there are queries.
 
     Raises:
         FloatingPointError: if any process has a fault, in all of them; it names the stage, the image and the process.
@@ -95,7 +96,8 @@ def match(cost: Tensor, faults: Tensor, counts: Sequence[int]) -> Matches:
     triples = [np.zeros((3, 0), dtype=np.int64)]
     for stage in range(num_stages):
         for image, count in enumerate(counts):
-            query, target = linear_sum_assignment(costs[stage, image, :, :count])
+            query, target = linear_sum_assignment(np.tile(costs[stage, image, :, :count], repeats[stage]))
+            target %= max(count, 1)
             row = (stage * num_images + image) * num_queries + query
             triples.append(np.stack([np.full_like(row, stage), row, first_target[image] + target]))
     return Matches(*torch.from_numpy(np.concatenate(triples, axis=1)).to(cost.device))

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from lors_det.adamixer import Decoder, DecoderSpec, InitialQueries, StageOutput
-from lors_det.adamixer.criterion import Target
+from lors_det.adamixer.criterion import SetCriterion, Target
 from lors_det.adamixer.geometry import at_least_float32
 from lors_det.adamixer.queries import Start
 from lors_det.errors import InputError
@@ -78,6 +78,11 @@ class AdaMixerHead(BaseModule):
         except ValueError as error:
             raise InputError(f"config key model.bbox_head.query_start: {error}") from error
         self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
+        if isinstance(self.criterion, SetCriterion):
+            try:
+                self.criterion.repeats(self.decoder.spec.num_stages)
+            except ValueError as error:
+                raise InputError(f"config key model.bbox_head.criterion: {error}") from error
 
     def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:
         """Outputs of every stage.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
 from lors_det.adamixer import QueryState, StageOutput
+from lors_det.adamixer.class_loss import ClassLoss
 from lors_det.adamixer.criterion import SetCriterion, Target
 
 SIZES = torch.tensor([[80.0, 60.0], [64.0, 48.0]])
@@ -39,8 +42,30 @@ def giou(a: Tensor, b: Tensor) -> float:
     return inter / union - (hull - union) / hull
 
 
-def plain_losses(stage: StageOutput, targets: list[Target]) -> dict[str, float]:
+def iou(a: Tensor, b: Tensor) -> float:
+    x1, y1, x2, y2 = (float(v) for v in a)
+    u1, v1, u2, v2 = (float(v) for v in b)
+    inter = max(0.0, min(x2, u2) - max(x1, u1)) * max(0.0, min(y2, v2) - max(y1, v1))
+    return inter / ((x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - inter)
+
+
+def class_loss_of(kind: str, p: float, quality: float | None) -> float:
+    """Of one score, as the papers write it; quality is that of a matched query's class."""
+    if kind == "focal":
+        return -0.25 * (1 - p) ** 2 * math.log(p) if quality is not None else -0.75 * p**2 * math.log(1 - p)
+    if kind == "varifocal":
+        if quality is None:
+            return -0.75 * p**2 * math.log(1 - p)
+        return -quality * (quality * math.log(p) + (1 - quality) * math.log(1 - p))
+    if quality is None:
+        return -(p**1.5) * math.log(1 - p)
+    return -(quality**1.5) * math.log(p) - (1 - quality**1.5) * math.log(1 - p)
+
+
+def plain_losses(stage: StageOutput, targets: list[Target], kind: str = "focal", times: int = 1) -> dict[str, float]:
     """The definition in loops, with the assignment found by trying all of them."""
+    if times > 1:
+        targets = [Target(boxes.repeat(times, 1), labels.repeat(times)) for boxes, labels in targets]
     cls = l1_sum = giou_sum = 0.0
     num_matched = 0
     for image, (true, labels) in enumerate(targets):
@@ -60,25 +85,69 @@ def plain_losses(stage: StageOutput, targets: list[Target]) -> dict[str, float]:
             itertools.permutations(range(len(score)), len(labels)),
             key=lambda queries: sum(pair_cost(q, n) for n, q in enumerate(queries)),
         )
-        wanted = torch.zeros_like(score)
+        quality: dict[tuple[int, int], float] = {}
         for n, q in enumerate(best):
-            wanted[q, labels[n]] = 1
+            quality[q, int(labels[n])] = iou(predicted[q], true[n])
             l1_sum += float(((predicted[q] - true[n]) / whwh).abs().sum())
             giou_sum += 1 - giou(predicted[q], true[n])
         num_matched += len(best)
-        p = torch.where(wanted == 1, score, 1 - score)
-        alpha = torch.where(wanted == 1, 0.25, 0.75)
-        cls += float((alpha * (1 - p) ** 2 * -p.log()).sum())
+        for q, c in itertools.product(*map(range, score.shape)):
+            cls += class_loss_of(kind, score[q, c].item(), quality.get((q, c)))
     average = max(1, num_matched)
     return {"loss_cls": 2 * cls / average, "loss_bbox": 5 * l1_sum / average, "loss_iou": 2 * giou_sum / average}
 
 
-def test_losses_are_their_definition():
-    stages, targets = [output(num_queries=5) for _ in range(3)], [target(3), target(1)]
-    losses = SetCriterion()(stages, targets, SIZES)
+@pytest.mark.parametrize("kind", get_args(ClassLoss))
+@pytest.mark.parametrize("times", [1, (2, 3, 1)])
+def test_losses_are_their_definition(kind, times):
+    """With one query for each object, and with several in the first stages."""
+    stages, targets = [output(num_queries=5) for _ in range(3)], [target(3 if times == 1 else 1), target(1)]
+    losses = SetCriterion(class_loss=kind, queries_per_object=times)(stages, targets, SIZES)
     for i, stage in enumerate(stages):
-        for name, expected in plain_losses(stage, targets).items():
+        own = times if isinstance(times, int) else times[i]
+        for name, expected in plain_losses(stage, targets, kind, own).items():
             assert losses[f"s{i}.{name}"].item() == pytest.approx(expected, rel=1e-4), (i, name)
+
+
+@pytest.mark.parametrize("kind", get_args(ClassLoss))
+def test_quality_sends_no_gradient_to_the_boxes(kind):
+    """The class loss moves scores; boxes have losses of their own."""
+    stage = output()
+    SetCriterion(class_loss=kind)([stage], [target(3), target(2)], SIZES)["s0.loss_cls"].backward()
+    assert stage.boxes_xyxy.grad is None or not stage.boxes_xyxy.grad.any()
+
+
+def test_several_queries_for_each_object_where_there_are_too_few():
+    """Each query is matched once at most, and every one of them is."""
+    stage, truth = output(num_images=1, num_queries=4), target(3)
+    criterion = SetCriterion(queries_per_object=(2, 1))
+    losses = criterion([stage, stage], [truth], SIZES[:1])
+    assert all(loss.isfinite() for loss in losses.values())
+    losses["s0.loss_bbox"].backward()
+    assert stage.boxes_xyxy.grad.abs().sum(-1).bool().all()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"class_loss": "quality"}, "class_loss='quality'; choose from focal, varifocal, matchability"),
+        ({"queries_per_object": 0}, "queries_per_object=0"),
+        ({"queries_per_object": (4, 1.5, 1)}, r"queries_per_object=\(4, 1.5, 1\)"),
+        ({"queries_per_object": ()}, r"queries_per_object=\(\)"),
+        ({"queries_per_object": 2}, "the last stage must have 1"),
+        ({"queries_per_object": (1, 2)}, "the last stage must have 1"),
+    ],
+)
+def test_a_wrong_value_is_named(values, words):
+    with pytest.raises(ValueError, match=words):
+        SetCriterion(**values)
+
+
+def test_a_value_for_each_stage():
+    with pytest.raises(ValueError, match=r"\(2, 1\) has 2 values for 3 stages"):
+        SetCriterion(queries_per_object=(2, 1)).repeats(3)
+    assert SetCriterion(queries_per_object=(2, 2, 1)).repeats(3) == (2, 2, 1)
+    assert SetCriterion().repeats(3) == (1, 1, 1)
 
 
 def test_stages_do_not_see_each_other():

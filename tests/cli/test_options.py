@@ -25,18 +25,8 @@ def config(tmp_path_factory) -> Path:
 def train_arguments(config: Path, work_dir: Path, **changes: object) -> Namespace:
     values = dict(config=config, cfg_options=None, work_dir=str(work_dir), launcher="none", local_rank=0)
     unset = dict.fromkeys(("data", "epochs", "batch_size", "image_side", "load_from", "resume"))
-    unset |= dict.fromkeys(("amp", "auto_scale_lr", "resume_anyway"), False)
-    return Namespace(
-        **{
-            **values,
-            **unset,
-            "amp": False,
-            "auto_scale_lr": False,
-            "resume_anyway": False,
-            "console": "short",
-            **changes,
-        }
-    )
+    unset |= dict.fromkeys(("amp", "auto_scale_lr", "resume_anyway", "trust_checkpoint"), False)
+    return Namespace(**{**values, **unset, "console": "short", **changes})
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float16")])
