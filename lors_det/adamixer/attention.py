@@ -46,8 +46,18 @@ class OverlapAttention(nn.Module):
         iof = pairwise_iof(xyzr_to_xyxy(xyzr.detach()))
         return self.tau[:, None, None] * (iof + 1e-7).log()[:, None]
 
-    def forward(self, state: QueryState) -> Tensor:
-        """Attended content, (B, Q, D)."""
+    def forward(self, state: QueryState, num_sets: int = 1) -> Tensor:
+        """Attended content, (B, Q, D).
+
+        Args:
+            state: the queries.
+            num_sets: parts of equal size, one after the other along Q, whose queries attend to their own alone.
+        """
+        if num_sets > 1:
+            sets = QueryState(*(part.unflatten(1, (num_sets, -1)).flatten(0, 1) for part in state))  # as images
+            attended: Tensor = self(sets)
+            joined: Tensor = attended.unflatten(0, (-1, num_sets)).flatten(1, 2)
+            return joined
         u = state.content + position_embedding(state.xyzr.detach(), state.content.shape[-1])
         query, key, value = self.qkv(u).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.bias(state.xyzr).to(query.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import NamedTuple, get_args
 
 import torch
@@ -29,12 +30,12 @@ class Target(NamedTuple):
 
 
 class SetCriterion(nn.Module):
-    """Matches each stage by itself, then focal, L1 and GIoU losses.
+    """Matches each stage by itself, and in it each set of queries, then focal, L1 and GIoU losses.
 
     cost = class_weight * focal + l1_weight * |box - target|_1 / (w, h, w, h) - giou_weight * GIoU, minimised over
     one-to-one assignments. Losses carry the same weights: focal over all queries, the box losses over matched
     ones; each is summed and divided by max(1, matched queries averaged over processes). w and h are the
-    image's size before padding.
+    image's size before padding. Of a stage with several sets of queries, losses are the mean over the sets.
 
     Args:
         class_weight: weight of the focal loss and cost.
@@ -97,18 +98,23 @@ class SetCriterion(nn.Module):
             FloatingPointError: if predictions or costs of any process are not finite, in all processes; see
                 :func:`match`.
         """
-        logits = at_least_float32(torch.stack([output.logits for output in outputs]))  # (S, B, Q, N)
-        boxes = at_least_float32(torch.stack([output.boxes_xyxy for output in outputs]))  # (S, B, Q, 4)
+        # a row for each stage and set of queries, T of them: (T, B, Q, N) and (T, B, Q, 4)
+        logits, boxes = (
+            at_least_float32(torch.stack([part for each in outputs for part in of(each).chunk(each.num_sets, dim=1)]))
+            for of in (attrgetter("logits"), attrgetter("boxes_xyxy"))
+        )
+        stage_of = [stage for stage, each in enumerate(outputs) for _ in range(each.num_sets)]
         whwh = image_sizes.repeat(1, 2)
-        num_stages, num_images, num_queries, num_classes = logits.shape
+        num_rows, num_images, num_queries, num_classes = logits.shape
 
         cost = self.cost(logits.detach(), boxes.detach(), targets, whwh)
         fault = first_fault(cost, logits.detach(), boxes.detach(), [target.labels for target in targets])
-        counts, repeats = [len(target.labels) for target in targets], self.repeats(num_stages)
+        counts, by_stage = [len(target.labels) for target in targets], self.repeats(len(outputs))
+        repeats = [by_stage[stage] for stage in stage_of]
         num_matched = [float(sum(min(count * times, num_queries) for count in counts)) for times in repeats]
         average, faults = exchange(logits.new_tensor(num_matched), fault, self.processes())
         average = average.clamp(min=1)
-        matches = match(cost, faults, counts, repeats)
+        matches = match(cost, faults, counts, repeats, stage_of)
 
         labels = torch.cat([target.labels for target in targets])
         predicted = boxes.flatten(0, 2)[matches.query]
@@ -122,13 +128,17 @@ class SetCriterion(nn.Module):
         scale = whwh[matches.query // num_queries % num_images]
         l1 = ((predicted - true) / scale).abs().sum(-1)
         giou = 1 - generalized_iou(predicted, true)
-        by_stage = boxes.new_zeros(num_stages)
+        by_row = boxes.new_zeros(num_rows)
         losses = {
             "loss_cls": self.class_weight * loss_cls,
-            "loss_bbox": self.l1_weight * by_stage.index_add(0, matches.stage, l1),
-            "loss_iou": self.giou_weight * by_stage.index_add(0, matches.stage, giou),
+            "loss_bbox": self.l1_weight * by_row.index_add(0, matches.row, l1),
+            "loss_iou": self.giou_weight * by_row.index_add(0, matches.row, giou),
         }
-        return {f"s{i}.{name}": (loss / average)[i] for i in range(num_stages) for name, loss in losses.items()}
+        of_stages = {
+            name: [rows.mean() for rows in (loss / average).split([each.num_sets for each in outputs])]
+            for name, loss in losses.items()
+        }
+        return {f"s{i}.{name}": losses[i] for i in range(len(outputs)) for name, losses in of_stages.items()}
 
     def repeats(self, num_stages: int) -> tuple[int, ...]:
         """Queries for each object in each stage.
@@ -144,18 +154,18 @@ class SetCriterion(nn.Module):
         return self.queries_per_object * (num_stages if len(self.queries_per_object) == 1 else 1)
 
     def cost(self, logits: Tensor, boxes: Tensor, targets: Sequence[Target], whwh: Tensor) -> Tensor:
-        """Matching costs (S, B, Q, n), n the most targets of an image; columns beyond an image's own mean nothing."""
-        num_stages, _num_images = logits.shape[:2]
+        """Matching costs (T, B, Q, n), n the most targets of an image; columns beyond an image's own mean nothing."""
+        num_rows, _num_images = logits.shape[:2]
         true = nn.utils.rnn.pad_sequence([target.boxes_xyxy for target in targets], batch_first=True).to(boxes)
         labels = nn.utils.rnn.pad_sequence([target.labels for target in targets], batch_first=True)
 
         score = logits.sigmoid()
         negative = (1 - ALPHA) * score**GAMMA * -(1 - score + LOG_EPS).log()
         positive = ALPHA * (1 - score) ** GAMMA * -(score + LOG_EPS).log()
-        index = labels[None, :, None, :].expand(num_stages, -1, logits.shape[2], -1)
+        index = labels[None, :, None, :].expand(num_rows, -1, logits.shape[2], -1)
         focal = (positive - negative).gather(-1, index)
 
         scale = whwh[:, None]
-        l1 = torch.cdist((boxes / scale).flatten(0, 1), (true / scale).repeat(num_stages, 1, 1), p=1)
+        l1 = torch.cdist((boxes / scale).flatten(0, 1), (true / scale).repeat(num_rows, 1, 1), p=1)
         giou = generalized_iou(boxes[..., None, :], true[None, :, None])
         return self.class_weight * focal + self.l1_weight * l1.view_as(giou) - self.giou_weight * giou

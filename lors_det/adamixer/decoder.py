@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lors_det.adamixer.first_version import current_name, is_first_version
+from lors_det.adamixer.geometry import refine, xyzr_to_xyxy
 from lors_det.adamixer.queries import QueryState
 from lors_det.adamixer.spec import LAYERS, DecoderSpec
 from lors_det.adamixer.stage import Stage, StageOutput
@@ -59,15 +60,19 @@ class Decoder(nn.Module):
                 nn.init.zeros_(stage.get_parameter(f"{name}.bias"))
         self.stack = SharedStack(stages, share=spec.share, residuals=spec.residuals(), mean_gradient=spec.mean_gradient)
 
-    def forward(self, levels: Sequence[Tensor], state: QueryState, *, last_only: bool = False) -> list[StageOutput]:
+    def forward(
+        self, levels: Sequence[Tensor], state: QueryState, *, num_sets: int = 1, last_only: bool = False
+    ) -> list[StageOutput]:
         """Run all stages.
 
         A stage's position is detached before it enters the next one; its content is not, unless ``gradient_stages``
-        says so. In training, ``query_noise`` disturbs the content between stages.
+        says so. In training, ``query_noise`` disturbs the content between stages, and ``recollect_from`` adds sets
+        of queries.
 
         Args:
             levels: feature maps (B, D, H_l, W_l).
             state: the queries that enter the first stage.
+            num_sets: parts of equal size along Q that do not see each other.
             last_only: give the last stage's output alone; the stages before it then classify nothing.
 
         Returns:
@@ -85,15 +90,31 @@ class Decoder(nn.Module):
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stack):
             is_last = number == len(self.stack) - 1
-            outputs.append(stage(state, bank, classify=is_last or not last_only))
-            content, xyzr = outputs[-1].state
-            if len(self.stack) - 1 - number == self.spec.gradient_stages:
-                content = content.detach()
-            if self.training and self.spec.query_noise and not is_last:
-                spread = content.detach().std(dim=-1, keepdim=True)
-                content = content + self.spec.query_noise * spread * torch.randn_like(content)
-            state = QueryState(content, xyzr.detach())
+            entering = QueryState(state.content, state.xyzr.detach()) if number else state
+            output: StageOutput = stage(entering, bank, classify=is_last or not last_only, num_sets=num_sets)
+            if self.training and self.spec.look_forward_twice and output.deltas is not None:
+                output = output._replace(boxes_xyxy=xyzr_to_xyxy(refine(state.xyzr, output.deltas)))
+            outputs.append(output)
+            if is_last:
+                break
+            if self.training and self.spec.recollect_from is not None and number + 1 >= self.spec.recollect_from:
+                earlier, added = (outputs[-2].state, outputs[-2].num_sets) if number else (state, num_sets)
+                num_sets += added
+                state = QueryState(*(torch.cat(parts, dim=1) for parts in zip(output.state, earlier)))
+            else:
+                state = output.state
+            state = self._passed_on(state, number)
         return outputs[-1:] if last_only else outputs
+
+    def _passed_on(self, state: QueryState, number: int) -> QueryState:
+        """The queries after stage ``number`` as the next one gets them: with fewer gradients, or disturbed."""
+        content = state.content
+        if len(self.stack) - 1 - number == self.spec.gradient_stages:
+            content = content.detach()
+        if self.training and self.spec.query_noise:
+            spread = content.detach().std(dim=-1, keepdim=True)
+            content = content + self.spec.query_noise * spread * torch.randn_like(content)
+        return QueryState(content, state.xyzr)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         """As ever; weights that version 0.1.0 named come under today's names first, whoever loads them."""

@@ -26,15 +26,15 @@ class Processes(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """Matched pairs of all stages and images, M of them.
+    """Matched pairs of all rows (stages, and sets of queries in them) and images, M of them.
 
     Attributes:
-        stage: (M,), int64, i.
-        query: (M,), int64, row of the predictions flattened over (S, B, Q).
-        target: (M,), int64, row of the targets concatenated over images.
+        row: (M,), int64, of T rows.
+        query: (M,), int64, place in the predictions flattened over (T, B, Q).
+        target: (M,), int64, place in the targets concatenated over images.
     """
 
-    stage: Tensor
+    row: Tensor
     query: Tensor
     target: Tensor
 
@@ -43,23 +43,23 @@ def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, labels: Sequence[Te
     """Where a prediction or a cost is not finite.
 
     Args:
-        cost: (S, B, Q, n), n the most targets of an image.
-        logits: (S, B, Q, N), also those of classes that no target has.
-        boxes: (S, B, Q, 4).
+        cost: (T, B, Q, n), n the most targets of an image.
+        logits: (T, B, Q, N), also those of classes that no target has.
+        boxes: (T, B, Q, 4).
         labels: of each image's targets.
 
     Returns:
-        (3,), int64: whether there is one, and the stage and the image of the first, on the device.
+        (3,), int64: whether there is one, and the row and the image of the first, on the device.
     """
     own = nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in labels], batch_first=True) > 0
     finite = (cost.isfinite() | ~own[:, None]).all(-1) & logits.isfinite().all(-1) & boxes.isfinite().all(-1)
-    bad = ~finite.all(-1)  # (S, B)
+    bad = ~finite.all(-1)  # (T, B)
     index, num_images = bad.flatten().int().argmax(), bad.shape[1]  # the first of equal ones
     return torch.stack([bad.any().long(), index // num_images, index % num_images])
 
 
 def exchange(num_matched: Tensor, fault: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
-    """The mean of ``num_matched``, (S,), over the processes, and the faults of all, (processes, 3).
+    """The mean of ``num_matched``, (T,), over the processes, and the faults of all, (processes, 3).
 
     One reduction serves both. A process that raised by itself would leave the others waiting for it.
     """
@@ -69,35 +69,37 @@ def exchange(num_matched: Tensor, fault: Tensor, processes: Processes) -> tuple[
     return mean[: len(num_matched)], mean[len(num_matched) :].view_as(faults) * processes.total
 
 
-def match(cost: Tensor, faults: Tensor, counts: Sequence[int], repeats: Sequence[int]) -> Matches:
-    """Assign targets to queries in every stage and image; a query gets one target at most.
+def match(
+    cost: Tensor, faults: Tensor, counts: Sequence[int], repeats: Sequence[int], stage_of: Sequence[int]
+) -> Matches:
+    """Assign targets to queries in every row and image; a query gets one target at most.
 
     Args:
-        cost: (S, B, Q, n); columns beyond an image's own targets mean nothing.
+        cost: (T, B, Q, n); columns beyond an image's own targets mean nothing.
         faults: (processes, 3), of every process what :func:`first_fault` found.
         counts: targets of each image.
-        repeats: queries that each target gets, in each stage, as long as there are queries.
+        repeats: queries that each target gets, in each row, as long as there are queries.
+        stage_of: of each row, for the message.
 
     Raises:
         FloatingPointError: if any process has a fault, in all of them; it names the stage, the image and the process.
     """
-    num_stages, num_images, num_queries, _ = cost.shape
+    num_rows, num_images, num_queries, _ = cost.shape
     # one copy to the host for the whole step
     flat = torch.cat([cost.flatten(), faults.flatten().to(cost)]).cpu().numpy()
     costs = flat[: cost.numel()].reshape(cost.shape)
-    for rank, (is_bad, stage, image) in enumerate(flat[cost.numel() :].reshape(faults.shape).round().astype(int)):
+    for rank, (is_bad, row, image) in enumerate(flat[cost.numel() :].reshape(faults.shape).round().astype(int)):
         if is_bad:
             batch = "the batch" if len(faults) == 1 else f"the batch of rank {rank}"
             raise FloatingPointError(
-                f"stage {stage} predicts logits or boxes that are not finite for image {image} of {batch}: "
+                f"stage {stage_of[row]} predicts logits or boxes that are not finite for image {image} of {batch}: "
                 "the model has diverged; lower the learning rate or clip gradients harder"
             )
     first_target = np.concatenate([[0], np.cumsum(counts)])
     triples = [np.zeros((3, 0), dtype=np.int64)]
-    for stage in range(num_stages):
+    for row in range(num_rows):
         for image, count in enumerate(counts):
-            query, target = linear_sum_assignment(np.tile(costs[stage, image, :, :count], repeats[stage]))
-            target %= max(count, 1)
-            row = (stage * num_images + image) * num_queries + query
-            triples.append(np.stack([np.full_like(row, stage), row, first_target[image] + target]))
+            query, target = linear_sum_assignment(np.tile(costs[row, image, :, :count], repeats[row]))
+            place = (row * num_images + image) * num_queries + query
+            triples.append(np.stack([np.full_like(place, row), place, first_target[image] + target % max(count, 1)]))
     return Matches(*torch.from_numpy(np.concatenate(triples, axis=1)).to(cost.device))

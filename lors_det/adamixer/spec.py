@@ -46,6 +46,11 @@ class DecoderSpec:
             each query's own standard deviation.
         gradient_stages: stages, counted from the last, through whose content gradients flow: the content that enters
             the first of them is detached, and stages before it learn from their own losses alone. All by default.
+        look_forward_twice: whether, in training, the boxes of a stage are those that it makes of the former stage's
+            boxes with their gradients, so that its losses move the former stage's boxes too (DINO, section 3.5).
+        recollect_from: in training, the first stage, from 1 on, that also gets the queries that entered the stage
+            before it, and so do all after it, each set of queries by itself: selective query recollection (SQR, 2023),
+            by which late stages learn from the queries of early ones too. Sets grow as 1, 2, 3, 5, ...; None: never.
         out_init: initialisation of the output projections, see :class:`lors_det.adamixer.mixing.Mixing`.
         factor_init: initialisation of the adaptive factors, see :class:`lors_det.lors.AdaptiveResidual`.
 
@@ -71,6 +76,8 @@ class DecoderSpec:
     mean_gradient: bool = False
     query_noise: float = 0.0
     gradient_stages: int | None = None
+    look_forward_twice: bool = False
+    recollect_from: int | None = None
     out_init: OutInit = "xavier"
     factor_init: FactorInit = "stacked"
 
@@ -108,6 +115,9 @@ class DecoderSpec:
         stages = self.gradient_stages
         if stages is not None and (not isinstance(stages, int) or not 1 <= stages <= len(share)):
             raise ValueError(f"gradient_stages={stages!r}; it must be None or one of 1 to {len(share)}, the stages")
+        first = self.recollect_from
+        if first is not None and (not isinstance(first, int) or not 1 <= first < len(share)):
+            raise ValueError(f"recollect_from={first!r}; it must be None, or a stage from 1 to {len(share) - 1}")
         has_residuals = bool(self.adaptive_rank or self.static_rank or self.layer_rank)
         for name, default in (("residual_scale", 1), ("residual_gain", False)):
             if getattr(self, name) != default and not has_residuals:

@@ -25,11 +25,15 @@ class StageOutput(NamedTuple):
         logits: (B, Q, N), before the sigmoid; (B, Q, 0) where the stage was not asked to classify.
         boxes_xyxy: (B, Q, 4), pixels of the network's input, at least float32.
         state: the queries after this stage; its position still carries gradients.
+        deltas: (B, Q, 4), how the stage moved the boxes, see :func:`lors_det.adamixer.geometry.refine`.
+        num_sets: parts of equal size along Q that do not see each other; of the first is what is detected.
     """
 
     logits: Tensor
     boxes_xyxy: Tensor
     state: QueryState
+    deltas: Tensor | None = None
+    num_sets: int = 1
 
 
 class FeedForward(nn.Module):
@@ -112,11 +116,12 @@ class Stage(nn.Module):
         nn.init.zeros_(regress.weight)
         nn.init.zeros_(regress.bias)
 
-    def forward(self, state: QueryState, bank: FeatureBank, *, classify: bool = True) -> StageOutput:
-        """Refine the queries, and predict from them; without ``classify``, boxes alone."""
-        content = self.attention(state)
+    def forward(self, state: QueryState, bank: FeatureBank, *, classify: bool = True, num_sets: int = 1) -> StageOutput:
+        """Refine the queries, and predict from them; without ``classify``, boxes alone. Sets: see the attention."""
+        content = self.attention(state, num_sets)
         sampled = sample_3d(bank, self.sampling(content, state.xyzr))
         content = self.ffn(self.mixing(sampled, content))
-        xyzr = refine(state.xyzr, self.regress(content))
+        deltas = self.regress(content)
+        xyzr = refine(state.xyzr, deltas)
         logits = self.classify(content) if classify else content[..., :0]
-        return StageOutput(logits, xyzr_to_xyxy(xyzr), QueryState(content, xyzr))
+        return StageOutput(logits, xyzr_to_xyxy(xyzr), QueryState(content, xyzr), deltas, num_sets)

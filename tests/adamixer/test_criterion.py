@@ -109,6 +109,29 @@ def test_losses_are_their_definition(kind, times):
             assert losses[f"s{i}.{name}"].item() == pytest.approx(expected, rel=1e-4), (i, name)
 
 
+def test_of_several_sets_the_losses_are_the_mean():
+    """Each matched by itself; a stage with one set beside it."""
+    one, three, targets = output(), output(num_queries=18), [target(3), target(2)]
+    three = three._replace(num_sets=3)
+    together = SetCriterion()([one, three], targets, SIZES)
+    parts = [
+        SetCriterion()([one, StageOutput(logits, boxes, None)], targets, SIZES)
+        for logits, boxes in zip(three.logits.split(6, dim=1), three.boxes_xyxy.split(6, dim=1))
+    ]
+    for name in ("loss_cls", "loss_bbox", "loss_iou"):
+        torch.testing.assert_close(together[f"s0.{name}"], parts[0][f"s0.{name}"])
+        mean = torch.stack([part[f"s1.{name}"] for part in parts]).mean()
+        torch.testing.assert_close(together[f"s1.{name}"], mean)
+
+
+def test_a_fault_in_a_set_names_its_stage():
+    one, two = output(), output(num_queries=12)._replace(num_sets=2)
+    with torch.no_grad():
+        two.logits[1, 9] = torch.nan
+    with pytest.raises(FloatingPointError, match=r"stage 1 predicts .* for image 1 of the batch"):
+        SetCriterion()([one, two], [target(3), target(2)], SIZES)
+
+
 @pytest.mark.parametrize("kind", get_args(ClassLoss))
 def test_quality_sends_no_gradient_to_the_boxes(kind):
     """The class loss moves scores; boxes have losses of their own."""

@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from lors_det.adamixer import Decoder, DecoderSpec, QueryState
 from lors_det.adamixer.spec import LAYERS
 from lors_det.lors import summarise
+from lors_det.ops import FeatureBank
 
 KERNELS = [f"mixing.{kernel}.{kind}" for kernel in ("channel", "spatial") for kind in ("weight", "bias")]
 
@@ -213,6 +214,60 @@ def test_contents_are_detached_before_the_last_stages():
         assert reached == [number >= 3 - stages for number in range(3)]
 
 
+def test_sets_of_queries_do_not_see_each_other():
+    decoder = randomise(lors_decoder()).double()
+    levels, state = inputs(num_queries=6)
+    together = decoder(levels, state, num_sets=2)
+    for number, (first, last) in enumerate([(0, 3), (3, 6)]):
+        alone = decoder(levels, QueryState(*(part[:, first:last] for part in state)))
+        for whole, part in zip(together, alone):
+            assert whole.num_sets == 2
+            torch.testing.assert_close(whole.logits.chunk(2, 1)[number], part.logits, rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(whole.boxes_xyxy.chunk(2, 1)[number], part.boxes_xyxy, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_recollected_queries_pass_a_stage_by(first):
+    """Each stage's sets are what went through the stages before it, with all or without one of them, and so on."""
+    decoder = randomise(lors_decoder(recollect_from=first)).double()
+    levels, state = inputs()
+    outputs = decoder(levels, state)
+
+    def through(*numbers: int) -> torch.Tensor:
+        bank = FeatureBank.from_levels(levels, decoder.spec.strides)
+        now = state
+        for number in numbers:
+            output = decoder.stack[number](now, bank)
+            now = output.state
+        return output.logits
+
+    paths = {
+        1: [[(0,)], [(0, 1), (1,)], [(0, 1, 2), (1, 2), (0, 2)]],
+        2: [[(0,)], [(0, 1)], [(0, 1, 2), (0, 2)]],
+    }[first]
+    for output, wanted in zip(outputs, paths):
+        assert output.num_sets == len(wanted)
+        for logits, path in zip(output.logits.chunk(len(wanted), dim=1), wanted):
+            torch.testing.assert_close(logits, through(*path), rtol=1e-9, atol=1e-9)
+    assert [each.num_sets for each in decoder.eval()(levels, state)] == [1, 1, 1]
+
+
+def test_looking_forward_twice_moves_the_former_stage_too():
+    """The same boxes; a loss on a stage's boxes reaches its own and the former stage's refinement, and no other."""
+    levels, state = inputs()
+    boxes = []
+    for twice in (False, True):
+        torch.manual_seed(0)
+        decoder = randomise(adamixer_decoder(look_forward_twice=twice)).double()
+        outputs = decoder(levels, state)
+        outputs[-1].boxes_xyxy.sum().backward()
+        boxes.append([output.boxes_xyxy for output in outputs])
+        moved = [stage.regress[3].weight.grad is not None for stage in decoder.stack]
+        assert moved == [False, twice, True]
+    for plain, other in zip(*boxes):
+        torch.testing.assert_close(plain, other, rtol=1e-12, atol=1e-12)
+
+
 def test_noise_disturbs_contents_in_training_alone():
     levels, state = inputs(num_queries=400)
     outputs = {}
@@ -363,6 +418,8 @@ def test_an_average_takes_a_shared_weight_once():
         ({"query_noise": -0.1}, "query_noise=-0.1"),
         ({"gradient_stages": 4}, "gradient_stages=4; it must be None or one of 1 to 3"),
         ({"gradient_stages": 0}, "gradient_stages=0"),
+        ({"recollect_from": 0}, "recollect_from=0; it must be None, or a stage from 1 to 2"),
+        ({"recollect_from": 3}, "recollect_from=3"),
         ({"share": (0, 1, 2), "mean_gradient": True}, "mean_gradient=True has no effect"),
         (
             {"adaptive_rank": 0, "adaptive_groups": None, "static_rank": 0, "residual_gain": True},
