@@ -61,6 +61,9 @@ def checked_steps(optim_wrapper: OptimWrapper, model: nn.Module) -> Iterator[Non
                 raise FloatingPointError(f"gradients were not finite time after time: the loss is scaled by {scale:g}")
         make(**kwargs)
 
+    # schedules count steps by the method that this one calls, and warn where they do not find their mark
+    if hasattr(make, "_with_counter"):
+        step._with_counter = True  # type: ignore[attr-defined]
     optim_wrapper.step = step
     try:
         yield
