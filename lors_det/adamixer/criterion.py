@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lors_det.adamixer.class_loss import ALPHA, CLASS_LOSSES, GAMMA, ClassLoss
 from lors_det.adamixer.geometry import at_least_float32, generalized_iou, paired_iou
-from lors_det.adamixer.matching import Processes, exchange, first_fault, match
+from lors_det.adamixer.matching import Matches, Processes, exchange, first_fault, match
 from lors_det.adamixer.stage import StageOutput
 
 LOG_EPS = 1e-12
@@ -98,24 +98,57 @@ class SetCriterion(nn.Module):
             FloatingPointError: if predictions or costs of any process are not finite, in all processes; see
                 :func:`match`.
         """
-        # a row for each stage and set of queries, T of them: (T, B, Q, N) and (T, B, Q, 4)
-        logits, boxes = (
-            at_least_float32(torch.stack([part for each in outputs for part in of(each).chunk(each.num_sets, dim=1)]))
-            for of in (attrgetter("logits"), attrgetter("boxes_xyxy"))
-        )
+        logits, boxes = _rows(outputs)
+        num_queries = logits.shape[2]
         stage_of = [stage for stage, each in enumerate(outputs) for _ in range(each.num_sets)]
-        whwh = image_sizes.repeat(1, 2)
-        num_rows, num_images, num_queries, num_classes = logits.shape
-
-        cost = self.cost(logits.detach(), boxes.detach(), targets, whwh)
+        cost = self.cost(logits.detach(), boxes.detach(), targets, image_sizes.repeat(1, 2))
         fault = first_fault(cost, logits.detach(), boxes.detach(), [target.labels for target in targets])
         counts, by_stage = [len(target.labels) for target in targets], self.repeats(len(outputs))
         repeats = [by_stage[stage] for stage in stage_of]
         num_matched = [float(sum(min(count * times, num_queries) for count in counts)) for times in repeats]
         average, faults = exchange(logits.new_tensor(num_matched), fault, self.processes())
-        average = average.clamp(min=1)
         matches = match(cost, faults, counts, repeats, stage_of)
+        losses = self._losses(logits, boxes, matches, targets, image_sizes, average)
+        return _by_stage(losses, outputs, "")
 
+    def denoising(
+        self, outputs: Sequence[StageOutput], targets: Sequence[Target], image_sizes: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of queries that were made of the objects: the n-th query of a set is matched to the n-th object.
+
+        Args:
+            outputs: of each stage, in sets, see :class:`lors_det.adamixer.denoising.Denoising`.
+            targets: as above.
+            image_sizes: as above.
+
+        Returns:
+            ``s{i}.dn_loss_cls``, ``s{i}.dn_loss_bbox``, ``s{i}.dn_loss_iou``: scalars, of the same weights.
+        """
+        logits, boxes = _rows(outputs)
+        num_rows, num_images, num_queries, _ = logits.shape
+        counts = [len(target.labels) for target in targets]
+        device = logits.device
+        place = torch.cat([image * num_queries + torch.arange(count) for image, count in enumerate(counts)]).to(device)
+        rows = torch.arange(num_rows, device=device)
+        matches = Matches(
+            row=rows.repeat_interleave(len(place)),
+            query=(rows[:, None] * num_images * num_queries + place).flatten(),
+            target=torch.arange(len(place), device=device).repeat(num_rows),
+        )
+        average = self.processes().mean(logits.new_tensor([float(len(place))])).expand(num_rows)
+        return _by_stage(self._losses(logits, boxes, matches, targets, image_sizes, average), outputs, "dn_")
+
+    def _losses(
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        matches: Matches,
+        targets: Sequence[Target],
+        image_sizes: Tensor,
+        average: Tensor,
+    ) -> dict[str, Tensor]:
+        """Of each row, divided by ``average``, (T,), or 1 where that is less."""
+        num_rows, num_images, num_queries, num_classes = logits.shape
         labels = torch.cat([target.labels for target in targets])
         predicted = boxes.flatten(0, 2)[matches.query]
         true = torch.cat([target.boxes_xyxy for target in targets]).to(predicted)[matches.target]
@@ -125,20 +158,15 @@ class SetCriterion(nn.Module):
         quality.view(-1, num_classes)[where] = paired_iou(predicted.detach(), true)
         loss_cls = CLASS_LOSSES[self.class_loss](logits, positive, quality).sum((1, 2, 3))
 
-        scale = whwh[matches.query // num_queries % num_images]
+        scale = image_sizes.repeat(1, 2)[matches.query // num_queries % num_images]
         l1 = ((predicted - true) / scale).abs().sum(-1)
         giou = 1 - generalized_iou(predicted, true)
-        by_row = boxes.new_zeros(num_rows)
-        losses = {
-            "loss_cls": self.class_weight * loss_cls,
-            "loss_bbox": self.l1_weight * by_row.index_add(0, matches.row, l1),
-            "loss_iou": self.giou_weight * by_row.index_add(0, matches.row, giou),
+        by_row, average = boxes.new_zeros(num_rows), average.clamp(min=1)
+        return {
+            "loss_cls": self.class_weight * loss_cls / average,
+            "loss_bbox": self.l1_weight * by_row.index_add(0, matches.row, l1) / average,
+            "loss_iou": self.giou_weight * by_row.index_add(0, matches.row, giou) / average,
         }
-        of_stages = {
-            name: [rows.mean() for rows in (loss / average).split([each.num_sets for each in outputs])]
-            for name, loss in losses.items()
-        }
-        return {f"s{i}.{name}": losses[i] for i in range(len(outputs)) for name, losses in of_stages.items()}
 
     def repeats(self, num_stages: int) -> tuple[int, ...]:
         """Queries for each object in each stage.
@@ -169,3 +197,20 @@ class SetCriterion(nn.Module):
         l1 = torch.cdist((boxes / scale).flatten(0, 1), (true / scale).repeat(num_rows, 1, 1), p=1)
         giou = generalized_iou(boxes[..., None, :], true[None, :, None])
         return self.class_weight * focal + self.l1_weight * l1.view_as(giou) - self.giou_weight * giou
+
+
+def _rows(outputs: Sequence[StageOutput]) -> tuple[Tensor, Tensor]:
+    """A row for each stage and set of queries, T of them: logits (T, B, Q, N) and boxes (T, B, Q, 4)."""
+    logits, boxes = (
+        at_least_float32(torch.stack([part for each in outputs for part in of(each).chunk(each.num_sets, dim=1)]))
+        for of in (attrgetter("logits"), attrgetter("boxes_xyxy"))
+    )
+    return logits, boxes
+
+
+def _by_stage(losses: dict[str, Tensor], outputs: Sequence[StageOutput], beginning: str) -> dict[str, Tensor]:
+    """Losses of rows as those of stages, the mean over a stage's sets."""
+    means = {
+        name: [rows.mean() for rows in loss.split([each.num_sets for each in outputs])] for name, loss in losses.items()
+    }
+    return {f"s{i}.{beginning}{name}": means[name][i] for i in range(len(outputs)) for name in losses}

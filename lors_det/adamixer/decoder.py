@@ -61,7 +61,13 @@ class Decoder(nn.Module):
         self.stack = SharedStack(stages, share=spec.share, residuals=spec.residuals(), mean_gradient=spec.mean_gradient)
 
     def forward(
-        self, levels: Sequence[Tensor], state: QueryState, *, num_sets: int = 1, last_only: bool = False
+        self,
+        levels: Sequence[Tensor],
+        state: QueryState,
+        *,
+        num_sets: int = 1,
+        recollect: bool = True,
+        last_only: bool = False,
     ) -> list[StageOutput]:
         """Run all stages.
 
@@ -73,6 +79,7 @@ class Decoder(nn.Module):
             levels: feature maps (B, D, H_l, W_l).
             state: the queries that enter the first stage.
             num_sets: parts of equal size along Q that do not see each other.
+            recollect: whether ``recollect_from`` is followed.
             last_only: give the last stage's output alone; the stages before it then classify nothing.
 
         Returns:
@@ -97,7 +104,8 @@ class Decoder(nn.Module):
             outputs.append(output)
             if is_last:
                 break
-            if self.training and self.spec.recollect_from is not None and number + 1 >= self.spec.recollect_from:
+            first = self.spec.recollect_from if self.training and recollect else None
+            if first is not None and number + 1 >= first:
                 earlier, added = (outputs[-2].state, outputs[-2].num_sets) if number else (state, num_sets)
                 num_sets += added
                 state = QueryState(*(torch.cat(parts, dim=1) for parts in zip(output.state, earlier)))

@@ -31,6 +31,13 @@ def xyzr_to_xyxy(xyzr: Tensor) -> Tensor:
     return torch.cat([xyzr[..., :2] - half, xyzr[..., :2] + half], dim=-1)
 
 
+def xyxy_to_xyzr(boxes_xyxy: Tensor) -> Tensor:
+    """Boxes of positive sides by their corners, (..., 4) -> (..., 4): the inverse of :func:`xyzr_to_xyxy`."""
+    w, h = (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).unbind(-1)
+    x, y = ((boxes_xyxy[..., 2:] + boxes_xyxy[..., :2]) / 2).unbind(-1)
+    return torch.stack([x, y, (w.log2() + h.log2()) / 2, h.log2() - w.log2()], dim=-1)
+
+
 def whole_image_xyzr(image_sizes: Tensor) -> Tensor:
     """The box that covers an image.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lors_det.adamixer import Decoder, DecoderSpec, InitialQueries, StageOutput
 from lors_det.adamixer.criterion import SetCriterion, Target
+from lors_det.adamixer.denoising import Denoising
 from lors_det.adamixer.geometry import at_least_float32
 from lors_det.adamixer.queries import Start
 from lors_det.errors import InputError
@@ -32,6 +33,7 @@ class AdaMixerHead(BaseModule):
         decoder: fields of :class:`lors_det.adamixer.DecoderSpec`.
         query_start: "image" (published) or "grid", see :class:`lors_det.adamixer.InitialQueries`.
         criterion: config of the criterion; the published losses by default.
+        denoising: fields of :class:`lors_det.adamixer.denoising.Denoising`, queries of the training alone; None: none.
         train_cfg: not used; mmdet's detectors pass it.
         test_cfg: ``max_per_img``, detections of an image; Q by default. ``clip_boxes``: nothing of a box is left beyond
             the image; False by default, as published, where the box of an object that leaves the image may do so too.
@@ -48,6 +50,7 @@ class AdaMixerHead(BaseModule):
         decoder: dict[str, Any],
         query_start: Start = "image",
         criterion: dict[str, Any] | None = None,
+        denoising: dict[str, Any] | None = None,
         train_cfg: dict[str, Any] | None = None,
         test_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -77,6 +80,12 @@ class AdaMixerHead(BaseModule):
             self.queries = InitialQueries(num_queries, self.decoder.spec.dim, start=query_start)
         except ValueError as error:
             raise InputError(f"config key model.bbox_head.query_start: {error}") from error
+        self.denoising = None
+        if denoising is not None:
+            try:
+                self.denoising = Denoising(num_classes, self.decoder.spec.dim, **denoising)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"config key model.bbox_head.denoising: {error}") from error
         self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
         if isinstance(self.criterion, SetCriterion):
             try:
@@ -98,7 +107,12 @@ class AdaMixerHead(BaseModule):
         """Losses of every stage, see :class:`SetCriterion`."""
         targets = [Target(sample.gt_instances.bboxes, sample.gt_instances.labels) for sample in batch_data_samples]
         image_sizes = self._image_sizes(levels, batch_data_samples)
-        return self.criterion(self._decode(levels, image_sizes), targets, image_sizes)
+        losses: dict[str, Tensor] = self.criterion(self._decode(levels, image_sizes), targets, image_sizes)
+        if self.denoising is not None:
+            disturbed = self.denoising(targets, image_sizes)
+            restored = self.decoder(levels, disturbed, num_sets=self.denoising.num_groups, recollect=False)
+            losses |= self.criterion.denoising(restored, targets, image_sizes)
+        return losses
 
     def predict(
         self, levels: Sequence[Tensor], batch_data_samples: SampleList, rescale: bool = True

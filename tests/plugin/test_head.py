@@ -51,6 +51,44 @@ def test_detections_are_the_best_scores_of_the_last_stage():
         torch.testing.assert_close(result.bboxes, boxes)
 
 
+@pytest.mark.parametrize("recollect_from", [None, 1])
+def test_denoising_changes_neither_the_other_losses_nor_the_detections(recollect_from):
+    """Queries that detect do not see the disturbed objects, and their matching does not either."""
+    features, samples = levels(), [sample(), sample(40, 64, count=1)]
+    decoder = dict(DECODER, recollect_from=recollect_from)
+    torch.manual_seed(0)
+    plain = randomise(head(decoder=decoder))
+    noisy = head(decoder=decoder, denoising=dict(num_groups=2))
+    missing = noisy.load_state_dict(plain.state_dict(), strict=False)
+    assert missing.missing_keys == ["denoising.content"]
+    alone, together = plain.loss(features, samples), noisy.loss(features, samples)
+    for name, loss in alone.items():
+        assert torch.equal(together.pop(name), loss)
+    assert together.keys() == {name.replace(".", ".dn_") for name in alone}
+    assert all(loss.isfinite() for loss in together.values())
+    sum(together.values()).backward()
+    assert noisy.queries.content.grad is None
+    assert noisy.denoising.content.grad.abs().sum() > 0
+    with torch.no_grad():
+        for one, other in zip(plain.eval().predict(features, samples), noisy.eval().predict(features, samples)):
+            assert torch.equal(one.bboxes, other.bboxes)
+            assert torch.equal(one.scores, other.scores)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"denoising": dict(num_groups=0)}, r"model\.bbox_head\.denoising: num_groups=0"),
+        ({"denoising": dict(groups=2)}, r"model\.bbox_head\.denoising: .*groups"),
+        ({"criterion": dict(class_loss="iou")}, r"model\.bbox_head\.criterion: class_loss='iou'"),
+        ({"criterion": dict(queries_per_object=(2, 1))}, r"model\.bbox_head\.criterion: .* 2 values for 3 stages"),
+    ],
+)
+def test_recipes_that_are_wrong_are_named(changes, words):
+    with pytest.raises(InputError, match=words):
+        head(**changes)
+
+
 def test_without_rescale_boxes_are_pixels_of_the_input():
     model, features, samples = randomise(head()).eval(), levels(1), [sample(factor=(2.0, 2.0))]
     with torch.no_grad():

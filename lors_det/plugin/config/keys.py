@@ -19,6 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
 from lors_det.adamixer import DecoderSpec
+from lors_det.adamixer.denoising import Denoising
 from lors_det.errors import InputError
 from lors_det.plugin.config.kinds import registered
 from lors_det.plugin.config.names import nearest
@@ -187,6 +188,7 @@ def _places(cfg: Config) -> dict[str, Reader]:
         }
     if (cfg.get("model") or {}).get("bbox_head", {}).get("type") == "AdaMixerHead":
         places["model.bbox_head.criterion"] = Reader.of(set_criterion, {"type"})
+        places["model.bbox_head.denoising"] = Reader.of(Denoising, set())
         places["model.bbox_head.decoder"] = Reader("the decoder", taken_by(DecoderSpec))
     return places
 

@@ -1,0 +1,101 @@
+"""Denoising queries: disturbed objects that the decoder is to restore, in training alone (DN-DETR; DINO)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lors_det.adamixer.criterion import Target
+from lors_det.adamixer.geometry import xyxy_to_xyzr
+from lors_det.adamixer.queries import QueryState
+
+MIN_SIDE_PX = 1.0
+"""Side of a disturbed box at least, pixels."""
+
+
+class Denoising(nn.Module):
+    """Queries made of an image's objects: their boxes disturbed, their contents those of their classes.
+
+    There are ``num_groups`` sets of them, each of the n objects of an image, with n those of the batch's fullest image,
+    and of n more queries that belong to none. Corners of the first are moved by less than ``box_noise`` of half the
+    box's side, and these queries are to become the objects, without any matching (DN-DETR, section 4). Corners of the
+    others are moved by between once and twice that, and they are to become nothing (DINO, section 3.3), as are random
+    boxes where an image has fewer objects. Contents are learned, one for each class, and of a share ``label_noise`` of
+    the queries any class's. Sets do not see each other, and the queries that detect are not among them: these queries
+    run through the decoder by themselves.
+
+    Args:
+        num_classes: N.
+        dim: D.
+        num_groups: sets.
+        box_noise: share of half a side, above 0.
+        label_noise: share of the queries, 0 to 1.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+
+    def __init__(
+        self, num_classes: int, dim: int, *, num_groups: int = 5, box_noise: float = 0.4, label_noise: float = 0.25
+    ) -> None:
+        super().__init__()
+        if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1:
+            raise ValueError(f"num_groups={num_groups!r}; it must be a positive integer")
+        if isinstance(box_noise, bool) or not 0 < box_noise <= 1:
+            raise ValueError(f"box_noise={box_noise!r}; it must be above 0 and at most 1")
+        if isinstance(label_noise, bool) or not 0 <= label_noise <= 1:
+            raise ValueError(f"label_noise={label_noise!r}; it must be from 0 to 1")
+        self.num_groups, self.box_noise, self.label_noise = num_groups, box_noise, label_noise
+        self.content = nn.Parameter(torch.empty(num_classes, dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.content)
+
+    def forward(self, targets: Sequence[Target], image_sizes: Tensor) -> QueryState:
+        """Queries of a batch, (B, 2 n num_groups, ...), in ``num_groups`` sets; a batch without objects has n = 1.
+
+        Args:
+            targets: of each image.
+            image_sizes: (B, 2), width and height before padding, pixels, float32 or float64.
+        """
+        most = max(1, *(len(target.labels) for target in targets))
+        num_classes, dim = self.content.shape
+        boxes = torch.stack(
+            [
+                torch.cat([target.boxes_xyxy.to(image_sizes), _random_boxes(most - len(target.labels), size)])
+                for target, size in zip(targets, image_sizes)
+            ]
+        )  # (B, n, 4)
+        labels = torch.stack(
+            [
+                torch.cat([target.labels, target.labels.new_zeros(most - len(target.labels))]).to(image_sizes.device)
+                for target in targets
+            ]
+        )
+        boxes = boxes.repeat(1, 2 * self.num_groups, 1)
+        # of each group the objects, then what belongs to none
+        is_none = torch.arange(2 * self.num_groups, device=boxes.device).repeat_interleave(most) % 2
+        distance = torch.rand_like(boxes) + is_none[:, None]
+        sign = torch.randint_like(boxes, 2) * 2 - 1
+        half = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 2) / 2
+        labels = labels.repeat(1, 2 * self.num_groups)
+        others = torch.randint_like(labels, num_classes)
+        labels = torch.where(torch.rand_like(labels, dtype=torch.float32) < self.label_noise, others, labels)
+        content = F.layer_norm(self.content, (dim,))[labels]
+        return QueryState(content, xyxy_to_xyzr(_upright(boxes + self.box_noise * sign * distance * half)))
+
+
+def _upright(boxes: Tensor) -> Tensor:
+    """Boxes whose first corner is the upper left one again, and whose sides are not too short."""
+    low, high = torch.minimum(boxes[..., :2], boxes[..., 2:]), torch.maximum(boxes[..., :2], boxes[..., 2:])
+    return torch.cat([low, torch.maximum(high, low + MIN_SIDE_PX)], dim=-1)
+
+
+def _random_boxes(number: int, size: Tensor) -> Tensor:
+    """(number, 4), xyxy, anywhere in an image of this width and height."""
+    corners = torch.rand(number, 4, device=size.device, dtype=size.dtype) * size.repeat(2)
+    return _upright(corners)
