@@ -120,6 +120,53 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
     return f"folded {before:,} decoder parameters into {after:,}: {dst}, config {dst_config}"
 
 
+def factorise_file(src: Path, dst: Path, config: Path) -> str:
+    """Make a LORS checkpoint of a dense one, such as AdaMixer's: a start for a LORS model, or a smaller model at once.
+
+    Bases become the mean of their stages' weights, residuals the nearest to what is left that their ranks allow, see
+    :meth:`lors_det.lors.SharedStack.fit`.
+
+    Args:
+        src: checkpoint of this project whose stages own all of their weights.
+        dst: checkpoint to write.
+        config: of the LORS model, of the same shape.
+
+    Returns:
+        What was done, in words, with the share of the corrections that the residuals hold.
+
+    Raises:
+        InputError: if the config is of no such model.
+    """
+    checkpoint = load_from_local(str(src), "cpu")
+    weights = todays_names(dict(_weights(checkpoint, src)))
+    cfg = _config_of(checkpoint, src, config)
+    own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
+    head = cfg.model.bbox_head
+    if head.get("num_classes") is None and "stack.stages.0.classify.3.weight" in own:
+        head.num_classes = len(own["stack.stages.0.classify.3.weight"])
+    try:
+        spec = DecoderSpec(**head.decoder)
+        dense, small = (Decoder(head.num_classes, each).double() for each in (spec.folded(), spec))
+        dense.load_state_dict(own)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"checkpoint {src} is not of the config's model with stages of their own: {error}") from error
+    if spec.is_plain:
+        raise InputError(f"config {config} shares nothing: there is nothing to factorise")
+    small.stack.fit(list(dense.stack.stages))
+    dtype = next(iter(own.values())).dtype
+    weights.update({_DECODER + name: tensor.to(dtype) for name, tensor in small.state_dict().items()})
+    _save({"meta": {**_class_names(checkpoint), "config_data": cfg.to_dict()}, "state_dict": weights}, dst)
+    before, after = (sum(tensor.numel() for tensor in decoder.state_dict().values()) for decoder in (dense, small))
+    lost = sum(
+        (folded - dense.state_dict()[name]).square().sum().item() for name, folded in small.folded_state().items()
+    )
+    whole = sum(tensor.square().sum().item() for tensor in dense.state_dict().values())
+    return (
+        f"factorised {before:,} decoder parameters into {after:,}: {dst}; the weights are off by "
+        f"{(lost / whole) ** 0.5:.1%} of their norm"
+    )
+
+
 def todays_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights, those of a decoder that version 0.1.0 named under today's names."""
     own = [name.removeprefix(_DECODER) for name in weights if name.startswith(_DECODER)]

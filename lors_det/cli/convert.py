@@ -1,9 +1,10 @@
-"""Convert checkpoints: published to ours, ours to published, to safetensors, LORS folded to a dense model.
+"""Convert checkpoints: published names to ours and back, to safetensors, LORS to a dense model and back.
 
 python tools/convert_checkpoint.py published.pth ours.pth
 python tools/convert_checkpoint.py ours.pth published.pth --to-published
 python tools/convert_checkpoint.py ours.pth ours.safetensors    # weights, config and class names; or back
 python tools/convert_checkpoint.py ours.pth dense.pth --fold --config CONFIG    # also writes dense.py, its config
+python tools/convert_checkpoint.py dense.pth lors.pth --factorise --config LORS_CONFIG    # as near as the ranks allow
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lors_det.checkpoints.convert import convert_file, fold_file
+from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
 from lors_det.cli import shared
 from lors_det.errors import InputError
 from lors_det.plugin.saving.safe_loading import trust
@@ -23,16 +24,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--to-published", action="store_true", help="from this project's names to the published ones")
     kind.add_argument("--fold", action="store_true", help="fold LORS residuals into a dense model")
-    parser.add_argument("--config", type=Path, help="with --fold: the model's config; the checkpoint's own by default")
+    kind.add_argument("--factorise", action="store_true", help="make bases and residuals of a dense model's stages")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="with --fold: the model's config, the checkpoint's own by default; with --factorise: the LORS model's",
+    )
     shared.trust_argument(parser, "SRC")
 
 
 def main(args: Namespace) -> None:
-    if args.config and not args.fold:
-        raise InputError("--config belongs to --fold")
+    if args.config and not (args.fold or args.factorise):
+        raise InputError("--config belongs to --fold or --factorise")
+    if args.factorise and not args.config:
+        raise InputError("--factorise needs --config, that of the LORS model")
     if args.trust_checkpoint:
         trust(args.src)
     if args.fold:
         print(fold_file(args.src, args.dst, args.config))
+    elif args.factorise:
+        print(factorise_file(args.src, args.dst, args.config))
     else:
         print(convert_file(args.src, args.dst, back=args.to_published))

@@ -127,6 +127,36 @@ class AdaptiveResidual(Residual):
             base = torch.addcmul(base, base, self.gain[:, :, None])
         return torch.baddbmm(base, left, right, alpha=self.scale).reshape(shape)
 
+    @torch.no_grad()
+    def fit(self, *corrections: Tensor) -> None:
+        """One of the K terms after the other, each of what remains, by higher-order SVD (De Lathauwer et al., 2000).
+
+        A term's ``left`` and ``right`` span the R largest singular directions of rows and of columns, and ``core`` is
+        the projection on them. Exact where R reaches the larger side; else near the best, not the best itself.
+        """
+        weight, bias = corrections
+        num_groups, num_residuals, rows, rank = self.left.shape
+        columns = self.right.shape[3]
+        remains = torch.cat([weight, bias[:, None]], dim=1).double() / self.scale
+        remains = remains.reshape(num_groups, rows, columns, -1)  # the bias is one query dimension more
+        cores = []
+        for number in range(num_residuals):
+            left = _directions(remains.flatten(2), rank)  # (G, rows, R)
+            right = _directions(remains.transpose(1, 2).flatten(2), rank)  # (G, columns, R)
+            core = torch.einsum("gra,grcd,gcb->gabd", left, remains, right)
+            remains = remains - torch.einsum("gra,gabd,gcb->grcd", left, core, right)
+            self.left[:, number], self.right[:, number] = left, right.mT
+            cores.append(core)
+        fitted = torch.stack(cores, dim=1).flatten(0, 3)  # (G K R R, D + 1)
+        self.core.weight.copy_(fitted[:, :-1])
+        self.core.bias.copy_(fitted[:, -1])
+
+
+def _directions(matrices: Tensor, rank: int) -> Tensor:
+    """The left singular vectors of the largest values, (G, rows, ...) -> (G, rows, R); zero beyond the smaller side."""
+    vectors = torch.linalg.svd(matrices, full_matrices=False)[0][..., :rank]
+    return torch.nn.functional.pad(vectors, (0, rank - vectors.shape[-1]))
+
 
 def adaptive(
     kernel_shape: tuple[int, int],

@@ -22,6 +22,10 @@ class Residual(nn.Module):
         """The corrected parameters, given the base's; None for each of them where there is no base."""
         raise NotImplementedError
 
+    def fit(self, *corrections: Tensor) -> None:
+        """Become the nearest to these corrections that its rank allows; what scales the base is left as it is."""
+        raise NotImplementedError
+
 
 def checked_scale(scale: float) -> float:
     """The scale of a residual.

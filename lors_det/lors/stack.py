@@ -191,6 +191,37 @@ class SharedStack(nn.Module):
                 module.register_parameter(last, nn.Parameter(weight.detach().clone()))
         return plain
 
+    @torch.no_grad()
+    def fit(self, stages: Sequence[nn.Module]) -> None:
+        """Become as near to plain stages as the ranks allow: the way back of :meth:`fold`.
+
+        A base becomes the mean of its users' weights, a residual what is left of its stage's, as its rank allows; what
+        is private is copied.
+
+        Args:
+            stages: S plain ones, of the same kind.
+
+        Raises:
+            ValueError: if their number is another.
+        """
+        if len(stages) != len(self):
+            raise ValueError(f"{len(stages)} plain stages came to a stack of {len(self)}")
+        for number, tree in enumerate(self.bases):
+            users = [stage for stage, used in zip(stages, self.share) if used == number]
+            for name, parameter in tree.named_parameters():
+                parameter.copy_(torch.stack([parameter_of(stage, name) for stage in users]).mean(dim=0))
+        for number, (own, stage) in enumerate(zip(self.stages, stages)):
+            private = own.state_dict().keys()
+            own.load_state_dict({name: value for name, value in stage.state_dict().items() if name in private})
+            base = self.share[number]
+            for name, names in self.names.items():
+                residual = cast(ParameterTree, self.residuals[number]).find(name)
+                if isinstance(residual, Residual):
+                    wanted = [parameter_of(stage, each).detach() for each in names]
+                    if base is not None:
+                        wanted = [whole - self.bases[base].get_parameter(each) for whole, each in zip(wanted, names)]
+                    residual.fit(*wanted)
+
     def _corrected_once(self) -> list[dict[str, Tensor]]:
         """Every stage's weights, without gradients, and in their own precision whatever is cast around."""
         device = next((parameter.device.type for parameter in self.parameters()), "meta")

@@ -83,6 +83,17 @@ class StaticResidual(Residual):
             weight = torch.addcmul(weight, weight, self.gain[:, None])
         return (torch.addmm(weight, self.up, self.down, alpha=self.scale),)
 
+    @torch.no_grad()
+    def fit(self, *corrections: Tensor) -> None:
+        """Truncated singular value decomposition, the roots of the values in both factors (Eckart and Young, 1936)."""
+        (correction,) = corrections
+        rank = self.up.shape[1]
+        left, values, right = torch.linalg.svd(correction.double() / self.scale, full_matrices=False)
+        roots = values[:rank].sqrt()
+        for factor, fitted in ((self.up.T, (left[:, :rank] * roots).T), (self.down, roots[:, None] * right[:rank])):
+            factor.zero_()  # rows beyond the smaller side stay so
+            factor[: len(fitted)] = fitted
+
 
 def static(
     *, rank: int | Sequence[int], num_groups: Sequence[int] | None = None, scale: float = 1.0, gain: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from references.tiny import ADAMIXER, LORS, make_data, tiny_config
 from torch import nn
 
 from lors_det.checkpoints.around_decoder import BACKBONES
-from lors_det.checkpoints.convert import convert_file, fold_file
+from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
 from lors_det.checkpoints.stored_config import parse_config
 from lors_det.errors import InputError
@@ -86,6 +87,37 @@ def test_what_cannot_be_folded_is_named(data, tmp_path):
     with pytest.raises(InputError, match="of another model than the config"):
         fold_file(tmp_path / "bare.pth", tmp_path / "dense.pth", tmp_path / "lors.py")
     assert not (tmp_path / "dense.pth").exists()
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_dense_model_is_factorised(data, tmp_path, exact):
+    """Into a checkpoint that its config loads strictly; at full rank, with the same detections."""
+    dense = model_of(tiny_config(data, tmp_path, ADAMIXER))
+    torch.save({"meta": META, "state_dict": dense.state_dict()}, tmp_path / "dense.pth")
+    decoder = "model.bbox_head.decoder."
+    full = {f"{decoder}adaptive_rank": 24, f"{decoder}adaptive_groups": (1,) * 4, f"{decoder}static_rank": 96}
+    cfg = tiny_config(data, tmp_path, LORS, **(full if exact else {}))
+    cfg.dump(tmp_path / "lors.py")
+    said = factorise_file(tmp_path / "dense.pth", tmp_path / "lors.pth", tmp_path / "lors.py")
+    assert re.search(r"factorised 2,\d+,\d+ decoder parameters into .* off by \d+\.\d% of their norm", said), said
+    assert said.endswith("off by 0.0% of their norm") == exact
+    made = torch.load(tmp_path / "lors.pth", weights_only=True)
+    assert made["meta"]["dataset_meta"] == META["dataset_meta"]
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(made["state_dict"])
+    if exact:
+        torch.testing.assert_close(detections(model), detections(dense), rtol=1e-3, atol=1e-3)
+
+
+def test_what_cannot_be_factorised_is_named(data, tmp_path):
+    for name, config in (("dense", ADAMIXER), ("lors", LORS)):
+        cfg = tiny_config(data, tmp_path, config)
+        cfg.dump(tmp_path / f"{name}.py")
+        torch.save({"state_dict": model_of(cfg).state_dict()}, tmp_path / f"{name}.pth")
+    for source, config, words in (("dense", "dense", "shares nothing"), ("lors", "lors", "stages of their own")):
+        with pytest.raises(InputError, match=words):
+            factorise_file(tmp_path / f"{source}.pth", tmp_path / "out.pth", tmp_path / f"{config}.py")
+    assert not (tmp_path / "out.pth").exists()
 
 
 def test_a_refused_file_leaves_nothing(tmp_path):
