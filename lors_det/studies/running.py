@@ -7,10 +7,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -55,7 +55,8 @@ def run_study(
 ) -> dict[Run, Result]:
     """Train what has no result yet, and keep each result as soon as it is there.
 
-    A run that was stopped goes on from its last checkpoint. A run that fails is told of, and the others go on.
+    A run of the same values and seed that a study beside this one has made is not made again. A run that was stopped
+    goes on from its last checkpoint. A run that fails is told of, and the others go on.
 
     Args:
         study: what to run.
@@ -80,6 +81,11 @@ def run_study(
         names = ", ".join(map(str, changed[:4])) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
         raise InputError(f"{file} has results of other values than the study's for {names}; --again runs them again")
     missing = [run for run in runs if run not in results or run in changed]
+    if borrowed := borrow(missing, courses, out):
+        results.update(borrowed)
+        write_results(file, results.values())
+        missing = [run for run in missing if run not in borrowed]
+        say(f"{len(borrowed)} runs are those of other studies in {out.parent}")
     if not missing:
         return results
     commit = commit_of_this()
@@ -100,6 +106,16 @@ def run_study(
                 raise InputError(f"metric {study.metric}: the validation has {', '.join(outcome.metrics)}")
             say(f"{run}: {study.metric} {score:.3f} {place}")
     return results
+
+
+def borrow(runs: Iterable[Run], courses: Mapping[Run, str], out: Path) -> dict[Run, Result]:
+    """Results of runs of the same values and seed in the folders beside ``out``."""
+    known: dict[tuple[str, int], Result] = {}
+    for file in sorted(out.absolute().parent.glob("*/results.json")):
+        if file.parent != out.absolute():
+            known |= {(result.course, result.seed): result for result in read_results(file).values()}
+    found = {run: known[courses[run], run.seed] for run in runs if (courses[run], run.seed) in known}
+    return {run: replace(result, set=run.set, arm=run.arm) for run, result in found.items()}
 
 
 def _outcomes(futures: dict[Future[Result | str], Run]) -> Iterator[tuple[Run, Result | str]]:

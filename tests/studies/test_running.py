@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from references.tiny import ADAMIXER, LORS, make_data, write_config
 
 from lors_det.cli import run
 from lors_det.studies.plan import Run, read_study
-from lors_det.studies.running import course_of
+from lors_det.studies.results import Result, write_results
+from lors_det.studies.running import borrow, course_of
 
 STUDY = """
 question: Is LORS smaller?
@@ -73,6 +75,28 @@ def test_a_study(folder, capsys):
         study(folder, options="{optim_wrapper.optimizer.lr: 2.0e-3}")
     assert ended.value.code == 2
     assert "of other values than the study's for tiny/lors/seed3; --again runs them again" in capsys.readouterr().err
+
+
+def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
+    """Of the same values and seed, whatever they are called there."""
+    runs = [Run("tiny", arm, seed) for arm in ("a", "b") for seed in (0, 1)]
+    courses = {run: run.arm for run in runs}
+    other = Result(
+        **Run("small", "as it is", 1)._asdict(),
+        course="a",
+        commit="",
+        versions={},
+        metrics={"coco/bbox_mAP": 0.5},
+        parameters={},
+        macs={},
+        steps=1,
+        seconds_per_step=1.0,
+        memory_mib=1.0,
+    )
+    write_results(tmp_path / "other/results.json", [other])
+    found = borrow(runs, courses, tmp_path / "own")
+    assert found == {Run("tiny", "a", 1): replace(other, set="tiny", arm="a")}
+    assert borrow(runs, courses, tmp_path / "other") == {}  # its own are no others
 
 
 def test_a_fingerprint_is_of_what_decides_the_weights(folder):

@@ -121,6 +121,27 @@ def test_a_model_that_shares_nothing(data, tmp_path):
     assert_same(run(data, tmp_path / "run", config=ADAMIXER, resume=True, **EVERY_STEP), whole)
 
 
+def test_a_recipe_that_draws_and_recollects(data, tmp_path):
+    """Denoising queries and noise between stages draw in every step; the mean of the weights is kept beside."""
+    head = "model.bbox_head."
+    recipe = {
+        f"{head}denoising": dict(num_groups=2),
+        f"{head}criterion": dict(class_loss="matchability", queries_per_object=(3, 2, 1, 1)),
+        f"{head}decoder.recollect_from": 2,
+        f"{head}decoder.look_forward_twice": True,
+        f"{head}decoder.query_noise": 0.1,
+        f"{head}decoder.residual_gain": True,
+        "optim_wrapper.constructor": "MergedOptimWrapperConstructor",
+        "optim_wrapper.paramwise_cfg": dict(sharing=dict(base_lr="1/users", residual_decay=0.0)),
+        "custom_hooks": [dict(type="EMAHook", momentum=0.3)],
+        **EVERY_STEP,
+    }
+    whole = run(data, tmp_path / "whole", **recipe)
+    assert "train/s3.dn_loss_iou" in whole.message_hub.log_scalars
+    run(data, tmp_path / "run", KillHook(6), **recipe)
+    assert_same(run(data, tmp_path / "run", resume=True, **recipe), whole)
+
+
 def test_without_a_seed_a_run_takes_that_of_the_one_it_resumes(data, tmp_path):
     options = {**EVERY_STEP, "randomness": dict(deterministic=True), "default_hooks.checkpoint.max_keep_ckpts": -1}
     whole = run(data, tmp_path / "whole", **options)

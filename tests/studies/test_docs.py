@@ -1,0 +1,36 @@
+"""The studies of the documentation: each can be run, and asks of every arm something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lors_det.adamixer import DecoderSpec
+from lors_det.adamixer.criterion import SetCriterion
+from lors_det.adamixer.denoising import Denoising
+from lors_det.plugin.config.keys import check_keys
+from lors_det.plugin.config.reading import read_config
+from lors_det.studies.plan import read_study
+from lors_det.studies.running import course_of
+
+STUDIES = sorted((Path(__file__).parents[2] / "docs/studies").glob("*.yaml"))
+
+
+def test_there_are_some():
+    assert STUDIES
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_arm_is_a_model_of_its_own(path, root, monkeypatch):
+    monkeypatch.chdir(root)
+    study = read_study(path)
+    first = [run for run in study.runs() if run.seed == study.arms[run.arm].seeds[0]]
+    assert len({course_of(study, run) for run in first}) == len(first)
+    for run in first:
+        cfg = read_config(study.config_of(run), study.options_of(run))
+        check_keys(cfg)
+        head = cfg.model.bbox_head
+        spec = DecoderSpec(**head.decoder)
+        SetCriterion(**head.get("criterion", {})).repeats(spec.num_stages)
+        Denoising(2, spec.dim, **head.get("denoising", {}))
