@@ -39,7 +39,13 @@ BACKBONES = {
 }
 SMALL = {"r18-half", "mobilenetv2"}
 """Backbones whose decoders are small: four stages of width 96."""
-LORS_SHAPE = {"coco": (2, 64), "shapes": (4, 9), "bccd": (4, 9), "own": (4, 9)}  # G and P by data set
+LORS_SHAPE = {
+    "coco": (2, 64),
+    "shapes": (4, 9),
+    "bccd": (4, 9),
+    "aquarium": (4, 9),
+    "own": (4, 9),
+}  # G and P by data set
 ADAMIXER_SHAPES = {
     "adamixer": {**LORS_SHAPE, "coco": (4, 32)},
     "adamixer-g2-p64": {"coco": (2, 64)},
@@ -70,7 +76,10 @@ STUDIES = {  # backbone, queries and schedule that all ablations of a folder hav
     "coco": ("r50", "100-query", "1x"),
     "shapes": ("r18-half", "16-query", "3e"),
     "bccd": ("r18-half", "50-query", "30e"),
+    "aquarium": ("mobilenetv2", "100-query", "12e"),
 }
+GIVEN = {"aquarium": "own"}
+"""Sets that ``--data`` gives."""
 FEW = {"shared-only", "private-only"}
 """The ablations on photographs, for which each seed takes a quarter of an hour."""
 
@@ -80,6 +89,7 @@ FLIPS = {  # in training
     "own": {"horizontal"},
     "shapes": {"horizontal", "vertical"},
     "bccd": {"horizontal", "vertical", "diagonal"},
+    "aquarium": {"horizontal"},
 }
 
 
@@ -226,9 +236,10 @@ def test_a_leaf_is_what_its_name_says(path, passed):
     assert {name: cfg.model.backbone[name] for name in BACKBONES[backbone]} == BACKBONES[backbone]
     assert cfg.train_cfg.max_epochs == epochs(schedule)
     assert not any("end" in s for s in cfg.param_scheduler if s.by_epoch)  # the run's length is one value
-    assert dataset in cfg.train_dataloader.dataset.data_root
+    assert GIVEN.get(dataset, dataset) in cfg.train_dataloader.dataset.data_root
     pipeline = str(cfg.train_dataloader.dataset.pipeline)
-    assert ("RandomCrop" in pipeline) == any(word in schedule for word in ("crop", "finetune"))
+    crops = dataset in GIVEN or any(word in schedule for word in ("crop", "finetune"))
+    assert ("RandomCrop" in pipeline) == crops
     assert ("RandomChoiceResize" in pipeline) == ("ms-480-800" in schedule)
     if dataset == "coco":
         warm_up, decay = cfg.param_scheduler

@@ -9,18 +9,19 @@ folder=${FOLDER:-$(mktemp -d)}
 read -ra tests <<<"${TESTS:-tests}"
 export OMP_NUM_THREADS=1
 
-# name, interpreter, packages; the rest is of requirements.txt
+# name, interpreter, packages, and after "then" those that are built with the others there. mmcv 2.1.0 is built from
+# source, and only with torch that needs no more than C++17: 2.14 needs C++20.
 environments() {
   cat <<'LIST'
 pinned-3.10  3.10  -r requirements.txt
 pinned-3.11  3.11  -r requirements.txt
 pinned-3.12  3.12  -r requirements.txt
 oldest       3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmcv-lite==2.1.0 mmdet==3.3.0 numpy==1.26.4 scipy==1.10.1 matplotlib==3.7.5 Pillow==9.5.0 pycocotools==2.0.7 PyYAML==6.0.2 rich==13.9.4 safetensors==0.4.5 tensorboard==2.14.1 setuptools==80.9.0 opencv-python==4.10.0.84
-full-mmcv    3.11  -r requirements.txt --no-binary=mmcv mmcv==2.1.0
-onedl        3.11  -r requirements.txt onedl-mmcv onedl-mmengine onedl-mmdetection
+full-mmcv    3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmdet==3.3.0 numpy==1.26.4 scipy==1.10.1 matplotlib==3.7.5 Pillow==9.5.0 pycocotools==2.0.7 PyYAML==6.0.2 rich==13.9.4 safetensors==0.4.5 tensorboard==2.14.1 setuptools==80.9.0 opencv-python==4.10.0.84 then --no-build-isolation --no-binary=mmcv mmcv==2.1.0
+onedl-lite   3.11  torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 matplotlib==3.11.2 Pillow pycocotools==2.0.11 PyYAML rich safetensors==0.8.0 tensorboard==2.21.0 setuptools==80.9.0 opencv-python==5.0.0.93 then --no-build-isolation onedl-mmcv onedl-mmengine onedl-mmdetection
 LIST
 }
-TOOLS=(pytest==9.2.0 pytest-xdist==3.8.0 ruff==0.17.6 mypy==2.4.1 hypothesis==6.168.5 timm==1.0.31 supervision)
+TOOLS=(ninja pytest==9.2.0 pytest-xdist==3.8.0 ruff==0.17.6 mypy==2.4.1 hypothesis==6.168.5 timm==1.0.31 supervision)
 
 row() { printf '| %-11s | %-46s | %s |\n' "$@"; }
 
@@ -30,11 +31,15 @@ environments | while read -r name version packages; do
   [[ $# -eq 0 || " $* " == *" $name "* ]] || continue
   place=$folder/$name
   variable=PYTHON${version/./}
-  read -ra wanted <<<"$packages"
+  read -ra wanted <<<"${packages%% then *}"
+  built=() ops=1
+  [[ $name == *-lite ]] && ops=0
+  [[ $packages == *" then "* ]] && read -ra built <<<"${packages##* then }"
   if [[ ! -e $place/ready ]]; then
     rm -rf "$place"
     "${!variable:-python$version}" -m venv "$place" &&
-      (cd "$root" && MMCV_WITH_OPS=1 "$place/bin/pip" install -q "${wanted[@]}" "${TOOLS[@]}" &&
+      (cd "$root" && "$place/bin/pip" install -q "${wanted[@]}" "${TOOLS[@]}" &&
+        { ((${#built[@]} == 0)) || MMCV_WITH_OPS=$ops "$place/bin/pip" install -q "${built[@]}"; } &&
         "$place/bin/pip" install -q --no-deps --no-build-isolation -e .) >"$place.install.log" 2>&1 </dev/null &&
       touch "$place/ready"
   fi
