@@ -1,4 +1,4 @@
-"""The command ``lors-det train`` as a script."""
+"""The command ``lors-det study`` as a script."""
 
 from lors_det.cli import run
 

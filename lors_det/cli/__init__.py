@@ -24,6 +24,7 @@ COMMANDS = {
     "check-config": "check a config without training",
     "convert": "convert checkpoints: published names, and folded models",
     "make-shapes": "generate the synthetic detection set",
+    "prepare-coco": "download COCO 2017, and check it",
     "voc-to-coco": "convert a split of a Pascal VOC set",
     "draw-sheet": "draw ground truth beside detections",
     "plot-curves": "plot losses and AP of a run",
