@@ -7,5 +7,6 @@ _base_ = [
 ]
 
 model = dict(bbox_head=dict(num_queries=100, decoder=_base_.adamixer_g2_p64))
-# AP of AdaMixer after the first epochs on train2017's images with boxes
-default_hooks = dict(early_check=dict(type="EarlyCheckHook", expected=[0.250, 0.303, 0.333], num_images=117266))
+# on train2017's images with boxes
+_first_epochs = dict(type="EarlyCheckHook", expected=[0.250, 0.303, 0.333], model="AdaMixer", num_images=117266)
+default_hooks = dict(early_check=_first_epochs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
@@ -38,8 +39,8 @@ def focal(logits: Tensor, positive: Tensor, quality: Tensor) -> Tensor:
 
 
 def varifocal(logits: Tensor, positive: Tensor, quality: Tensor) -> Tensor:
-    """Varifocal loss (Zhang et al., 2021, equation 2): q BCE(p, q) where matched, alpha p^gamma BCE(p, 0) elsewhere."""
-    weight = quality + (1 - positive) * VARIFOCAL_ALPHA * logits.detach().sigmoid() ** VARIFOCAL_GAMMA
+    """Varifocal loss (Zhang et al., 2021, equation 2): q BCE(p, q) where q > 0, alpha p^gamma BCE(p, 0) elsewhere."""
+    weight = torch.where(quality > 0, quality, VARIFOCAL_ALPHA * logits.detach().sigmoid() ** VARIFOCAL_GAMMA)
     return weight * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
 

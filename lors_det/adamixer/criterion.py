@@ -35,7 +35,8 @@ class SetCriterion(nn.Module):
     cost = class_weight * focal + l1_weight * |box - target|_1 / (w, h, w, h) - giou_weight * GIoU, minimised over
     one-to-one assignments. Losses carry the same weights: focal over all queries, the box losses over matched
     ones; each is summed and divided by max(1, matched queries averaged over processes). w and h are the
-    image's size before padding. Of a stage with several sets of queries, losses are the mean over the sets.
+    image's size before padding. Of a stage with several sets of queries, losses are the sum over the
+    sets, which weighs late stages more (SQR, section 4).
 
     Args:
         class_weight: weight of the focal loss and cost.
@@ -43,8 +44,9 @@ class SetCriterion(nn.Module):
         giou_weight: weight of the GIoU loss and cost.
         class_loss: "focal" (published), "varifocal" or "matchability", of which the last two teach the score how well
             the box fits, see :mod:`lors_det.adamixer.class_loss`; the cost of matching stays focal.
-        queries_per_object: queries that each object is matched to, in every stage or in each of S; the last must have
-            one, as evaluation removes no duplicates. 1 is the published matching.
+        queries_per_object: queries that each object is matched to, in every stage or in each of S, and fewer where an
+            image has too many objects for its queries; the last must have one, as evaluation removes no duplicates. 1
+            is the published matching.
         processes: of the training, asked in every step; this one alone by default.
 
     Raises:
@@ -104,12 +106,13 @@ class SetCriterion(nn.Module):
         cost = self.cost(logits.detach(), boxes.detach(), targets, image_sizes.repeat(1, 2))
         fault = first_fault(cost, logits.detach(), boxes.detach(), [target.labels for target in targets])
         counts, by_stage = [len(target.labels) for target in targets], self.repeats(len(outputs))
-        repeats = [by_stage[stage] for stage in stage_of]
-        num_matched = [float(sum(min(count * times, num_queries) for count in counts)) for times in repeats]
+        # no object goes without a query because another has several
+        repeats = [[max(1, min(by_stage[s], num_queries // max(count, 1))) for count in counts] for s in stage_of]
+        num_matched = [float(sum(min(n * times, num_queries) for n, times in zip(counts, row))) for row in repeats]
         average, faults = exchange(logits.new_tensor(num_matched), fault, self.processes())
         matches = match(cost, faults, counts, repeats, stage_of)
         losses = self._losses(logits, boxes, matches, targets, image_sizes, average)
-        return _by_stage(losses, outputs, "")
+        return _by_stage(losses, outputs, torch.sum, "")
 
     def denoising(
         self, outputs: Sequence[StageOutput], targets: Sequence[Target], image_sizes: Tensor
@@ -122,7 +125,8 @@ class SetCriterion(nn.Module):
             image_sizes: as above.
 
         Returns:
-            ``s{i}.dn_loss_cls``, ``s{i}.dn_loss_bbox``, ``s{i}.dn_loss_iou``: scalars, of the same weights.
+            ``s{i}.dn_loss_cls``, ``s{i}.dn_loss_bbox``, ``s{i}.dn_loss_iou``: scalars, of the same weights, the mean
+            over the sets.
         """
         logits, boxes = _rows(outputs)
         num_rows, num_images, num_queries, _ = logits.shape
@@ -136,7 +140,8 @@ class SetCriterion(nn.Module):
             target=torch.arange(len(place), device=device).repeat(num_rows),
         )
         average = self.processes().mean(logits.new_tensor([float(len(place))])).expand(num_rows)
-        return _by_stage(self._losses(logits, boxes, matches, targets, image_sizes, average), outputs, "dn_")
+        losses = self._losses(logits, boxes, matches, targets, image_sizes, average)
+        return _by_stage(losses, outputs, torch.mean, "dn_")
 
     def _losses(
         self,
@@ -208,9 +213,10 @@ def _rows(outputs: Sequence[StageOutput]) -> tuple[Tensor, Tensor]:
     return logits, boxes
 
 
-def _by_stage(losses: dict[str, Tensor], outputs: Sequence[StageOutput], beginning: str) -> dict[str, Tensor]:
-    """Losses of rows as those of stages, the mean over a stage's sets."""
-    means = {
-        name: [rows.mean() for rows in loss.split([each.num_sets for each in outputs])] for name, loss in losses.items()
-    }
-    return {f"s{i}.{beginning}{name}": means[name][i] for i in range(len(outputs)) for name in losses}
+def _by_stage(
+    losses: dict[str, Tensor], outputs: Sequence[StageOutput], joined: Callable[[Tensor], Tensor], beginning: str
+) -> dict[str, Tensor]:
+    """Losses of rows as those of stages, whose sets are ``joined``."""
+    sizes = [each.num_sets for each in outputs]
+    by_stage = {name: [joined(rows) for rows in loss.split(sizes)] for name, loss in losses.items()}
+    return {f"s{i}.{beginning}{name}": by_stage[name][i] for i in range(len(outputs)) for name in losses}

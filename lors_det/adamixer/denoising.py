@@ -30,16 +30,24 @@ class Denoising(nn.Module):
     Args:
         num_classes: N.
         dim: D.
-        num_groups: sets.
+        num_groups: sets, and fewer where they would have more than ``max_queries`` queries, but one at least.
         box_noise: share of half a side, above 0.
         label_noise: share of the queries, 0 to 1.
+        max_queries: of all sets.
 
     Raises:
         ValueError: if a value is out of its range.
     """
 
     def __init__(
-        self, num_classes: int, dim: int, *, num_groups: int = 5, box_noise: float = 0.4, label_noise: float = 0.25
+        self,
+        num_classes: int,
+        dim: int,
+        *,
+        num_groups: int = 5,
+        box_noise: float = 0.4,
+        label_noise: float = 0.25,
+        max_queries: int = 500,
     ) -> None:
         super().__init__()
         if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1:
@@ -48,15 +56,18 @@ class Denoising(nn.Module):
             raise ValueError(f"box_noise={box_noise!r}; it must be above 0 and at most 1")
         if isinstance(label_noise, bool) or not 0 <= label_noise <= 1:
             raise ValueError(f"label_noise={label_noise!r}; it must be from 0 to 1")
+        if isinstance(max_queries, bool) or not isinstance(max_queries, int) or max_queries < 1:
+            raise ValueError(f"max_queries={max_queries!r}; it must be a positive integer")
         self.num_groups, self.box_noise, self.label_noise = num_groups, box_noise, label_noise
+        self.max_queries = max_queries
         self.content = nn.Parameter(torch.empty(num_classes, dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.content)
 
-    def forward(self, targets: Sequence[Target], image_sizes: Tensor) -> QueryState:
-        """Queries of a batch, (B, 2 n num_groups, ...), in ``num_groups`` sets; a batch without objects has n = 1.
+    def forward(self, targets: Sequence[Target], image_sizes: Tensor) -> tuple[QueryState, int]:
+        """Queries of a batch, (B, 2 n sets, ...), and the number of sets; a batch without objects has n = 1.
 
         Args:
             targets: of each image.
@@ -64,29 +75,32 @@ class Denoising(nn.Module):
         """
         most = max(1, *(len(target.labels) for target in targets))
         num_classes, dim = self.content.shape
+        num_groups = max(1, min(self.num_groups, self.max_queries // (2 * most)))
         boxes = torch.stack(
             [
                 torch.cat([target.boxes_xyxy.to(image_sizes), _random_boxes(most - len(target.labels), size)])
                 for target, size in zip(targets, image_sizes)
             ]
         )  # (B, n, 4)
-        labels = torch.stack(
-            [
-                torch.cat([target.labels, target.labels.new_zeros(most - len(target.labels))]).to(image_sizes.device)
-                for target in targets
-            ]
-        )
-        boxes = boxes.repeat(1, 2 * self.num_groups, 1)
+        labels = torch.stack([_padded(target.labels, most, num_classes) for target in targets]).to(boxes.device)
+        boxes = boxes.repeat(1, 2 * num_groups, 1)
         # of each group the objects, then what belongs to none
-        is_none = torch.arange(2 * self.num_groups, device=boxes.device).repeat_interleave(most) % 2
+        is_none = torch.arange(2 * num_groups, device=boxes.device).repeat_interleave(most) % 2
         distance = torch.rand_like(boxes) + is_none[:, None]
         sign = torch.randint_like(boxes, 2) * 2 - 1
         half = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 2) / 2
-        labels = labels.repeat(1, 2 * self.num_groups)
+        labels = labels.repeat(1, 2 * num_groups)
         others = torch.randint_like(labels, num_classes)
         labels = torch.where(torch.rand_like(labels, dtype=torch.float32) < self.label_noise, others, labels)
         content = F.layer_norm(self.content, (dim,))[labels]
-        return QueryState(content, xyxy_to_xyzr(_upright(boxes + self.box_noise * sign * distance * half)))
+        moved = _upright(boxes + self.box_noise * sign * distance * half)
+        return QueryState(content, xyxy_to_xyzr(moved)), num_groups
+
+
+def _padded(labels: Tensor, most: int, num_classes: int) -> Tensor:
+    """(most,): the labels, and any after them."""
+    more = torch.randint(num_classes, (most - len(labels),), device=labels.device, dtype=labels.dtype)
+    return torch.cat([labels, more])
 
 
 def _upright(boxes: Tensor) -> Tensor:

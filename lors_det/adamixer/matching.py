@@ -70,7 +70,7 @@ def exchange(num_matched: Tensor, fault: Tensor, processes: Processes) -> tuple[
 
 
 def match(
-    cost: Tensor, faults: Tensor, counts: Sequence[int], repeats: Sequence[int], stage_of: Sequence[int]
+    cost: Tensor, faults: Tensor, counts: Sequence[int], repeats: Sequence[Sequence[int]], stage_of: Sequence[int]
 ) -> Matches:
     """Assign targets to queries in every row and image; a query gets one target at most.
 
@@ -78,7 +78,7 @@ def match(
         cost: (T, B, Q, n); columns beyond an image's own targets mean nothing.
         faults: (processes, 3), of every process what :func:`first_fault` found.
         counts: targets of each image.
-        repeats: queries that each target gets, in each row, as long as there are queries.
+        repeats: queries that each target gets, in each row and image, as long as there are queries.
         stage_of: of each row, for the message.
 
     Raises:
@@ -99,7 +99,7 @@ def match(
     triples = [np.zeros((3, 0), dtype=np.int64)]
     for row in range(num_rows):
         for image, count in enumerate(counts):
-            query, target = linear_sum_assignment(np.tile(costs[row, image, :, :count], repeats[row]))
+            query, target = linear_sum_assignment(np.tile(costs[row, image, :, :count], repeats[row][image]))
             place = (row * num_images + image) * num_queries + query
             triples.append(np.stack([np.full_like(place, row), place, first_target[image] + target % max(count, 1)]))
     return Matches(*torch.from_numpy(np.concatenate(triples, axis=1)).to(cost.device))

@@ -124,6 +124,8 @@ class DecoderSpec:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} has no effect without residuals; set a rank or drop it"
                 )
+        if self.residual_gain and set(share) == {None}:
+            raise ValueError("residual_gain=True has no effect without a base, whose rows it would scale; drop it")
         if self.mean_gradient and not any(share.count(base) > 1 for base in set(share) - {None}):
             raise ValueError("mean_gradient=True has no effect where no stages share a base; drop it")
 

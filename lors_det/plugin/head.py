@@ -109,8 +109,8 @@ class AdaMixerHead(BaseModule):
         image_sizes = self._image_sizes(levels, batch_data_samples)
         losses: dict[str, Tensor] = self.criterion(self._decode(levels, image_sizes), targets, image_sizes)
         if self.denoising is not None:
-            disturbed = self.denoising(targets, image_sizes)
-            restored = self.decoder(levels, disturbed, num_sets=self.denoising.num_groups, recollect=False)
+            disturbed, num_sets = self.denoising(targets, image_sizes)
+            restored = self.decoder(levels, disturbed, num_sets=num_sets, recollect=False)
             losses |= self.criterion.denoising(restored, targets, image_sizes)
         return losses
 

@@ -68,6 +68,11 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
         if sharing is not None:
             of_sharing = sharing_scales(model, sharing)
+            if self.base_wd is None and any(scale.weight_decay != 1 for scale in of_sharing.values()):
+                raise InputError(
+                    "config key optim_wrapper.paramwise_cfg.sharing.residual_decay needs optim_wrapper.optimizer."
+                    "weight_decay"
+                )
             scales.update(of_sharing)
             bases, residuals = (
                 sorted({f"{scale.lr:.3g}" for name, scale in of_sharing.items() if part in name})

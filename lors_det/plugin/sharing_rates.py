@@ -44,7 +44,7 @@ def sharing_scales(model: nn.Module, settings: Mapping[str, Any]) -> dict[str, S
         Scales by the parameter's name in the model; what is not named has 1.
 
     Raises:
-        InputError: if a setting is unknown or of another kind, or no stages of the model share weights.
+        InputError: if a setting is unknown or of another kind, or the model has nothing that it is for.
     """
     known = ("base_lr", "residual_lr", "residual_decay")
     unknown = [name for name in settings if name not in known]
@@ -67,6 +67,10 @@ def sharing_scales(model: nn.Module, settings: Mapping[str, Any]) -> dict[str, S
         scales.update((f"{start}residuals.{name}", residual) for name, _ in stack.residuals.named_parameters())
     if not scales:
         raise InputError(f"config key {_KEY} is set, but no stages of the model share weights; leave it out")
+    for setting in settings:
+        part = "bases" if setting == "base_lr" else "residuals"
+        if not any(f"{part}." in name for name in scales):
+            raise InputError(f"config key {_KEY}.{setting} is set, but the model has no {part}; leave it out")
     return scales
 
 

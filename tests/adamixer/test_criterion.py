@@ -13,6 +13,7 @@ from torch import Tensor
 from lors_det.adamixer import QueryState, StageOutput
 from lors_det.adamixer.class_loss import ClassLoss
 from lors_det.adamixer.criterion import SetCriterion, Target
+from lors_det.adamixer.matching import match
 
 SIZES = torch.tensor([[80.0, 60.0], [64.0, 48.0]])
 
@@ -54,7 +55,7 @@ def class_loss_of(kind: str, p: float, quality: float | None) -> float:
     if kind == "focal":
         return -0.25 * (1 - p) ** 2 * math.log(p) if quality is not None else -0.75 * p**2 * math.log(1 - p)
     if kind == "varifocal":
-        if quality is None:
+        if not quality:  # matched, but beside the object, too
             return -0.75 * p**2 * math.log(1 - p)
         return -quality * (quality * math.log(p) + (1 - quality) * math.log(1 - p))
     if quality is None:
@@ -109,7 +110,7 @@ def test_losses_are_their_definition(kind, times):
             assert losses[f"s{i}.{name}"].item() == pytest.approx(expected, rel=1e-4), (i, name)
 
 
-def test_of_several_sets_the_losses_are_the_mean():
+def test_of_several_sets_the_losses_are_the_sum():
     """Each matched by itself; a stage with one set beside it."""
     one, three, targets = output(), output(num_queries=18), [target(3), target(2)]
     three = three._replace(num_sets=3)
@@ -120,8 +121,8 @@ def test_of_several_sets_the_losses_are_the_mean():
     ]
     for name in ("loss_cls", "loss_bbox", "loss_iou"):
         torch.testing.assert_close(together[f"s0.{name}"], parts[0][f"s0.{name}"])
-        mean = torch.stack([part[f"s1.{name}"] for part in parts]).mean()
-        torch.testing.assert_close(together[f"s1.{name}"], mean)
+        total = torch.stack([part[f"s1.{name}"] for part in parts]).sum()
+        torch.testing.assert_close(together[f"s1.{name}"], total)
 
 
 def test_a_fault_in_a_set_names_its_stage():
@@ -141,13 +142,24 @@ def test_quality_sends_no_gradient_to_the_boxes(kind):
 
 
 def test_several_queries_for_each_object_where_there_are_too_few():
-    """Each query is matched once at most, and every one of them is."""
-    stage, truth = output(num_images=1, num_queries=4), target(3)
-    criterion = SetCriterion(queries_per_object=(2, 1))
-    losses = criterion([stage, stage], [truth], SIZES[:1])
-    assert all(loss.isfinite() for loss in losses.values())
+    """As many as there are, the same for all: no object goes without one because another has several."""
+    costs = torch.rand(1, 2, 7, 3)
+    costs[0, 0, :, 2] += 100  # nothing is near this one
+    stage = output(num_queries=7)
+    criterion = SetCriterion(queries_per_object=(4, 1))
+    criterion.cost = lambda logits, *_: costs.expand(len(logits), -1, -1, -1)
+    losses = criterion([stage, stage], [target(3), target(1)], SIZES)
     losses["s0.loss_bbox"].backward()
-    assert stage.boxes_xyxy.grad.abs().sum(-1).bool().all()
+    matched = stage.boxes_xyxy.grad.abs().sum(-1).bool().sum(-1)
+    assert matched.tolist() == [6, 4]  # two for each of three objects, and four for one
+
+
+def test_every_object_has_its_queries():
+    cost = torch.rand(1, 1, 9, 4)
+    cost[..., 3] += 100
+    matches = match(cost, torch.zeros(1, 3), [4], [[2]], [0])
+    assert matches.target.bincount().tolist() == [2, 2, 2, 2]
+    assert len(matches.query.unique()) == 8
 
 
 @pytest.mark.parametrize(

@@ -425,6 +425,7 @@ def test_an_average_takes_a_shared_weight_once():
             {"adaptive_rank": 0, "adaptive_groups": None, "static_rank": 0, "residual_gain": True},
             "residual_gain=True has no effect without residuals",
         ),
+        ({"share": (None, None, None), "residual_gain": True}, "residual_gain=True has no effect without a base"),
         ({"share": (0, None, 0), "static_rank": 0}, "stages without a base; they need adaptive_rank and static_rank"),
         ({"share": (0, None, 0), "layer_rank": 2}, "cannot have layer_rank"),
         ({"share": (None, 1, 1)}, r"share=\(None, 1, 1\)"),

@@ -18,8 +18,10 @@ TARGETS = [Target(BOXES, torch.tensor([0, 2, 1])), Target(BOXES[:1], torch.tenso
 
 
 def made(targets: list[Target] = TARGETS, **changes: float) -> tuple[Denoising, QueryState]:
-    denoising = Denoising(NUM_CLASSES, DIM, **{"num_groups": GROUPS, **changes}).double()
-    return denoising, denoising(targets, SIZES)
+    denoising = Denoising(NUM_CLASSES, DIM, **{"num_groups": GROUPS, "max_queries": 10_000, **changes}).double()
+    state, num_sets = denoising(targets, SIZES)
+    assert num_sets == denoising.num_groups
+    return denoising, state
 
 
 def test_corners_are_the_inverse_of_positions():
@@ -67,6 +69,23 @@ def test_contents_are_those_of_classes(share):
     found = torch.cdist(state.content[0], of_class).argmin(-1).unflatten(0, (2 * num_groups, 3))
     is_own = (found == TARGETS[0].labels).double().mean().item()
     assert is_own == pytest.approx(1 - share + share / NUM_CLASSES, abs=0.05)
+
+
+@pytest.mark.parametrize(("most", "sets"), [(6, 1), (11, 1), (12, 2), (100, 3)])
+def test_crowds_have_fewer_sets(most, sets):
+    """Three objects and as many of none: six queries a set."""
+    state, num_sets = Denoising(NUM_CLASSES, DIM, num_groups=GROUPS, max_queries=most).double()(TARGETS, SIZES)
+    assert num_sets == sets
+    assert state.content.shape[1] == 6 * sets
+
+
+def test_what_fills_up_is_of_any_class():
+    torch.manual_seed(0)
+    denoising, state = made(num_groups=200, label_noise=0.0)
+    of_class = torch.nn.functional.layer_norm(denoising.content, (DIM,))
+    found = torch.cdist(state.content[1], of_class).argmin(-1).unflatten(0, (400, 3))
+    assert (found[:, 0] == 2).all()
+    assert len(found[:, 1:].unique()) > 1
 
 
 def test_a_batch_without_objects_has_gradients_all_the_same():

@@ -49,7 +49,10 @@ def settings(model: nn.Module, **paramwise: Any) -> dict[str, tuple[float, float
 )
 def test_each_base_has_the_rate_of_its_users(name, rule, of):
     decoder = lors_decoder(**VARIANTS[name])
-    found = settings(Detector(decoder), sharing=dict(base_lr=rule, residual_lr=2.0, residual_decay=0.0))
+    values = dict(base_lr=rule) if any(base is not None for base in decoder.spec.share) else {}
+    if name != "shared-only":
+        values |= dict(residual_lr=2.0, residual_decay=0.0)
+    found = settings(Detector(decoder), sharing=values)
     assert found
     for parameter, (rate, decay) in found.items():
         _, _, part = parameter.partition("decoder.stack.")
@@ -74,6 +77,31 @@ def test_it_multiplies_what_the_other_keys_give():
         assert math.isclose(decay, plain[name][1] * halved)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sharing", "words"),
+    [
+        (VARIANTS["shared-only"], dict(residual_lr=2.0), "sharing.residual_lr is set, but the model has no residuals"),
+        (VARIANTS["shared-only"], dict(residual_decay=0), "sharing.residual_decay is set, but .* no residuals"),
+        (VARIANTS["private-only"], dict(base_lr=0.5), "sharing.base_lr is set, but the model has no bases"),
+    ],
+)
+def test_what_would_be_read_by_nothing_is_refused(changes, sharing, words):
+    with pytest.raises(InputError, match=words):
+        settings(Detector(lors_decoder(**changes)), sharing=sharing)
+
+
+def test_decay_is_scaled_only_where_the_config_says_what_it_is():
+    """AdamW has one of its own, which the config does not show."""
+    cfg = ConfigDict(
+        type="OptimWrapper",
+        constructor="MergedOptimWrapperConstructor",
+        optimizer=dict(type="AdamW", lr=LR),
+        paramwise_cfg=dict(sharing=dict(residual_decay=0.0)),
+    )
+    with pytest.raises(InputError, match=r"residual_decay needs optim_wrapper\.optimizer\.weight_decay"):
+        build_optim_wrapper(Detector(lors_decoder()), cfg)
+
+
 def test_an_optimiser_without_decay_gets_none():
     wrapper = build_optim_wrapper(
         Detector(lors_decoder()),
@@ -81,7 +109,7 @@ def test_an_optimiser_without_decay_gets_none():
             type="OptimWrapper",
             constructor="MergedOptimWrapperConstructor",
             optimizer=dict(type="SGD", lr=LR),
-            paramwise_cfg=dict(sharing=dict(base_lr=0.5, residual_decay=0.5)),
+            paramwise_cfg=dict(sharing=dict(base_lr=0.5)),
         ),
     )
     assert sorted({group["lr"] for group in wrapper.optimizer.param_groups}) == [LR / 2, LR]

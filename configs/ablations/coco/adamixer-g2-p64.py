@@ -1,1 +1,3 @@
 _base_ = "../../adamixer/adamixer-g2-p64_r50_100-query_1x_coco.py"
+
+default_hooks = dict(early_check=None)  # ablations may be worse

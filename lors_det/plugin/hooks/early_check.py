@@ -20,6 +20,8 @@ class EarlyCheckHook(Hook):
         expected: the figure after epoch 1, 2, ... of a sound run.
         tolerance: how much less is no reason to worry, of the same unit.
         monitor: the figure, the more the better.
+        model: whose figures they are, for the message.
+        num_images: of the training set that the figures are of; with another set nothing is said. None: any.
 
     Raises:
         InputError: if there is nothing to expect, the tolerance is negative, or validations do not give the figure.
@@ -31,6 +33,7 @@ class EarlyCheckHook(Hook):
         expected: Sequence[float],
         tolerance: float = 0.02,
         monitor: str = "coco/bbox_mAP",
+        model: str = "a sound run",
         num_images: int | None = None,
     ) -> None:
         if not expected or not all(isinstance(value, (int, float)) for value in expected):
@@ -38,7 +41,7 @@ class EarlyCheckHook(Hook):
         if tolerance < 0:
             raise InputError(f"EarlyCheckHook takes tolerance={tolerance}; it must not be negative")
         self.expected, self.tolerance, self.monitor = tuple(expected), tolerance, monitor
-        self.num_images = num_images
+        self.model, self.num_images = model, num_images
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         if not isinstance(runner._train_loop, BaseLoop) or not 1 <= runner.epoch <= len(self.expected):
@@ -50,7 +53,7 @@ class EarlyCheckHook(Hook):
                 f"EarlyCheckHook waits for {self.monitor}, and the validation has {', '.join(metrics or {})}"
             )
         found, wanted = (metrics or {})[self.monitor], self.expected[runner.epoch - 1]
-        words = f"{self.monitor} is {found:.3f} after epoch {runner.epoch}, where {wanted:.3f} is expected"
+        words = f"{self.monitor} is {found:.3f} after epoch {runner.epoch}, where {self.model} has {wanted:.3f}"
         if found >= wanted - self.tolerance:
             runner.logger.info(words)
         else:

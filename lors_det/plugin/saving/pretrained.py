@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,10 @@ def load_from_network(filename: str, map_location: Any = None) -> Any:
     url = find_url(filename)
     if "://" not in url:  # a user's own table of names, in mmengine's folder, may also name files there
         return load_from_local(str(Path(_get_mmengine_home(), url)), map_location)
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+    name = Path(urlparse(url).path).name
+    if is_trusted(filename):  # of this address, and not what another one left under the same name
+        name = f"{sha256(url.encode()).hexdigest()[:16]}-{name}"
+    path = Path(torch.hub.get_dir(), "checkpoints", name)
     for my_turn in (get_rank() == 0, get_rank() != 0):  # the others then find the file of the first
         failures = all_gather_object(_fetch(url, path) if my_turn else None)  # so that none waits for one that failed
         reason = next(filter(None, failures), None)
