@@ -21,6 +21,7 @@ from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.plugin.saving.training_parts import drop_training_parts
 from lors_det.plugin.saving.weights_file import is_weights_file, write_weights
 
 _DECODER = "bbox_head.decoder."
@@ -55,7 +56,8 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
         )
     try:
         if back:
-            weights = todays_names(weights)
+            weights = todays_names(dict(weights))
+            drop_training_parts(weights)
             converted = to_published(weights, unread if isinstance(unread, Tensor) else None)
             backbone = check_around_decoder(weights)
             model = published_model(converted)
@@ -92,6 +94,8 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
     weights = dict(_weights(checkpoint, src))
     cfg = _config_of(checkpoint, src, config)
     weights = todays_names(weights)
+    if not cfg.model.bbox_head.get("denoising"):
+        drop_training_parts(weights)
     own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
     head = cfg.model.bbox_head
     head.decoder.pop("cache_folds", None)  # of version 0.1.0; it changed no result
@@ -140,6 +144,8 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
     checkpoint = load_from_local(str(src), "cpu")
     weights = todays_names(dict(_weights(checkpoint, src)))
     cfg = _config_of(checkpoint, src, config)
+    if not cfg.model.bbox_head.get("denoising"):
+        drop_training_parts(weights)
     own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
     head = cfg.model.bbox_head
     if head.get("num_classes") is None and "stack.stages.0.classify.3.weight" in own:

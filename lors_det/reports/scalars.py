@@ -21,9 +21,11 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
         # a run that was killed may have left a last line without its end
         entries = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
         new_train = [entry for entry in entries if "loss" in entry]
-        if not new_train:
-            continue  # an evaluation
         new_val = [entry for entry in entries if not math.isnan(entry.get("coco/bbox_mAP", math.nan))]
+        if not new_train:
+            # an evaluation; or the validation that a run had left to make, of an epoch that no other log has
+            val += [entry for entry in new_val if train and entry["step"] > (val[-1]["step"] if val else 0)]
+            continue
         train = [entry for entry in train if entry["iter"] < new_train[0]["iter"]] + new_train
         val = [entry for entry in val if entry["step"] < new_train[0]["epoch"]] + new_val
     if not train:

@@ -11,10 +11,10 @@ import resource
 import statistics
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import mmdet
 import torch
 from mmengine.config import Config
 
@@ -34,9 +34,10 @@ class Order:
     arm: str
     seed: int
     course: str
+    data: str
     commit: str
     config: str
-    data: str | None
+    folder: str | None
     image_side: int | None
     options: dict[str, Any]
     shape: tuple[int, int]
@@ -47,27 +48,29 @@ class Order:
 def carry_out(order: Order) -> None:
     """Train, from where a former try stopped, and write the result; the checkpoints are not kept."""
     work_dir = Path(order.work_dir)
-    train(
+    trained = train(
         order.config,
-        order.data,
+        order.folder,
         work_dir=work_dir,
         image_side=order.image_side,
         options=order.options,
         resume_from="auto",
         console="quiet",
     )
-    trained = next(path for path in work_dir.glob("*.py"))
-    cfg = Config.fromfile(trained)
+    cfg = Config.fromfile(trained.config)
     steps, validations = read_scalars(work_dir)
     parameters, macs = count_parameters(cfg), count_macs(cfg, *order.shape)
+    if not validations or validations[-1]["step"] != cfg.train_cfg.max_epochs:
+        raise InputError(f"{work_dir} has no validation of its last epoch, {cfg.train_cfg.max_epochs}")
     last = validations[-1]
     result = Result(
         set=order.set,
         arm=order.arm,
         seed=order.seed,
         course=order.course,
+        data=order.data,
         commit=order.commit,
-        versions={"python": platform.python_version(), **{name: version(name) for name in ("torch", "mmdet")}},
+        versions={"python": platform.python_version(), "torch": torch.__version__, "mmdet": mmdet.__version__},
         metrics={name: value for name, value in last.items() if name.startswith("coco/")},
         parameters={name: parameters[name] for name in ("decoder", "model")},
         macs={name: macs[name] for name in ("decoder", "total")},

@@ -20,7 +20,9 @@ class Result:
     arm: str
     seed: int
     course: str
-    """Fingerprint of all values that decide the weights."""
+    """Fingerprint of all values that decide weights and figures."""
+    data: str
+    """Fingerprint of the folder of data; empty where the config has its own."""
     commit: str
     """Of this project, with a + where files were changed since; empty outside a checkout."""
     versions: Mapping[str, str]

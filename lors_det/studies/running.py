@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,25 +25,53 @@ from lors_det.plugin.config.reading import read_config
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.results import Result, read_results, write_results
-from lors_det.training.resuming import course
 
 ECONOMY = {"default_hooks.checkpoint.max_keep_ckpts": 1, "default_hooks.checkpoint.save_best": None}
 """Values of every run: one checkpoint, to go on from, is enough."""
+
+_OF_NO_MATTER = re.compile(
+    r"work_dir|launcher|log_|visualizer|vis_backends|env_cfg|resume\b|default_hooks|experiment_name|randomness\.seed"
+    r"|.*_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor)|.*\.?data_root"
+)
+"""Beginnings of keys that decide neither weights nor figures, or that runs have by themselves."""
+
+_ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml"}
 
 _TOLD = 15
 """Lines of a failed run's log that are shown."""
 
 
 def course_of(study: Study, run: Run) -> str:
-    """Fingerprint of all that decides a run's weights: values of the config, and the name of the data."""
+    """Fingerprint of all values that decide a run's weights and figures: the whole config but what is of no matter."""
     cfg = read_config(study.config_of(run), study.options_of(run))
-    data = study.sets[run.set].data
-    start = [f"{key}={value!r}" for key, value in leaves(cfg.model) if "init_cfg" in key] + [str(cfg.get("load_from"))]
-    deciding = [f"{key}={value!r}" for key, value in sorted(course(cfg), key=lambda pair: pair[0])]
-    hooks = [repr(hook) for hook in cfg.get("custom_hooks") or ()]
-    values = [deciding, hooks, start, cfg.train_cfg.get("max_epochs"), data.name if data else None]
-    values.append(study.sets[run.set].image_side)
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+    values = [f"{key}={_plain(value)!r}" for key, value in leaves(cfg._cfg_dict) if not _OF_NO_MATTER.match(key)]
+    data = study.sets[run.set]
+    values += [f"data={data.data.name if data.data else None}", f"side={data.image_side}", f"shape={data.shape}"]
+    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """Lists and tuples alike: which of them a value is depends on how it came."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def data_of(study: Study, name: str) -> str:
+    """Fingerprint of a set: names and sizes of all files of its folder, and what is in those of annotations.
+
+    Empty where the config's own data is used.
+    """
+    folder = study.sets[name].data
+    if folder is None:
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
+            if path.suffix.lower() in _ANNOTATIONS:
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def run_study(
@@ -76,12 +106,17 @@ def run_study(
     results = read_results(file)
     runs = list(study.runs())
     courses = {run: course_of(study, run) for run in runs}
-    changed = [run for run in runs if run in results and results[run].course != courses[run]]
+    data = {name: data_of(study, name) for name in study.sets}
+    changed = [
+        run
+        for run in runs
+        if run in results and (results[run].course, results[run].data) != (courses[run], data[run.set])
+    ]
     if changed and not again:
         names = ", ".join(map(str, changed[:4])) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
         raise InputError(f"{file} has results of other values than the study's for {names}; --again runs them again")
     missing = [run for run in runs if run not in results or run in changed]
-    if borrowed := borrow(missing, courses, out):
+    if borrowed := borrow(missing, courses, data, out):
         results.update(borrowed)
         write_results(file, results.values())
         missing = [run for run in missing if run not in borrowed]
@@ -92,7 +127,7 @@ def run_study(
     with _pool(jobs) as (pool, slots):
         futures = {}
         for run in missing:
-            order = _order(study, run, courses[run], commit, work_dir)
+            order = _order(study, run, courses[run], data[run.set], commit, work_dir)
             futures[pool.submit(_carried_out, order, jobs, slots)] = run
         for number, (run, outcome) in enumerate(_outcomes(futures), start=1):
             place = f"({number} of {len(missing)})"
@@ -102,20 +137,24 @@ def run_study(
             results[run] = outcome
             write_results(file, results.values())
             score = outcome.metrics.get(study.metric)
-            if score is None:
-                raise InputError(f"metric {study.metric}: the validation has {', '.join(outcome.metrics)}")
-            say(f"{run}: {study.metric} {score:.3f} {place}")
+            said = f"{score:.3f}" if score is not None else f"is not there, but {', '.join(outcome.metrics)}"
+            say(f"{run}: {study.metric} {said} {place}")
     return results
 
 
-def borrow(runs: Iterable[Run], courses: Mapping[Run, str], out: Path) -> dict[Run, Result]:
-    """Results of runs of the same values and seed in the folders beside ``out``."""
-    known: dict[tuple[str, int], Result] = {}
+def borrow(runs: Iterable[Run], courses: Mapping[Run, str], data: Mapping[str, str], out: Path) -> dict[Run, Result]:
+    """Results of runs of the same values, data and seed in the folders beside ``out``."""
+    known: dict[tuple[str, str, int], Result] = {}
     for file in sorted(out.absolute().parent.glob("*/results.json")):
-        if file.parent != out.absolute():
-            known |= {(result.course, result.seed): result for result in read_results(file).values()}
-    found = {run: known[courses[run], run.seed] for run in runs if (courses[run], run.seed) in known}
-    return {run: replace(result, set=run.set, arm=run.arm) for run, result in found.items()}
+        if file.parent == out.absolute():
+            continue
+        try:
+            others = read_results(file)
+        except InputError:  # of something else
+            continue
+        known |= {(result.course, result.data, result.seed): result for result in others.values()}
+    keys = {run: (courses[run], data[run.set], run.seed) for run in runs}
+    return {run: replace(known[key], set=run.set, arm=run.arm) for run, key in keys.items() if key in known}
 
 
 def _outcomes(futures: dict[Future[Result | str], Run]) -> Iterator[tuple[Run, Result | str]]:
@@ -136,17 +175,18 @@ def _pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, SimpleQueue[int]]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _order(study: Study, run: Run, fingerprint: str, commit: str, work_dir: Path) -> Order:
+def _order(study: Study, run: Run, course: str, data: str, commit: str, work_dir: Path) -> Order:
     place = work_dir.absolute() / str(run)
-    data = study.sets[run.set].data
+    folder = study.sets[run.set].data
     return Order(
         set=run.set,
         arm=run.arm,
         seed=run.seed,
-        course=fingerprint,
+        course=course,
+        data=data,
         commit=commit,
         config=study.config_of(run),
-        data=str(data) if data else None,
+        folder=str(folder) if folder else None,
         image_side=study.sets[run.set].image_side,
         options={**ECONOMY, **study.options_of(run)},
         shape=study.sets[run.set].shape,
@@ -158,10 +198,15 @@ def _order(study: Study, run: Run, fingerprint: str, commit: str, work_dir: Path
 def _carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> Result | str:
     """The result of a run, or the end of its log."""
     place = Path(order.work_dir)
-    place.mkdir(parents=True, exist_ok=True)
     paper, log = place / "order.json", place / "log.txt"
+    if not paper.is_file() and place.is_dir() and any(place.iterdir()):
+        return f"  {place} holds files of something else; name another --work-dir"
+    if paper.is_file() and _former(paper) != (order.course, order.data, order.seed):
+        shutil.rmtree(place)  # of a run of other values, which cannot be gone on with
+    place.mkdir(parents=True, exist_ok=True)
+    if Path(order.result).is_file():  # of a run that went on to its end when the study had been stopped
+        return Result(**json.loads(Path(order.result).read_text(encoding="utf-8")))
     paper.write_text(json.dumps(asdict(order)), encoding="utf-8")
-    Path(order.result).unlink(missing_ok=True)
     slot = slots.get()
     try:
         with log.open("a") as written:
@@ -178,6 +223,15 @@ def _carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> Result | s
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {ended.returncode}; all of it: {log}"])
     return Result(**json.loads(Path(order.result).read_text(encoding="utf-8")))
+
+
+def _former(paper: Path) -> tuple[str, str, int] | None:
+    """What a folder's former order was for."""
+    try:
+        content = json.loads(paper.read_text(encoding="utf-8"))
+        return content["course"], content["data"], content["seed"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _surroundings(jobs: int, slot: int) -> dict[str, str]:

@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 from scipy.stats import ttest_rel
 
+from lors_det.errors import InputError
 from lors_det.reports.comparison import summary
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.results import Result
-
-ALL = "all"
-"""Where pairs of all sets are tested together."""
 
 
 class Difference(NamedTuple):
@@ -22,8 +20,8 @@ class Difference(NamedTuple):
     Attributes:
         better: the arm that is expected to be better.
         than: the other one.
-        set: of the data, or :data:`ALL`.
-        pairs: metric of the first less that of the second, for each seed (and set) that both have.
+        set: of the data.
+        pairs: metric of the first less that of the second, for each seed that both have.
         low: of the mean's 95 % confidence interval; None where there are fewer than two pairs.
         high: likewise.
         p: of a two-sided paired t-test; None as above.
@@ -41,12 +39,10 @@ class Difference(NamedTuple):
 
 
 def differences(study: Study, results: Mapping[Run, Result]) -> list[Difference]:
-    """All that a study compares, for each set and, where there are several, for all of them."""
+    """All that a study compares, for each set."""
     found = []
     for better, than in study.compare:
         by_set = {name: _pairs(study, results, name, better, than) for name in study.sets}
-        if len(by_set) > 1:
-            by_set[ALL] = [pair for pairs in by_set.values() for pair in pairs]
         for name, pairs in by_set.items():
             low = high = p = None
             if len(pairs) > 1 and len({round(a - b, 12) for a, b in pairs}) > 1:
@@ -80,7 +76,14 @@ def _pairs(study: Study, results: Mapping[Run, Result], name: str, better: str, 
 
 
 def report(study: Study, results: Mapping[Run, Result]) -> str:
-    """The study in Markdown: question, answer, a table of each set, and the tests."""
+    """The study in Markdown: question, answer, a table of each set, and the tests.
+
+    Raises:
+        InputError: if a run has no such metric.
+    """
+    for run, result in results.items():
+        if study.metric not in result.metrics:
+            raise InputError(f"{study.path}: metric {study.metric} is none of {run}, {', '.join(result.metrics)}")
     parts = [f"**Question.** {study.question}", f"**Answer.** {study.answer or 'None yet.'}"]
     for name in study.sets:
         parts.append(f"{study.metric} of the last validation on {name}:\n\n{_table(_arms(study, results, name))}")

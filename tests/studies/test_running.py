@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shutil
+import subprocess
+from dataclasses import asdict, replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from references.tiny import ADAMIXER, LORS, make_data, write_config
@@ -12,7 +15,7 @@ from references.tiny import ADAMIXER, LORS, make_data, write_config
 from lors_det.cli import run
 from lors_det.studies.plan import Run, read_study
 from lors_det.studies.results import Result, write_results
-from lors_det.studies.running import borrow, course_of
+from lors_det.studies.running import _carried_out, _order, borrow, course_of, data_of
 
 STUDY = """
 question: Is LORS smaller?
@@ -84,6 +87,7 @@ def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
     other = Result(
         **Run("small", "as it is", 1)._asdict(),
         course="a",
+        data="d",
         commit="",
         versions={},
         metrics={"coco/bbox_mAP": 0.5},
@@ -94,9 +98,60 @@ def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
         memory_mib=1.0,
     )
     write_results(tmp_path / "other/results.json", [other])
-    found = borrow(runs, courses, tmp_path / "own")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/results.json").write_text('{"of": "something else"}')
+    found = borrow(runs, courses, {"tiny": "d"}, tmp_path / "own")
     assert found == {Run("tiny", "a", 1): replace(other, set="tiny", arm="a")}
-    assert borrow(runs, courses, tmp_path / "other") == {}  # its own are no others
+    assert borrow(runs, courses, {"tiny": "e"}, tmp_path / "own") == {}  # of other data
+    assert borrow(runs, courses, {"tiny": "d"}, tmp_path / "other") == {}  # its own are no others
+
+
+def test_a_fingerprint_of_data_is_of_files_and_annotations(folder, tmp_path):
+    shutil.copytree(folder / "shapes", tmp_path / "shapes")
+    text = STUDY.replace("{tiny: {", f"{{tiny: {{data: {tmp_path / 'shapes'}, ").replace("OPTIONS", "{}")
+    (tmp_path / "size.yaml").write_text(text)
+    study = read_study(tmp_path / "size.yaml")
+    before = data_of(study, "tiny")
+    assert before == data_of(study, "tiny") != ""
+    file = tmp_path / "shapes/annotations/val.json"
+    file.write_text(file.read_text().replace("1", "2", 1))
+    changed = data_of(study, "tiny")
+    assert changed != before
+    next((tmp_path / "shapes/train").iterdir()).unlink()
+    assert data_of(study, "tiny") not in (before, changed)
+
+
+def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypatch):
+    """Of other values it is emptied; of something else it is left alone; a result that is there is taken."""
+    (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", "{}"))
+    study = read_study(tmp_path / "size.yaml")
+    run_of = Run("tiny", "lors", 3)
+    order = _order(study, run_of, "course", "data", "commit", tmp_path)
+    place = Path(order.work_dir)
+    started: list[list[str]] = []
+
+    def start(words: list[str], **_: object) -> object:
+        started.append(sorted(path.name for path in place.iterdir()))
+        return subprocess.CompletedProcess(words, 1)
+
+    monkeypatch.setattr("lors_det.studies.running.subprocess.run", start)
+    slots: SimpleQueue[int] = SimpleQueue()
+    slots.put(0)
+    place.mkdir(parents=True)
+    (place / "own.txt").write_text("")
+    assert "holds files of something else" in str(_carried_out(order, 1, slots))
+    assert started == []
+    (place / "order.json").write_text(json.dumps(asdict(replace(order, course="another"))))
+    _carried_out(order, 1, slots)
+    assert started.pop() == ["log.txt", "order.json"]
+    (place / "epoch_1.pth").write_text("")
+    _carried_out(order, 1, slots)
+    assert started.pop() == ["epoch_1.pth", "log.txt", "order.json"]  # of the same values
+    result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
+    result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
+    Path(order.result).write_text(json.dumps(result))
+    assert _carried_out(order, 1, slots) == Result(**result)
+    assert started == []
 
 
 def test_a_fingerprint_is_of_what_decides_the_weights(folder):
@@ -112,6 +167,10 @@ def test_a_fingerprint_is_of_what_decides_the_weights(folder):
         "{train_cfg.max_epochs: 2}": False,
         "{model.backbone.init_cfg: {type: Pretrained, checkpoint: a.pth}}": False,
         "{load_from: a.pth}": False,
+        "{train_dataloader.dataset.ann_file: a.json}": False,
+        "{val_evaluator.ann_file: a.json}": False,
+        "{model.test_cfg: {max_per_img: 3}}": False,
+        "{train_dataloader.dataset.data_root: elsewhere}": True,
     }.items():
         (folder / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options))
         assert (course_of(read_study(folder / "size.yaml"), lors) == course_of(plain, lors)) == is_same, options

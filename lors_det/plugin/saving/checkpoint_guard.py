@@ -17,6 +17,7 @@ from lors_det.plugin.dataset import check_classes
 from lors_det.plugin.hooks.data_guard import datasets_in
 from lors_det.plugin.saving.class_heads import adapt_class_heads
 from lors_det.plugin.saving.first_version import bring_up_to_date
+from lors_det.plugin.saving.training_parts import drop_training_parts
 from lors_det.state_diff import state_diff
 
 
@@ -44,6 +45,8 @@ class CheckpointGuardHook(Hook):
                 "start a new training from it: --load-from CHECKPOINT"
             )
         bring_up_to_date(checkpoint, model)
+        if not runner._resume:
+            drop_training_parts(checkpoint.get("state_dict", checkpoint), model.state_dict())
         # a loop is built when its work begins, and until then is a config; a hook may have built that of training
         testing = isinstance(runner._test_loop, BaseLoop)
         if isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume:
