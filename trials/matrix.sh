@@ -10,7 +10,8 @@ read -ra tests <<<"${TESTS:-tests}"
 export OMP_NUM_THREADS=1
 
 # name, interpreter, packages, and after "then" those that are built with the others there. mmcv 2.1.0 is built from
-# source, and only with torch that needs no more than C++17: 2.14 needs C++20.
+# source, and only with torch that needs no more than C++17: 2.14 needs C++20. The OneDL fork's is built where torch is
+# not, as pip does by itself, and is then without compiled operations.
 environments() {
   cat <<'LIST'
 pinned-3.10  3.10  -r requirements.txt
@@ -18,7 +19,7 @@ pinned-3.11  3.11  -r requirements.txt
 pinned-3.12  3.12  -r requirements.txt
 oldest       3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmcv-lite==2.1.0 mmdet==3.3.0 numpy==2.0.2 scipy==1.13.1 matplotlib==3.9.4 Pillow==11.0.0 pycocotools==2.0.8 PyYAML==6.0.2 rich==14.3.3 safetensors==0.4.5 tensorboard==2.14.1 setuptools==80.9.0 opencv-python==4.13.0.92
 full-mmcv    3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmdet==3.3.0 numpy==2.0.2 scipy==1.13.1 matplotlib==3.9.4 Pillow==11.0.0 pycocotools==2.0.8 PyYAML==6.0.2 rich==14.3.3 safetensors==0.4.5 tensorboard==2.14.1 setuptools==80.9.0 opencv-python==4.13.0.92 then --no-build-isolation --no-binary=mmcv mmcv==2.1.0
-onedl-lite   3.11  torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 matplotlib==3.11.2 Pillow pycocotools==2.0.11 PyYAML rich safetensors==0.8.0 tensorboard==2.21.0 setuptools==80.9.0 opencv-python==5.0.0.93 then --no-build-isolation onedl-mmcv onedl-mmengine onedl-mmdetection
+onedl        3.11  torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 matplotlib==3.11.2 Pillow pycocotools==2.0.11 PyYAML rich safetensors==0.8.0 tensorboard==2.21.0 setuptools==80.9.0 opencv-python==5.0.0.93 then onedl-mmcv onedl-mmengine onedl-mmdetection
 LIST
 }
 TOOLS=(ninja pytest==9.2.0 pytest-xdist==3.8.0 ruff==0.17.6 mypy==2.4.1 hypothesis==6.168.5 timm==1.0.31 supervision)
@@ -32,14 +33,13 @@ environments | while read -r name version packages; do
   place=$folder/$name
   variable=PYTHON${version/./}
   read -ra wanted <<<"${packages%% then *}"
-  built=() ops=1
-  [[ $name == *-lite ]] && ops=0
+  built=()
   [[ $packages == *" then "* ]] && read -ra built <<<"${packages##* then }"
   if [[ ! -e $place/ready ]]; then
     rm -rf "$place"
     "${!variable:-python$version}" -m venv "$place" &&
       (cd "$root" && "$place/bin/pip" install -q "${wanted[@]}" "${TOOLS[@]}" &&
-        { ((${#built[@]} == 0)) || MMCV_WITH_OPS=$ops "$place/bin/pip" install -q "${built[@]}"; } &&
+        { ((${#built[@]} == 0)) || MMCV_WITH_OPS=1 "$place/bin/pip" install -q "${built[@]}"; } &&
         "$place/bin/pip" install -q --no-deps --no-build-isolation -e .) >"$place.install.log" 2>&1 </dev/null &&
       touch "$place/ready"
   fi
