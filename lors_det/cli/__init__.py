@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,9 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
     try:
         with _interruptible():
             command.main(args)
+    except BrokenPipeError:  # who read the output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
+        sys.exit(1)
     except (InputError, OSError) as error:
         # from a data worker, the message is a whole traceback that ends with the error's own line
         message = str(error).strip().rsplit("InputError: ", 1)[-1]

@@ -40,6 +40,20 @@ def test_help_lists_the_commands_and_loads_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+def test_a_reader_that_goes_away_is_no_error():
+    """As in `lors-det ... | head -1`."""
+    code = (
+        "from types import SimpleNamespace; from lors_det.cli import run_command\n"
+        "main = lambda args: [print('line' * 100) for _ in range(2000)]\n"
+        "run_command(SimpleNamespace(__doc__='', add_arguments=lambda parser: None, main=main), [])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
 def test_version_and_wrong_commands(monkeypatch, capsys):
     for arguments, status in ((["--version"], 0), (["trian"], 2), ([], 2)):
         monkeypatch.setattr(sys, "argv", ["lors-det", *arguments])

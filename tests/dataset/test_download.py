@@ -126,6 +126,21 @@ def test_a_download_that_was_whole_already(tmp_path, source):
     prepare(tmp_path / "coco", source)
 
 
+def test_an_extraction_that_broke_off_goes_on(tmp_path, source):
+    """The archive is still there; what was written in part is written again, what is whole is not."""
+    root = tmp_path / "coco"
+    prepare(root, source)
+    (root / "train2017.zip").write_bytes(source.files["/zips/train2017.zip"])
+    (root / "annotations.zip").write_bytes(source.files["/zips/annotations.zip"])
+    (root / "train2017/000000000002.jpg").write_bytes(b"part")
+    (root / "annotations/instances_val2017.json").write_text("{")
+    source.asked.clear()
+    assert prepare(root, source)[-1].startswith("val2017")
+    assert source.asked == []
+    assert (root / "train2017/000000000002.jpg").read_bytes() == bytes(range(200))
+    assert not list(root.glob("*.zip*"))
+
+
 def test_another_file_is_removed(tmp_path, source):
     source.files["/zips/val2017.zip"] += b"more"
     with pytest.raises(InputError, match=r"val2017\.zip was not the file of .*, by its checksum, and is removed"):

@@ -74,12 +74,14 @@ def prepare_coco(
     """
     root.mkdir(parents=True, exist_ok=True)
     missing = [archive for archive in archives if not _has(root, archive, splits)]
-    partial = sum(path.stat().st_size for path in root.glob("*.zip*"))
-    needed, free = 2 * sum(archive.size for archive in missing), shutil.disk_usage(root).free + partial
+    # an archive and what is in it, less what is there of both
+    needed = sum(2 * archive.size - _size(root / archive.leaves) for archive in missing)
+    needed -= sum(path.stat().st_size for path in root.glob("*.zip*"))
+    free = shutil.disk_usage(root).free
     if needed > free:
         raise InputError(
-            f"{root} needs about {needed / 1e9:.0f} GB for archives and what is in them, and its disk has "
-            f"{free / 1e9:.0f} GB free; name a folder on another"
+            f"{root} needs about {needed / 1e9:.1f} GB more for archives and what is in them, and its disk has "
+            f"{free / 1e9:.1f} GB free; name a folder on another"
         )
     for archive in missing:
         path = root / Path(archive.path).name
@@ -130,12 +132,19 @@ def check_coco(root: Path, splits: tuple[Split, ...] = SPLITS) -> Iterator[str]:
 
 
 def _has(root: Path, archive: Archive, splits: tuple[Split, ...]) -> bool:
-    """Whether what an archive leaves is there, by the number of its files."""
+    """Whether what an archive leaves is there, by the number of its files; while it is there itself, it may not be."""
     folder = root / archive.leaves
+    if (root / Path(archive.path).name).is_file():
+        return False
     if archive.leaves == "annotations":
         return all((folder / f"instances_{split.name}.json").is_file() for split in splits)
     wanted = next((split.images for split in splits if split.name == archive.leaves), 1)
     return folder.is_dir() and sum(1 for _ in folder.glob("*.jpg")) >= wanted
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder; none where there is none."""
+    return sum(path.stat().st_size for path in folder.glob("*")) if folder.is_dir() else 0
 
 
 def _download(url: str, path: Path, say: Callable[[str], object]) -> None:
