@@ -115,7 +115,9 @@ def run_study(
     if changed and not again:
         names = ", ".join(map(str, changed[:4])) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
         raise InputError(f"{file} has results of other values than the study's for {names}; --again runs them again")
-    missing = [run for run in runs if run not in results or run in changed]
+    for run in changed:
+        del results[run]
+    missing = [run for run in runs if run not in results]
     if borrowed := borrow(missing, courses, data, out):
         results.update(borrowed)
         write_results(file, results.values())

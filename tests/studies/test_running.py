@@ -78,6 +78,10 @@ def test_a_study(folder, capsys):
         study(folder, options="{optim_wrapper.optimizer.lr: 2.0e-3}")
     assert ended.value.code == 2
     assert "of other values than the study's for tiny/lors/seed3; --again runs them again" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:  # and what it was before is no result of these
+        study(folder, "--again", options="{train_dataloader.dataset.ann_file: gone.json}")
+    assert ended.value.code == 1
+    assert "1 of 2 runs are missing" in capsys.readouterr().out
 
 
 def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
