@@ -23,6 +23,8 @@ setup: $(READY)
 demo: $(READY)
 	$(PY) tools/demo.py
 
+# tensors are tiny, and as many processes run as there are cores
+test: export OMP_NUM_THREADS = 1
 test: lint
 	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
