@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,8 +18,7 @@ from typing import Any
 import torch
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.names import leaves
-from lors_det.plugin.config.reading import read_config
+from lors_det.studies.fingerprints import course_of, data_of
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.results import Result, read_results, write_results
@@ -29,49 +26,8 @@ from lors_det.studies.results import Result, read_results, write_results
 ECONOMY = {"default_hooks.checkpoint.max_keep_ckpts": 1, "default_hooks.checkpoint.save_best": None}
 """Values of every run: one checkpoint, to go on from, is enough."""
 
-_OF_NO_MATTER = re.compile(
-    r"work_dir|launcher|log_|visualizer|vis_backends|env_cfg|resume\b|default_hooks|experiment_name|randomness\.seed"
-    r"|.*_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor)|.*\.?data_root"
-)
-"""Beginnings of keys that decide neither weights nor figures, or that runs have by themselves."""
-
-_ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml"}
-
 _TOLD = 15
 """Lines of a failed run's log that are shown."""
-
-
-def course_of(study: Study, run: Run) -> str:
-    """Fingerprint of all values that decide a run's weights and figures: the whole config but what is of no matter."""
-    cfg = read_config(study.config_of(run), study.options_of(run))
-    values = [f"{key}={_plain(value)!r}" for key, value in leaves(cfg._cfg_dict) if not _OF_NO_MATTER.match(key)]
-    data = study.sets[run.set]
-    values += [f"data={data.data.name if data.data else None}", f"side={data.image_side}", f"shape={data.shape}"]
-    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:16]
-
-
-def _plain(value: Any) -> Any:
-    """Lists and tuples alike: which of them a value is depends on how it came."""
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
-
-
-def data_of(study: Study, name: str) -> str:
-    """Fingerprint of a set: names and sizes of all files of its folder, and what is in those of annotations.
-
-    Empty where the config's own data is used.
-    """
-    folder = study.sets[name].data
-    if folder is None:
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
-            if path.suffix.lower() in _ANNOTATIONS:
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def run_study(

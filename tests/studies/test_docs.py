@@ -11,8 +11,8 @@ from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.denoising import Denoising
 from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.config.reading import read_config
+from lors_det.studies.fingerprints import course_of
 from lors_det.studies.plan import read_study
-from lors_det.studies.running import course_of
 
 STUDIES = sorted((Path(__file__).parents[2] / "docs/studies").glob("*.yaml"))
 

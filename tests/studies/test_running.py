@@ -13,9 +13,10 @@ import pytest
 from references.tiny import ADAMIXER, LORS, make_data, write_config
 
 from lors_det.cli import run
+from lors_det.studies.fingerprints import course_of, data_of
 from lors_det.studies.plan import Run, read_study
 from lors_det.studies.results import Result, write_results
-from lors_det.studies.running import _carried_out, _order, borrow, course_of, data_of
+from lors_det.studies.running import _carried_out, _order, borrow
 
 STUDY = """
 question: Is LORS smaller?
