@@ -5,11 +5,27 @@ Names and arguments are those that ``mmcv.ops`` calls, and results go where it e
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torchvision
 from torch import Tensor
 
 __all__ = ["deform_conv_backward_input", "deform_conv_backward_parameters", "deform_conv_forward", "nms"]
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Deformable convolutions run on the meta device meanwhile, for which mmcv's compiled one has no kernel."""
+    extension = importlib.import_module("mmcv.ops.deform_conv").ext_module
+    compiled = extension.deform_conv_forward
+    extension.deform_conv_forward = deform_conv_forward
+    try:
+        yield
+    finally:
+        extension.deform_conv_forward = compiled
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:

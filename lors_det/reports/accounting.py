@@ -18,6 +18,7 @@ from lors_det.adamixer import Decoder
 from lors_det.adamixer.spec import ADAMIXER
 from lors_det.errors import InputError
 from lors_det.lors import summarise
+from lors_det.plugin.mmcv_ops import shapes_alone
 from lors_det.reports.decoders import decoder_of
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
     with ExitStack() as folded:
         with correction:
             folded.enter_context(model.bbox_head.decoder.folded())
-        with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no formula on every device
+        # fused attention has no formula on every device
+        with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), shapes_alone():
             model(torch.zeros(1, 3, height, width, device="meta"))
     macs = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
     root = type(model).__name__

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import torchvision
 
 import lors_det.plugin  # noqa: F401
+from lors_det.plugin.mmcv_ops import shapes_alone
 
 LITE = importlib.util.find_spec("mmcv._ext") is None
 needs_lite = pytest.mark.skipif(not LITE, reason="full mmcv is installed; the stand-in is not used")
@@ -142,3 +143,16 @@ def test_everything_is_registered_in_mmdet():
     for registry, members in names.items():
         for name in members:
             assert registry.get(name).__module__.startswith("lors_det.plugin"), name
+
+
+def test_deformable_convolution_tells_shapes_without_values():
+    from mmcv.ops.deform_conv import DeformConv2dPack, ext_module
+
+    layer = DeformConv2dPack(4, 6, 3, stride=2, padding=1).to("meta")
+    usual = ext_module.deform_conv_forward
+    with shapes_alone(), torch.no_grad():
+        assert layer(torch.zeros(1, 4, 9, 8, device="meta")).shape == (1, 6, 5, 4)
+    assert ext_module.deform_conv_forward is usual
+    with pytest.raises(ZeroDivisionError), shapes_alone():
+        1 / 0  # noqa: B018
+    assert ext_module.deform_conv_forward is usual
