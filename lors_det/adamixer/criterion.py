@@ -100,19 +100,43 @@ class SetCriterion(nn.Module):
             FloatingPointError: if predictions or costs of any process are not finite, in all processes; see
                 :func:`match`.
         """
+        names = [f"stage {number}" for number in range(len(outputs))]
+        losses = self._matched(outputs, targets, image_sizes, self.repeats(len(outputs)), names)
+        return _by_stage(losses, outputs, torch.sum, "")
+
+    def selection(self, output: StageOutput, targets: Sequence[Target], image_sizes: Tensor) -> dict[str, Tensor]:
+        """Losses of the cells that queries start from, one for each object, see :class:`QuerySelection`.
+
+        Returns:
+            ``selection.loss_cls``, ``selection.loss_bbox``, ``selection.loss_iou``: scalars, of the same weights.
+
+        Raises:
+            FloatingPointError: as above.
+        """
+        losses = self._matched([output], targets, image_sizes, [1], ["the selection of queries"])
+        return {f"selection.{name}": loss.sum() for name, loss in losses.items()}
+
+    def _matched(
+        self,
+        outputs: Sequence[StageOutput],
+        targets: Sequence[Target],
+        image_sizes: Tensor,
+        by_stage: Sequence[int],
+        names: Sequence[str],
+    ) -> dict[str, Tensor]:
+        """Losses of each row, of outputs that are called so and give each object so many queries."""
         logits, boxes = _rows(outputs)
         num_queries = logits.shape[2]
         stage_of = [stage for stage, each in enumerate(outputs) for _ in range(each.num_sets)]
         cost = self.cost(logits.detach(), boxes.detach(), targets, image_sizes.repeat(1, 2))
         fault = first_fault(cost, logits.detach(), boxes.detach(), [target.labels for target in targets])
-        counts, by_stage = [len(target.labels) for target in targets], self.repeats(len(outputs))
+        counts = [len(target.labels) for target in targets]
         # no object goes without a query because another has several
         repeats = [[max(1, min(by_stage[s], num_queries // max(count, 1))) for count in counts] for s in stage_of]
         num_matched = [float(sum(min(n * times, num_queries) for n, times in zip(counts, row))) for row in repeats]
         average, faults = exchange(logits.new_tensor(num_matched), fault, self.processes())
-        matches = match(cost, faults, counts, repeats, stage_of)
-        losses = self._losses(logits, boxes, matches, targets, image_sizes, average)
-        return _by_stage(losses, outputs, torch.sum, "")
+        matches = match(cost, faults, counts, repeats, [names[stage] for stage in stage_of])
+        return self._losses(logits, boxes, matches, targets, image_sizes, average)
 
     def denoising(
         self, outputs: Sequence[StageOutput], targets: Sequence[Target], image_sizes: Tensor

@@ -70,7 +70,7 @@ def exchange(num_matched: Tensor, fault: Tensor, processes: Processes) -> tuple[
 
 
 def match(
-    cost: Tensor, faults: Tensor, counts: Sequence[int], repeats: Sequence[Sequence[int]], stage_of: Sequence[int]
+    cost: Tensor, faults: Tensor, counts: Sequence[int], repeats: Sequence[Sequence[int]], names: Sequence[str]
 ) -> Matches:
     """Assign targets to queries in every row and image; a query gets one target at most.
 
@@ -79,7 +79,7 @@ def match(
         faults: (processes, 3), of every process what :func:`first_fault` found.
         counts: targets of each image.
         repeats: queries that each target gets, in each row and image, as long as there are queries.
-        stage_of: of each row, for the message.
+        names: of each row's stage, for the message.
 
     Raises:
         FloatingPointError: if any process has a fault, in all of them; it names the stage, the image and the process.
@@ -92,7 +92,7 @@ def match(
         if is_bad:
             batch = "the batch" if len(faults) == 1 else f"the batch of rank {rank}"
             raise FloatingPointError(
-                f"stage {stage_of[row]} predicts logits or boxes that are not finite for image {image} of {batch}: "
+                f"{names[row]} predicts logits or boxes that are not finite for image {image} of {batch}: "
                 "the model has diverged; lower the learning rate or clip gradients harder"
             )
     first_target = np.concatenate([[0], np.cumsum(counts)])

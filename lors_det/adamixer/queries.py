@@ -26,9 +26,9 @@ class QueryState(NamedTuple):
 
 
 GRID_SPREAD = 0.1
-"""Standard deviation of content over the queries of a grid."""
+"""Standard deviation of content over queries that start at places of their own."""
 
-Start = Literal["image", "grid"]
+Start = Literal["image", "grid", "selected"]
 """Where queries start, see :class:`InitialQueries`."""
 
 
@@ -38,18 +38,19 @@ class InitialQueries(nn.Module):
     Every query starts at the whole image, as published, or at a box of its own in a grid of Q cells: rows of nearly
     equally many boxes, each 2 / sqrt(Q) of the image wide and high, so that neighbours overlap by half. From a random
     decoder, queries that all look at the same place first have to part; on few images and few steps a grid saves that
-    time.
+    time. Selected ones start at what looks like an object, see :class:`lors_det.adamixer.selection.QuerySelection`,
+    which replaces the whole image that is given here.
 
-    Content starts as N(0, 1), apart for queries at the same place. Queries of a grid differ by their places already,
-    and their content starts as one vector of N(0, 1) plus ``GRID_SPREAD`` N(0, 1): what a query learns serves all.
+    Content starts as N(0, 1), apart for queries at the same place. Other queries differ by their places already, and
+    their content starts as one vector of N(0, 1) plus ``GRID_SPREAD`` N(0, 1): what a query learns serves all.
 
     Args:
         num_queries: Q.
         dim: D.
-        start: "image" or "grid".
+        start: "image", "grid" or "selected".
 
     Raises:
-        ValueError: if the start is neither.
+        ValueError: if the start is none of these.
     """
 
     cells: Tensor
@@ -66,7 +67,7 @@ class InitialQueries(nn.Module):
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.content)
-        if self.start == "grid":
+        if self.start != "image":
             with torch.no_grad():
                 self.content.mul_(GRID_SPREAD).add_(torch.randn_like(self.content[0]))
 

@@ -16,7 +16,8 @@ from lors_det.adamixer import Decoder, DecoderSpec, InitialQueries, StageOutput
 from lors_det.adamixer.criterion import SetCriterion, Target
 from lors_det.adamixer.denoising import Denoising
 from lors_det.adamixer.geometry import at_least_float32
-from lors_det.adamixer.queries import Start
+from lors_det.adamixer.queries import QueryState, Start
+from lors_det.adamixer.selection import QuerySelection
 from lors_det.errors import InputError
 
 
@@ -31,7 +32,7 @@ class AdaMixerHead(BaseModule):
         num_classes: N. None stands for "the classes of the annotation file", which tools fill in.
         num_queries: Q.
         decoder: fields of :class:`lors_det.adamixer.DecoderSpec`.
-        query_start: "image" (published) or "grid", see :class:`lors_det.adamixer.InitialQueries`.
+        query_start: "image" (published), "grid" or "selected", see :class:`lors_det.adamixer.InitialQueries`.
         criterion: config of the criterion; the published losses by default.
         denoising: fields of :class:`lors_det.adamixer.denoising.Denoising`, queries of the training alone; None: none.
         train_cfg: not used; mmdet's detectors pass it.
@@ -80,6 +81,9 @@ class AdaMixerHead(BaseModule):
             self.queries = InitialQueries(num_queries, self.decoder.spec.dim, start=query_start)
         except ValueError as error:
             raise InputError(f"config key model.bbox_head.query_start: {error}") from error
+        self.selection = None
+        if query_start == "selected":
+            self.selection = QuerySelection(num_classes, self.decoder.spec.dim, self.decoder.spec.strides)
         self.denoising = None
         if denoising is not None:
             try:
@@ -101,13 +105,17 @@ class AdaMixerHead(BaseModule):
             batch_data_samples: they tell the images' sizes before padding; without them the whole padded input is
                 the image.
         """
-        return self._decode(levels, self._image_sizes(levels, batch_data_samples))
+        image_sizes = self._image_sizes(levels, batch_data_samples)
+        return self.decoder(levels, self._start(levels, image_sizes)[0])
 
     def loss(self, levels: Sequence[Tensor], batch_data_samples: SampleList) -> dict[str, Tensor]:
-        """Losses of every stage, see :class:`SetCriterion`."""
+        """Losses of every stage, and of what stands before them, see :class:`SetCriterion`."""
         targets = [Target(sample.gt_instances.bboxes, sample.gt_instances.labels) for sample in batch_data_samples]
         image_sizes = self._image_sizes(levels, batch_data_samples)
-        losses: dict[str, Tensor] = self.criterion(self._decode(levels, image_sizes), targets, image_sizes)
+        start, selected = self._start(levels, image_sizes)
+        losses: dict[str, Tensor] = self.criterion(self.decoder(levels, start), targets, image_sizes)
+        if selected is not None:
+            losses |= self.criterion.selection(selected, targets, image_sizes)
         if self.denoising is not None:
             disturbed, num_sets = self.denoising(targets, image_sizes)
             restored = self.decoder(levels, disturbed, num_sets=num_sets, recollect=False)
@@ -119,7 +127,7 @@ class AdaMixerHead(BaseModule):
     ) -> list[InstanceData]:
         """Detections of each image, best first: bboxes (n, 4) xyxy, scores (n,), labels (n,)."""
         image_sizes = self._image_sizes(levels, batch_data_samples)
-        (last,) = self._decode(levels, image_sizes, last_only=True)
+        (last,) = self.decoder(levels, self._start(levels, image_sizes)[0], last_only=True)
         scores = at_least_float32(last.logits).sigmoid().flatten(1)
         scores, index = scores.topk(min(self.max_per_img, scores.shape[1]))
         query = (index // self.num_classes)[..., None].expand(-1, -1, 4)
@@ -134,8 +142,10 @@ class AdaMixerHead(BaseModule):
             for box, score, label in zip(boxes, scores, index % self.num_classes)
         ]
 
-    def _decode(self, levels: Sequence[Tensor], image_sizes: Tensor, *, last_only: bool = False) -> list[StageOutput]:
-        return self.decoder(levels, self.queries(image_sizes), last_only=last_only)
+    def _start(self, levels: Sequence[Tensor], image_sizes: Tensor) -> tuple[QueryState, StageOutput | None]:
+        """The queries that enter the first stage, and what they were selected by."""
+        state: QueryState = self.queries(image_sizes)
+        return (state, None) if self.selection is None else self.selection(levels, state, image_sizes)
 
     def _image_sizes(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None) -> Tensor:
         """(B, 2), width and height before padding, float32."""

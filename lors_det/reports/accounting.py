@@ -56,7 +56,7 @@ def count_parameters(cfg: Config) -> dict[str, Any]:
         "model": _numel(model),
         "backbone": _numel(model.backbone),
         "neck": _numel(model.neck),
-        "queries": _numel(model.bbox_head.queries),
+        "queries": sum(_numel(part) for part in (model.bbox_head.queries, model.bbox_head.selection) if part),
     }
     components: dict[str, dict[str, Any]] = {}
     for entry in decoder.ledger():

@@ -75,9 +75,26 @@ def test_denoising_changes_neither_the_other_losses_nor_the_detections(recollect
             assert torch.equal(one.scores, other.scores)
 
 
+def test_selected_queries_start_at_cells_and_add_a_loss():
+    features, samples = levels(), [sample(), sample(40, 64, count=1)]
+    model = randomise(head(query_start="selected"))
+    losses = model.loss(features, samples)
+    assert {name for name in losses if not name.startswith("s0.")} >= {"selection.loss_cls", "s2.loss_cls"}
+    assert len(losses) == 3 * (3 + 1)
+    sum(losses.values()).backward()
+    assert all(part.grad is not None for part in model.parameters())  # which several processes ask for
+    with torch.no_grad():
+        state = model.queries(torch.tensor([[50.0, 60.0], [64.0, 40.0]]))
+        first = model.decoder(features, model.selection(features, state, torch.tensor([[50.0, 60], [64, 40]]))[0])
+        for image, result in enumerate(model.eval().predict(features, samples)):
+            best = first[-1].logits[image].sigmoid().flatten().sort(descending=True).values[:5]
+            torch.testing.assert_close(result.scores, best)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"query_start": "corner"}, r"model\.bbox_head\.query_start: start is 'corner'"),
         ({"denoising": dict(num_groups=0)}, r"model\.bbox_head\.denoising: num_groups=0"),
         ({"denoising": dict(groups=2)}, r"model\.bbox_head\.denoising: .*groups"),
         ({"criterion": dict(class_loss="iou")}, r"model\.bbox_head\.criterion: class_loss='iou'"),

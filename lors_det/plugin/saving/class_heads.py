@@ -7,8 +7,9 @@ from collections.abc import Mapping, MutableMapping, Sequence
 
 from torch import Tensor
 
-_ROWS = re.compile(r".*\bclassify\.3\.(weight|bias)|.*\bdenoising\.content")
-"""The last layer of a stage's classification head, and the contents of denoising queries: one row for each class."""
+_ROWS = re.compile(r".*\bclassify\.3\.(weight|bias)|.*\bselection\.classify\.(weight|bias)|.*\bdenoising\.content")
+"""Classification heads of stages and of the selection of queries, and the contents of denoising queries: what has one
+row for each class."""
 
 
 def adapt_class_heads(

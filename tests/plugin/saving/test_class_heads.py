@@ -27,6 +27,13 @@ def test_classes_of_the_same_name_keep_their_rows_wherever_they_stand():
     assert words == "class heads: cat keeps what the checkpoint has learned; bird starts anew"
 
 
+def test_the_head_that_selects_queries_follows_too():
+    names = ("bbox_head.selection.classify.weight", "bbox_head.selection.classify.bias")
+    weights, model = (dict(zip(names, head(*values).values())) for values in ((1, 2, 3), (-1, -2)))
+    adapt_class_heads(weights, model, ["cat", "dog", "cow"], ["bird", "cow"])
+    assert weights[names[0]][:, 0].tolist() == weights[names[1]].tolist() == [-1, 3]
+
+
 def test_the_same_number_of_other_classes_is_no_reason_to_keep_them():
     weights = head(1, 2)
     words = adapt_class_heads(weights, head(-1, -2), ["cat", "dog"], ["red", "blue"])
