@@ -7,15 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from lors_det.errors import InputError
 from lors_det.studies.fingerprints import course_of, data_of
@@ -36,6 +37,7 @@ def run_study(
     work_dir: Path,
     *,
     jobs: int = 1,
+    only: Collection[str] = (),
     again: bool = False,
     say: Callable[[str], object] = print,
 ) -> dict[Run, Result]:
@@ -49,6 +51,7 @@ def run_study(
         out: folder of ``results.json``.
         work_dir: folder of the runs, ``SET/ARM/seedN``.
         jobs: runs at a time; the cores are shared among them, and GPUs are taken in turn.
+        only: arms to run; all by default.
         again: run again what has a result of other values.
         say: is told each thing that happens, in words.
 
@@ -56,11 +59,29 @@ def run_study(
         All results that there are, by run.
 
     Raises:
-        InputError: if a config is wrong, or results are of other values than the study's, unless ``again``.
+        InputError: if a config is wrong, an arm in ``only`` is unknown, another process runs this study, or results are
+            of other values than the study's, unless ``again``.
     """
+    unknown = [name for name in only if name not in study.arms]
+    if unknown:
+        raise InputError(f"study {study.path} has no arm {', '.join(unknown)}; its arms are {', '.join(study.arms)}")
+    with _alone(out, work_dir):
+        return _run(study, out, work_dir, jobs=jobs, only=only or study.arms, again=again, say=say)
+
+
+def _run(
+    study: Study,
+    out: Path,
+    work_dir: Path,
+    *,
+    jobs: int,
+    only: Collection[str],
+    again: bool,
+    say: Callable[[str], object],
+) -> dict[Run, Result]:
     file = out / "results.json"
     results = read_results(file)
-    runs = list(study.runs())
+    runs = [run for run in study.runs() if run.arm in only]
     courses = {run: course_of(study, run) for run in runs}
     data = {name: data_of(study, name) for name in study.sets}
     changed = [
@@ -113,6 +134,19 @@ def borrow(runs: Iterable[Run], courses: Mapping[Run, str], data: Mapping[str, s
         known |= {(result.course, result.data, result.seed): result for result in others.values()}
     keys = {run: (courses[run], data[run.set], run.seed) for run in runs}
     return {run: replace(known[key], set=run.set, arm=run.arm) for run, key in keys.items() if key in known}
+
+
+@contextmanager
+def _alone(*folders: Path) -> Iterator[None]:
+    """No other process of this machine runs a study with one of the folders: either would lose the other's results."""
+    with ExitStack() as held:
+        for folder in dict.fromkeys(map(Path.absolute, folders)):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                held.enter_context(FileLock(folder / ".lock", timeout=0))
+            except Timeout:
+                raise InputError(f"another study is running in {folder}; wait for it, or name other folders") from None
+        yield
 
 
 def _outcomes(futures: dict[Future[Result | str], Run]) -> Iterator[tuple[Run, Result | str]]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from filelock import FileLock
 from references.tiny import ADAMIXER, LORS, make_data, write_config
 
 from lors_det.cli import run
 from lors_det.studies.fingerprints import course_of, data_of
 from lors_det.studies.plan import Run, read_study
-from lors_det.studies.results import Result, write_results
+from lors_det.studies.results import Result, read_results, write_results
 from lors_det.studies.running import _carried_out, _order, borrow
 
 STUDY = """
@@ -43,7 +44,8 @@ def folder(tmp_path_factory) -> Path:
 def study(folder: Path, *words: str, options: str) -> None:
     path = folder / "size.yaml"
     path.write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options))
-    run("study", [str(path), "--work-dir", str(folder / "runs"), *words])
+    places = [] if "--work-dir" in words else ["--work-dir", str(folder / "runs")]
+    run("study", [str(path), *places, *words])
 
 
 def test_a_study(folder, capsys):
@@ -70,7 +72,7 @@ def test_a_study(folder, capsys):
     assert again[0] == kept[0]
     assert again[1]["parameters"]["decoder"] < again[0]["parameters"]["decoder"]
     assert again[1]["steps"] == again[0]["steps"] > 0
-    assert {path.name for path in (folder / "size").iterdir()} == {"results.json", "README.md", "ap.png"}
+    assert {path.name for path in (folder / "size").iterdir()} == {"results.json", "README.md", "ap.png", ".lock"}
     assert "| lors less adamixer | tiny |" in (folder / "size/README.md").read_text()
 
     study(folder, options="{optim_wrapper.optimizer.lr: 1.0e-3}")  # all is known
@@ -83,6 +85,27 @@ def test_a_study(folder, capsys):
         study(folder, "--again", options="{train_dataloader.dataset.ann_file: gone.json}")
     assert ended.value.code == 1
     assert "1 of 2 runs are missing" in capsys.readouterr().out
+
+
+def test_some_arms_alone(folder, capsys):
+    out = ["--out", str(folder / "alone"), "--work-dir", str(folder / "runs-alone")]
+    with pytest.raises(SystemExit) as ended:
+        study(folder, *out, "--only", "lors", "adamixer2", options="{}")
+    assert ended.value.code == 2
+    assert "has no arm adamixer2; its arms are adamixer, lors" in capsys.readouterr().err
+    study(folder, *out, "--only", "lors", options="{}")  # which ends well, with the other arm missing
+    assert "1 of 2 runs are missing" in capsys.readouterr().out
+    assert [run.arm for run in read_results(folder / "alone/results.json")] == ["lors"]
+
+
+def test_two_at_once_are_refused(folder, capsys):
+    (folder / "held").mkdir()
+    for held in ("--out", "--work-dir"):
+        other = {"--out": "--work-dir", "--work-dir": "--out"}[held]
+        with FileLock(folder / "held/.lock"), pytest.raises(SystemExit) as ended:
+            study(folder, held, str(folder / "held"), other, str(folder / "free"), options="{}")
+        assert ended.value.code == 2
+        assert f"another study is running in {folder / 'held'}; wait for it" in capsys.readouterr().err
 
 
 def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
