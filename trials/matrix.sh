@@ -17,8 +17,8 @@ environments() {
 pinned-3.10  3.10  -r requirements.txt
 pinned-3.11  3.11  -r requirements.txt
 pinned-3.12  3.12  -r requirements.txt
-oldest       3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmcv-lite==2.1.0 mmdet==3.3.0 numpy==2.0.2 scipy==1.13.1 matplotlib==3.9.4 Pillow==11.0.0 pycocotools==2.0.8 PyYAML==6.0.2 rich==14.3.3 safetensors==0.4.5 tensorboard==2.17.1 setuptools==80.9.0 opencv-python==4.13.0.92
-full-mmcv    3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmdet==3.3.0 numpy==2.0.2 scipy==1.13.1 matplotlib==3.9.4 Pillow==11.0.0 pycocotools==2.0.8 PyYAML==6.0.2 rich==14.3.3 safetensors==0.4.5 tensorboard==2.17.1 setuptools==80.9.0 opencv-python==4.13.0.92 then --no-build-isolation --no-binary=mmcv mmcv==2.1.0
+oldest       3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmcv-lite==2.1.0 mmdet==3.3.0 numpy==2.0.2 scipy==1.13.1 matplotlib==3.9.4 Pillow==11.0.0 pycocotools==2.0.8 PyYAML==6.0.2 rich==14.3.3 safetensors==0.4.5 filelock==3.16.1 tensorboard==2.17.1 setuptools==80.9.0 opencv-python==4.13.0.92
+full-mmcv    3.10  torch==2.9.1 torchvision==0.24.1 mmengine==0.10.4 mmdet==3.3.0 numpy==2.0.2 scipy==1.13.1 matplotlib==3.9.4 Pillow==11.0.0 pycocotools==2.0.8 PyYAML==6.0.2 rich==14.3.3 safetensors==0.4.5 filelock==3.16.1 tensorboard==2.17.1 setuptools==80.9.0 opencv-python==4.13.0.92 then --no-build-isolation --no-binary=mmcv mmcv==2.1.0
 onedl        3.11  torch==2.14.1 torchvision==0.29.1 numpy==2.4.6 scipy==1.17.1 matplotlib==3.11.2 Pillow pycocotools==2.0.11 PyYAML rich safetensors==0.8.0 tensorboard==2.21.0 setuptools==80.9.0 opencv-python==5.0.0.93 then onedl-mmcv onedl-mmengine onedl-mmdetection
 LIST
 }
