@@ -1,7 +1,7 @@
 """Run a study and write its table: configs, with values, on sets, from seeds, as a YAML file says.
 
 lors-det study docs/studies/base-rate.yaml --jobs 2
-lors-det study docs/studies/base-rate.yaml --only adamixer lors    # these arms first
+lors-det study docs/studies/base-rate.yaml --only 'bccd/*'    # these first
 lors-det study docs/studies/base-rate.yaml --report    # of what there is; nothing is run
 
 Beside FILE.yaml, in the folder FILE: results.json, of all runs; README.md, tables; ap.png, AP against parameters. What
@@ -18,14 +18,16 @@ from lors_det.errors import InputError
 from lors_det.studies.figure import draw_study
 from lors_det.studies.plan import read_study
 from lors_det.studies.results import read_results
-from lors_det.studies.running import run_study
+from lors_det.studies.running import chosen, run_study
 from lors_det.studies.table import report
+
+_ONLY = "run these alone, by name, SET/ARM/seedN, with * for anything: 'bccd/*'"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="the study, a YAML file")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores; 1")
-    parser.add_argument("--only", nargs="+", default=[], metavar="ARM", help="run these arms alone; the others later")
+    parser.add_argument("--only", nargs="+", default=[], metavar="RUN", help=_ONLY)
     parser.add_argument("--out", type=Path, help="folder of results, table and picture; by default the file's name")
     parser.add_argument("--work-dir", type=Path, help="folder of the runs; work_dirs/studies/NAME by default")
     parser.add_argument("--again", action="store_true", help="run again what has a result of other values")
@@ -51,5 +53,5 @@ def main(args: Namespace) -> None:
     )
     draw_study(study, results, out / "ap.png")
     print(text)
-    if not args.report and any(run not in results for run in study.runs() if run.arm in (args.only or study.arms)):
+    if not args.report and any(run not in results for run in chosen(study, args.only)):
         sys.exit(1)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+import fnmatch
 import subprocess
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
 from lors_det.errors import InputError
 from lors_det.studies.fingerprints import course_of, data_of
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run, Study
+from lors_det.studies.processes import carried_out
 from lors_det.studies.results import Result, read_results, write_results
 
 ECONOMY = {"default_hooks.checkpoint.max_keep_ckpts": 1, "default_hooks.checkpoint.save_best": None}
 """Values of every run: one checkpoint, to go on from, is enough."""
-
-_TOLD = 15
-"""Lines of a failed run's log that are shown."""
 
 
 def run_study(
@@ -51,7 +44,7 @@ def run_study(
         out: folder of ``results.json``.
         work_dir: folder of the runs, ``SET/ARM/seedN``.
         jobs: runs at a time; the cores are shared among them, and GPUs are taken in turn.
-        only: arms to run; all by default.
+        only: patterns of names of runs, SET/ARM/seedN, that are run; all by default.
         again: run again what has a result of other values.
         say: is told each thing that happens, in words.
 
@@ -59,29 +52,39 @@ def run_study(
         All results that there are, by run.
 
     Raises:
-        InputError: if a config is wrong, an arm in ``only`` is unknown, another process runs this study, or results are
-            of other values than the study's, unless ``again``.
+        InputError: if a config is wrong, a pattern of ``only`` fits no run, another process runs this study, or results
+            are of other values than the study's, unless ``again``.
     """
-    unknown = [name for name in only if name not in study.arms]
-    if unknown:
-        raise InputError(f"study {study.path} has no arm {', '.join(unknown)}; its arms are {', '.join(study.arms)}")
+    runs = chosen(study, only)
     with _alone(out, work_dir):
-        return _run(study, out, work_dir, jobs=jobs, only=only or study.arms, again=again, say=say)
+        return _run(study, runs, out, work_dir, jobs=jobs, again=again, say=say)
+
+
+def chosen(study: Study, only: Collection[str] = ()) -> list[Run]:
+    """The study's runs whose names fit one of the patterns, as ``fnmatch`` has them; all where there is none.
+
+    Raises:
+        InputError: if a pattern fits no run.
+    """
+    runs = list(study.runs())
+    for pattern in only:
+        if not any(fnmatch.fnmatchcase(str(run), pattern) for run in runs):
+            raise InputError(f"study {study.path} has no run {pattern}; the first of its {len(runs)} is {runs[0]}")
+    return [run for run in runs if not only or any(fnmatch.fnmatchcase(str(run), pattern) for pattern in only)]
 
 
 def _run(
     study: Study,
+    runs: list[Run],
     out: Path,
     work_dir: Path,
     *,
     jobs: int,
-    only: Collection[str],
     again: bool,
     say: Callable[[str], object],
 ) -> dict[Run, Result]:
     file = out / "results.json"
     results = read_results(file)
-    runs = [run for run in study.runs() if run.arm in only]
     courses = {run: course_of(study, run) for run in runs}
     data = {name: data_of(study, name) for name in study.sets}
     changed = [
@@ -107,7 +110,7 @@ def _run(
         futures = {}
         for run in missing:
             order = _order(study, run, courses[run], data[run.set], commit, work_dir)
-            futures[pool.submit(_carried_out, order, jobs, slots)] = run
+            futures[pool.submit(carried_out, order, jobs, slots)] = run
         for number, (run, outcome) in enumerate(_outcomes(futures), start=1):
             place = f"({number} of {len(missing)})"
             if isinstance(outcome, str):
@@ -185,56 +188,6 @@ def _order(study: Study, run: Run, course: str, data: str, commit: str, work_dir
         work_dir=str(place),
         result=str(place / "result.json"),
     )
-
-
-def _carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> Result | str:
-    """The result of a run, or the end of its log."""
-    place = Path(order.work_dir)
-    paper, log = place / "order.json", place / "log.txt"
-    if not paper.is_file() and place.is_dir() and any(place.iterdir()):
-        return f"  {place} holds files of something else; name another --work-dir"
-    if paper.is_file() and _former(paper) != (order.course, order.data, order.seed):
-        shutil.rmtree(place)  # of a run of other values, which cannot be gone on with
-    place.mkdir(parents=True, exist_ok=True)
-    if Path(order.result).is_file():  # of a run that went on to its end when the study had been stopped
-        return Result(**json.loads(Path(order.result).read_text(encoding="utf-8")))
-    paper.write_text(json.dumps(asdict(order)), encoding="utf-8")
-    slot = slots.get()
-    try:
-        with log.open("a") as written:
-            ended = subprocess.run(
-                [sys.executable, "-m", "lors_det.studies.one_run", str(paper)],
-                stdout=written,
-                stderr=subprocess.STDOUT,
-                env=_surroundings(jobs, slot),
-                check=False,
-            )
-    finally:
-        slots.put(slot)
-    if ended.returncode:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {ended.returncode}; all of it: {log}"])
-    return Result(**json.loads(Path(order.result).read_text(encoding="utf-8")))
-
-
-def _former(paper: Path) -> tuple[str, str, int] | None:
-    """What a folder's former order was for."""
-    try:
-        content = json.loads(paper.read_text(encoding="utf-8"))
-        return content["course"], content["data"], content["seed"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _surroundings(jobs: int, slot: int) -> dict[str, str]:
-    """The cores shared, where nothing else is said, and one GPU for each run."""
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    own: dict[str, Any] = {"OMP_NUM_THREADS": threads, **os.environ} if jobs == 1 else {**os.environ}
-    if jobs > 1:
-        own["OMP_NUM_THREADS"] = threads
-    if (gpus := torch.cuda.device_count()) > 1 and jobs > 1:
-        own["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
-    return own
 
 
 def commit_of_this() -> str:

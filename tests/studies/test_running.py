@@ -16,8 +16,9 @@ from references.tiny import ADAMIXER, LORS, make_data, write_config
 from lors_det.cli import run
 from lors_det.studies.fingerprints import course_of, data_of
 from lors_det.studies.plan import Run, read_study
+from lors_det.studies.processes import carried_out
 from lors_det.studies.results import Result, read_results, write_results
-from lors_det.studies.running import _carried_out, _order, borrow
+from lors_det.studies.running import _order, borrow
 
 STUDY = """
 question: Is LORS smaller?
@@ -87,13 +88,13 @@ def test_a_study(folder, capsys):
     assert "1 of 2 runs are missing" in capsys.readouterr().out
 
 
-def test_some_arms_alone(folder, capsys):
+def test_some_runs_alone(folder, capsys):
     out = ["--out", str(folder / "alone"), "--work-dir", str(folder / "runs-alone")]
     with pytest.raises(SystemExit) as ended:
-        study(folder, *out, "--only", "lors", "adamixer2", options="{}")
+        study(folder, *out, "--only", "*/lors/*", "tiny/adamixer2/*", options="{}")
     assert ended.value.code == 2
-    assert "has no arm adamixer2; its arms are adamixer, lors" in capsys.readouterr().err
-    study(folder, *out, "--only", "lors", options="{}")  # which ends well, with the other arm missing
+    assert "has no run tiny/adamixer2/*; the first of its 2 is tiny/adamixer/seed3" in capsys.readouterr().err
+    study(folder, *out, "--only", "*/lors/*", options="{}")  # which ends well, with the other arm missing
     assert "1 of 2 runs are missing" in capsys.readouterr().out
     assert [run.arm for run in read_results(folder / "alone/results.json")] == ["lors"]
 
@@ -167,18 +168,18 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     slots.put(0)
     place.mkdir(parents=True)
     (place / "own.txt").write_text("")
-    assert "holds files of something else" in str(_carried_out(order, 1, slots))
+    assert "holds files of something else" in str(carried_out(order, 1, slots))
     assert started == []
     (place / "order.json").write_text(json.dumps(asdict(replace(order, course="another"))))
-    _carried_out(order, 1, slots)
+    carried_out(order, 1, slots)
     assert started.pop() == ["log.txt", "order.json"]
     (place / "epoch_1.pth").write_text("")
-    _carried_out(order, 1, slots)
+    carried_out(order, 1, slots)
     assert started.pop() == ["epoch_1.pth", "log.txt", "order.json"]  # of the same values
     result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
     result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
     Path(order.result).write_text(json.dumps(result))
-    assert _carried_out(order, 1, slots) == Result(**result)
+    assert carried_out(order, 1, slots) == Result(**result)
     assert started == []
 
 
