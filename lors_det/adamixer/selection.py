@@ -77,8 +77,8 @@ def _cells(level: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     """Upper left corners of a level's cells, row by row, (H W, 2), and square boxes around their centres, xyzr."""
     height, width = (torch.arange(length, device=level.device) * float(stride) for length in level.shape[-2:])
     corners = torch.cartesian_prod(height, width).flip(-1)
-    square = corners.new_tensor([math.log2(ANCHOR_CELLS * stride), 0]).expand_as(corners)
-    return corners, torch.cat([corners + stride / 2, square], dim=-1)
+    z = torch.full_like(corners[:, :1], math.log2(ANCHOR_CELLS * stride))
+    return corners, torch.cat([corners + stride / 2, z, torch.zeros_like(z)], dim=-1)
 
 
 def _best(scores: Tensor, valid: Tensor, num_queries: int) -> Tensor:
