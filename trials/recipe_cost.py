@@ -1,0 +1,132 @@
+"""What each part of the recipe costs a training step of the published model, in time and in what is kept for gradients.
+
+python -m trials.recipe_cost [--height 800 --width 1344 --rounds 5]
+
+Steps of all models take turns in one process, and a part's time is the median of its ratios to the published recipe's step
+of the same turn. Memory is that of the tensors that the forward pass keeps for the backward one, each storage once: it depends on
+no allocator. Images have as many objects as those of COCO, seven.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from lors_det.plugin.config.reading import load_config
+
+CONFIG = Path(__file__).parent.parent / "configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
+OBJECTS = 7
+DECODER = "model.bbox_head.decoder"
+PARTS: dict[str, dict[str, Any]] = {
+    "denoising": {"model.bbox_head.denoising": {"num_groups": 5}},
+    "recollection": {f"{DECODER}.recollect_from": 1},
+    "look forward twice": {f"{DECODER}.look_forward_twice": True},
+    "several queries": {"model.bbox_head.criterion": {"queries_per_object": [4, 4, 2, 2, 1, 1]}},
+    "matchability": {"model.bbox_head.criterion": {"class_loss": "matchability"}},
+    "selected queries": {"model.bbox_head.query_start": "selected"},
+    "gradients of two stages": {f"{DECODER}.gradient_stages": 2},
+}
+"""Values of each part."""
+
+
+def step(model: nn.Module, images: Tensor, samples: list[DetDataSample]) -> float:
+    """A forward and a backward pass; returns its seconds: of the GPU, or of all cores together."""
+    clock = time.perf_counter if images.is_cuda else time.process_time  # the second is not disturbed by other work
+    _synchronise(images)
+    began = clock()
+    losses = model.loss(images, samples)  # type: ignore[operator]
+    sum(losses.values()).backward()
+    _synchronise(images)
+    seconds = clock() - began
+    model.zero_grad(set_to_none=True)
+    return seconds
+
+
+def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample]) -> int:
+    """Bytes that a forward pass keeps for the backward one, without the weights."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # itself, it could hold the graph that holds it
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        losses = model.loss(images, samples)  # type: ignore[operator]
+        total = sum(sizes.values())
+        del losses
+    return total
+
+
+def _synchronise(images: Tensor) -> None:
+    if images.is_cuda:
+        torch.cuda.synchronize()
+
+
+def _sample(height: int, width: int, generator: torch.Generator) -> DetDataSample:
+    low = torch.rand(OBJECTS, 2, generator=generator) * 0.7
+    boxes = torch.cat([low, low + 0.05 + 0.25 * torch.rand(OBJECTS, 2, generator=generator)], dim=1)
+    truth = InstanceData(
+        bboxes=boxes * torch.tensor([width, height, width, height]),
+        labels=torch.randint(0, 80, (OBJECTS,), generator=generator),
+    )
+    shape = (height, width)
+    info = dict(img_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
+    return DetDataSample(metainfo=info, gt_instances=truth)
+
+
+def main() -> None:
+    """The command."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--width", type=int, default=1344)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    together = {"all of these": {key: value for part in list(PARTS.values())[:5] for key, value in part.items()}}
+    together["all of these"]["model.bbox_head.criterion"] = {
+        **PARTS["several queries"]["model.bbox_head.criterion"],
+        **PARTS["matchability"]["model.bbox_head.criterion"],
+    }
+    arms = {"published": {}, **dict(list(PARTS.items())[:5]), **together, **dict(list(PARTS.items())[5:])}
+    models = {}
+    for name, options in arms.items():
+        cfg = load_config(CONFIG, {"model.backbone.init_cfg": None, **options}, tempfile.gettempdir())
+        models[name] = MODELS.build(cfg.model).to(device).train()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(args.batch, 3, args.height, args.width, generator=generator).to(device)
+    samples = [_sample(args.height, args.width, generator).to(device) for _ in range(args.batch)]
+    sizes = {name: kept(model, images, samples) for name, model in models.items()}
+    ratios: dict[str, list[float]] = {name: [] for name in models}
+    seconds = []
+    for number in range(args.rounds + 1):
+        of_round = {name: step(model, images, samples) for name, model in models.items()}
+        if number:  # the first warms up
+            seconds.append(of_round["published"])
+            for name, own in of_round.items():
+                ratios[name].append(own / of_round["published"])
+    print(
+        f"published: {statistics.median(seconds):.3f} s a step on {device}, {sizes['published'] / 2**20:.0f} MiB kept"
+    )
+    print("| part | time of a step | kept for gradients |\n|---|---|---|")
+    for name in models:
+        memory = sizes[name] / sizes["published"]
+        print(f"| {name} | {statistics.median(ratios[name]):.2f} | {memory:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
