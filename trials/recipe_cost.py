@@ -2,9 +2,9 @@
 
 python -m trials.recipe_cost [--height 800 --width 1344 --rounds 5]
 
-Steps of all models take turns in one process, and a part's time is the median of its ratios to the published recipe's step
-of the same turn. Memory is that of the tensors that the forward pass keeps for the backward one, each storage once: it depends on
-no allocator. Images have as many objects as those of COCO, seven.
+Steps of all models take turns in one process, and a part's time is the median of its ratios to the published recipe's
+step of the same turn. Memory is that of the tensors that the forward pass keeps for the backward one, each storage
+once: it depends on no allocator. Images have as many objects as those of COCO, seven.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def main() -> None:
     )
     print("| part | time of a step | kept for gradients |\n|---|---|---|")
     for name in models:
-        memory = sizes[name] / sizes["published"]
-        print(f"| {name} | {statistics.median(ratios[name]):.2f} | {memory:.2f} |")
+        share = sizes[name] / sizes["published"]
+        print(f"| {name} | {statistics.median(ratios[name]):.2f} | {share:.2f} |")
 
 
 if __name__ == "__main__":
