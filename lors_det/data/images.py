@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from lors_det.data.listing import Listing
@@ -16,7 +17,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT = 256, 257  # of TIFF
-_ROTATED = ("JPEG", "MPO", "PNG", "TIFF", "WEBP")  # formats whose orientation OpenCV's imread applies
+_TURNS_WEBP = tuple(int(part) for part in cv2.__version__.split(".")[:2]) >= (4, 13)
+_TURNED = ("JPEG", "MPO", "PNG", "TIFF", *["WEBP"] * _TURNS_WEBP)  # formats whose orientation OpenCV's imread applies
 
 
 def is_image(name: str) -> bool:
@@ -42,7 +44,7 @@ def displayed_size(path: str | Path) -> tuple[int, int]:
             width, height = image.size
             if isinstance(image, TiffImagePlugin.TiffImageFile):  # its size is turned in some versions of Pillow
                 width, height = int(image.tag_v2[_WIDTH]), int(image.tag_v2[_HEIGHT])
-            turned = image.format in _ROTATED and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            turned = image.format in _TURNED and image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is no image that can be read; replace it or take it out of the set") from error
     except OSError as error:

@@ -5,7 +5,9 @@ Each remedy is applied only where its obstacle is present: an installation with 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import sys
 import types
 from importlib.machinery import ModuleSpec
@@ -17,6 +19,13 @@ from lors_det.plugin import mmcv_ops
 def apply() -> None:
     """Apply every remedy. Calling it again changes nothing."""
     import_mmcv_ops()
+    import_datasets()
+
+
+def import_datasets() -> None:
+    """Import mmdet's data sets without what some editions print then: standard output is that of a command's result."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        importlib.import_module("mmdet.datasets")
 
 
 class _MissingOps(types.ModuleType):

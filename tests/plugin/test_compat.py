@@ -35,6 +35,12 @@ def test_mmdet_needs_the_plugin_first():
     assert "mmcv._ext" in found.stderr
 
 
+def test_an_import_prints_nothing():
+    """Of what mmdet's editions say then, none gets into the JSON that a command prints."""
+    script = "import lors_det.plugin, mmdet.datasets"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == ""
+
+
 def test_nms_keeps_the_best_of_overlapping_boxes():
     from mmcv.ops import batched_nms, nms
 

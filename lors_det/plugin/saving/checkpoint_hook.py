@@ -58,6 +58,7 @@ class SafeCheckpointHook(CheckpointHook):
         if runner._resume:  # so that it is written again, should its validation be made now
             self.last_ckpt = str(self._place(self._step(runner)))
         if is_main_process():
+            self.finish()  # what a validation outside of a training has begun to write
             folder = Path(str(self.out_dir))
             folder.mkdir(parents=True, exist_ok=True)
             for scratch in (*folder.glob("*-????????.tmp"), *Path(runner.work_dir).glob("*-????????.tmp")):

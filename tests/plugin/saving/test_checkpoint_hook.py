@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -130,6 +131,27 @@ def test_what_a_killed_run_left_half_written_is_removed(data, tmp_path):
     (tmp_path / "epoch_7-abcd_123.tmp").write_bytes(b"half")
     runner_of(data, tmp_path, **{"train_cfg.max_epochs": 1}).train()
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_what_is_still_being_written_is_not_removed(data, tmp_path, monkeypatch):
+    """A validation after a training takes a checkpoint, and the training may go on while that is written."""
+    runner = runner_of(data, tmp_path, **{"train_cfg.max_epochs": 1})
+    runner.train()
+    begun, write_all = threading.Event(), checkpoint_hook.write_all
+
+    def slowly(*args: object) -> None:
+        scratch = tmp_path / "epoch_1-abcd_123.tmp"
+        scratch.write_bytes(b"half")
+        begun.set()
+        time.sleep(0.3)
+        scratch.unlink()  # which has to be there
+        write_all(*args)
+
+    monkeypatch.setattr(checkpoint_hook, "write_all", slowly)
+    runner.val()
+    assert begun.wait(10)
+    runner.call_hook("before_train")
+    checkpoint_hook.finish_writing(runner)
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(data, tmp_path, monkeypatch):

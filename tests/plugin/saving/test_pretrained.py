@@ -15,7 +15,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmengine.runner.checkpoint import _load_checkpoint
+from mmengine.runner.checkpoint import _load_checkpoint, get_external_models
 from references.hostile import Hostile
 
 from lors_det.cli.shared import common_arguments
@@ -23,7 +23,8 @@ from lors_det.errors import InputError
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.saving import pretrained
 
-R50, X101 = "resnet50-0676ba61.pth", "resnext101_32x4d-a5af3160.pth"
+R50 = "resnet50-0676ba61.pth"
+X101 = get_external_models()["resnext101_32x4d"]  # of another host in each edition of mmengine
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +64,8 @@ def served(tmp_path, monkeypatch) -> Iterator[tuple[Path, str]]:
     [
         ("torchvision://resnet50", f"https://download.pytorch.org/models/{R50}"),
         ("modelzoo://resnet50", f"https://download.pytorch.org/models/{R50}"),
-        ("open-mmlab://resnext101_32x4d", f"https://download.openmmlab.com/pretrain/third_party/{X101}"),
-        ("openmmlab://resnext101_32x4d", f"https://download.openmmlab.com/pretrain/third_party/{X101}"),
+        ("open-mmlab://resnext101_32x4d", X101),
+        ("openmmlab://resnext101_32x4d", X101),
         ("https://host.invalid/folder/some.pth?raw=true", "https://host.invalid/folder/some.pth?raw=true"),
     ],
 )
