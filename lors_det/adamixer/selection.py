@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from lors_det.adamixer.geometry import at_least_float32, refine, xyzr_to_xyxy
 from lors_det.adamixer.queries import QueryState
@@ -14,6 +17,9 @@ from lors_det.adamixer.stage import CLASS_PRIOR, StageOutput
 
 ANCHOR_CELLS = 4
 """Side of the box that a cell starts from, in cells."""
+
+CLASS_STD = 0.01
+"""Standard deviation of the classifier's first weights: cells differ, and none looks like an object yet."""
 
 
 class QuerySelection(nn.Module):
@@ -39,15 +45,15 @@ class QuerySelection(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Xavier uniform; every cell starts with the focal loss's prior, and with its square box unmoved."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+        """Xavier uniform; cells start with nearly the focal loss's prior, and with their square boxes unmoved."""
+        embed, hidden, regress = (cast(nn.Linear, layer) for layer in (self.embed[0], self.regress[0], self.regress[2]))
+        for layer in (embed, hidden):
+            nn.init.xavier_uniform_(layer.weight)
+        nn.init.normal_(self.classify.weight, std=CLASS_STD)
+        nn.init.zeros_(regress.weight)
+        for layer in (embed, hidden, regress):
+            nn.init.zeros_(layer.bias)
         nn.init.constant_(self.classify.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
-        last = self.regress[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
 
     def forward(
         self, levels: Sequence[Tensor], state: QueryState, image_sizes: Tensor
@@ -58,19 +64,49 @@ class QuerySelection(nn.Module):
             levels: feature maps (B, D, H_l, W_l), one for each stride.
             state: the queries; their positions are not read.
             image_sizes: (B, 2), width and height before padding, pixels, float32 or float64.
+
+        Returns:
+            The queries, and the output of min(Q, M) cells, each of which is there once; M are all that there are.
+
+        Raises:
+            ValueError: if the features are of another width or number of levels.
         """
+        self._check(levels)
         used = slice(1 if len(self.strides) > 1 else 0, None)
         features = torch.cat([level.flatten(2).transpose(1, 2) for level in levels[used]], dim=1)  # (B, M, D)
         cells = [_cells(level, stride) for level, stride in zip(levels[used], self.strides[used])]
         corners, anchors = (torch.cat(parts).to(image_sizes) for parts in zip(*cells))  # (M, 2), (M, 4)
         outside = (corners >= image_sizes[:, None]).any(-1)  # (B, M)
-        with torch.no_grad():  # those that are not chosen learn nothing, and need not be kept
-            scores = self.classify(self.embed(features)).amax(-1).float().masked_fill(outside, -math.inf)
-        index = _best(scores, len(anchors) - outside.sum(-1), state.content.shape[1])
+        scores = self._scores(features.detach()).masked_fill(outside, -math.inf)
+        num_queries = state.content.shape[1]
+        index = scores.topk(min(num_queries, len(anchors))).indices  # (B, K)
         best = self.embed(features.gather(1, index[..., None].expand(-1, -1, features.shape[-1])))
         xyzr = refine(anchors[index], self.regress(best))
-        positions = QueryState(state.content, xyzr.detach())
-        return positions, StageOutput(self.classify(best), at_least_float32(xyzr_to_xyxy(xyzr)), positions)
+        # of each image's own cells, one after the other and again from the best on
+        num_inside = (len(anchors) - outside.sum(-1, keepdim=True)).clamp(max=index.shape[1])
+        turn = torch.arange(num_queries, device=index.device) % num_inside  # (B, Q)
+        positions = QueryState(state.content, xyzr.detach().gather(1, turn[..., None].expand(-1, -1, 4)))
+        chosen = QueryState(best, xyzr)
+        return positions, StageOutput(self.classify(best), at_least_float32(xyzr_to_xyxy(xyzr)), chosen)
+
+    def _scores(self, features: Tensor) -> Tensor:
+        """Best class's logit of each cell, (B, M) float32, without gradients: of most cells none is needed.
+
+        By detached weights: autocast may keep the narrow copies of those that it meets, and what is computed from
+        them afterwards would pass no gradient on.
+        """
+        weights = {name: weight.detach() for name, weight in self.embed.named_parameters()}
+        embedded = functional_call(self.embed, weights, (features,))
+        return F.linear(embedded, self.classify.weight.detach(), self.classify.bias.detach()).amax(-1).float()
+
+    def _check(self, levels: Sequence[Tensor]) -> None:
+        dim = self.classify.in_features
+        if len(levels) != len(self.strides):
+            raise ValueError(f"{len(levels)} feature levels came with {len(self.strides)} strides; they must be equal")
+        if levels[0].shape[1] != dim:
+            raise ValueError(
+                f"features of {levels[0].shape[1]} channels came to a selection of dim={dim}; make them equal"
+            )
 
 
 def _cells(level: Tensor, stride: int) -> tuple[Tensor, Tensor]:
@@ -79,10 +115,3 @@ def _cells(level: Tensor, stride: int) -> tuple[Tensor, Tensor]:
     corners = torch.cartesian_prod(height, width).flip(-1)
     z = torch.full_like(corners[:, :1], math.log2(ANCHOR_CELLS * stride))
     return corners, torch.cat([corners + stride / 2, z, torch.zeros_like(z)], dim=-1)
-
-
-def _best(scores: Tensor, valid: Tensor, num_queries: int) -> Tensor:
-    """Indices (B, Q) of the best scores (B, M), of which each image has ``valid``, (B,), again from the best on."""
-    order = scores.topk(min(num_queries, scores.shape[1])).indices
-    turn = torch.arange(num_queries, device=scores.device) % valid.clamp(max=order.shape[1])[:, None]
-    return order.gather(1, turn)

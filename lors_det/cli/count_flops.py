@@ -48,6 +48,8 @@ def main(args: Namespace) -> None:
     for column in ("", "GMACs (papers' GFLOPs)", "10^9 operations (torch)"):
         table.add_column(column, justify="right" if column else "left")
     rows = {name: counts[name] for name in ("backbone", "neck", "decoder")}
+    if counts["selection"]:
+        rows["selection of queries"] = counts["selection"]
     rows |= {f"  {name}": macs for name, macs in counts["components"].items()} | {"total": counts["total"]}
     if counts["correction"]:
         rows["correcting weights, once"] = counts["correction"]

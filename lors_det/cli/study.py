@@ -37,6 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     if args.jobs < 1:
         raise InputError(f"--jobs {args.jobs}: it must be at least 1")
+    if args.report and args.only:
+        raise InputError("--report writes the results of all runs; leave --only out")
     study = read_study(args.file)
     out = args.out or args.file.with_suffix("")
     if args.report:

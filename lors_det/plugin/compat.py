@@ -1,6 +1,6 @@
 """What today's libraries need so that mmdet 3.x imports.
 
-Each remedy is applied only where its obstacle is present: an installation with compiled mmcv keeps its own.
+An installation with compiled mmcv keeps its own operations.
 """
 
 from __future__ import annotations

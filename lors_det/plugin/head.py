@@ -113,9 +113,10 @@ class AdaMixerHead(BaseModule):
         targets = [Target(sample.gt_instances.bboxes, sample.gt_instances.labels) for sample in batch_data_samples]
         image_sizes = self._image_sizes(levels, batch_data_samples)
         start, selected = self._start(levels, image_sizes)
-        losses: dict[str, Tensor] = self.criterion(self.decoder(levels, start), targets, image_sizes)
-        if selected is not None:
+        losses: dict[str, Tensor] = {}
+        if selected is not None:  # first, so that it is blamed for what it does wrong
             losses |= self.criterion.selection(selected, targets, image_sizes)
+        losses |= self.criterion(self.decoder(levels, start), targets, image_sizes)
         if self.denoising is not None:
             disturbed, num_sets = self.denoising(targets, image_sizes)
             restored = self.decoder(levels, disturbed, num_sets=num_sets, recollect=False)

@@ -18,7 +18,7 @@ __all__ = ["deform_conv_backward_input", "deform_conv_backward_parameters", "def
 
 @contextmanager
 def shapes_alone() -> Iterator[None]:
-    """Deformable convolutions run on the meta device meanwhile, for which mmcv's compiled one has no kernel."""
+    """Deformable convolutions (DCN v1) run on the meta device meanwhile, where mmcv's compiled one does not."""
     extension = importlib.import_module("mmcv.ops.deform_conv").ext_module
     compiled = extension.deform_conv_forward
     extension.deform_conv_forward = deform_conv_forward

@@ -100,8 +100,8 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
         width: likewise.
 
     Returns:
-        ``total``, ``backbone``, ``neck``, ``decoder`` and ``components`` of the decoder; ``correction``, what it takes
-        to correct all stages' weights once, which ``total`` leaves out.
+        ``total``, ``backbone``, ``neck``, ``decoder``, ``selection`` of queries and ``components`` of the decoder;
+        ``correction``, what it takes to correct all stages' weights once, which ``total`` leaves out.
 
     Raises:
         InputError: if the size is no multiple of 32.
@@ -140,6 +140,7 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
         "backbone": macs[f"{root}.backbone"],
         "neck": macs[f"{root}.neck"],
         "decoder": macs[decoder],
+        "selection": macs.get(f"{root}.bbox_head.selection", 0),
         "components": dict(components),
         "correction": correction.get_total_flops() // 2,
     }

@@ -18,6 +18,7 @@ from torch import nn
 from lors_det.errors import InputError
 from lors_det.plugin.config.data import evaluators_of
 from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set, datasets_in
+from lors_det.plugin.mmcv_ops import shapes_alone
 from lors_det.reports.accounting import build_model
 
 
@@ -71,7 +72,7 @@ def _schedule(schedule: dict[str, Any], optimizer: Any) -> Any:
 
 def _run_once(model: nn.Module) -> None:
     """A forward pass, for shapes alone."""
-    with torch.no_grad():
+    with torch.no_grad(), shapes_alone():
         model(torch.zeros(1, 3, 64, 64, device="meta"))
 
 

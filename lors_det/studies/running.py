@@ -85,16 +85,18 @@ def _run(
 ) -> dict[Run, Result]:
     file = out / "results.json"
     results = read_results(file)
-    courses = {run: course_of(study, run) for run in runs}
+    courses = {run: course_of(study, run) for run in study.runs()}
     data = {name: data_of(study, name) for name in study.sets}
     changed = [
         run
-        for run in runs
+        for run in study.runs()
         if run in results and (results[run].course, results[run].data) != (courses[run], data[run.set])
     ]
-    if changed and not again:
-        names = ", ".join(map(str, changed[:4])) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
-        raise InputError(f"{file} has results of other values than the study's for {names}; --again runs them again")
+    # tables are of all results, whichever runs were asked for
+    if refused := [run for run in changed if not again or run not in runs]:
+        names = ", ".join(map(str, refused[:4])) + (f" and {len(refused) - 4} more" if len(refused) > 4 else "")
+        remedy = "--only has to name these too" if again else "--again runs them again"
+        raise InputError(f"{file} has results of other values than the study's for {names}; {remedy}")
     for run in changed:
         del results[run]
     missing = [run for run in runs if run not in results]
@@ -143,7 +145,7 @@ def borrow(runs: Iterable[Run], courses: Mapping[Run, str], data: Mapping[str, s
 def _alone(*folders: Path) -> Iterator[None]:
     """No other process of this machine runs a study with one of the folders: either would lose the other's results."""
     with ExitStack() as held:
-        for folder in dict.fromkeys(map(Path.absolute, folders)):
+        for folder in dict.fromkeys(map(Path.resolve, folders)):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 held.enter_context(FileLock(folder / ".lock", timeout=0))

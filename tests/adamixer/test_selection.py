@@ -71,12 +71,47 @@ def test_the_cells_of_an_image_do_not_depend_on_its_padding():
 
 
 def test_more_queries_than_cells_share_them_in_turn():
+    """And what they learn from is each cell once: a second one could only be told the contrary."""
     module, features = selection(), levels()
-    chosen, _ = module(features, queries(100), SIZES)
+    chosen, predicted = module(features, queries(100), SIZES)
+    assert predicted.boxes_xyxy.shape == (2, 8 * 6 + 4 * 3, 4)
     for image, cells in enumerate((8 * 6 + 4 * 3, 5 * 4 + 3 * 2)):
         xyzr = chosen.xyzr[image]
         assert len(xyzr.unique(dim=0)) == cells
         assert torch.equal(xyzr, xyzr[torch.arange(100) % cells])
+        assert len(predicted.boxes_xyxy[image].unique(dim=0)) == 8 * 6 + 4 * 3
+
+
+def test_cells_start_at_the_prior():
+    module = QuerySelection(80, 256, STRIDES)
+    features = [torch.randn(2, 256, HEIGHT // s, WIDTH // s) for s in STRIDES]
+    state = InitialQueries(10, 256, start="selected")(SIZES.float())
+    scores = module(features, state, SIZES.float())[1].logits.sigmoid()
+    assert 0.005 < scores.min() < scores.max() < 0.02
+
+
+def test_mixed_precision_passes_gradients_to_all_weights():
+    """The same weights are used before, to score, without gradients."""
+    module, features = selection().float(), [level.float() for level in levels()]
+    state = QueryState(*(part.float() for part in queries(10)))
+    with torch.autocast("cpu", torch.bfloat16):
+        chosen, predicted = module(features, state, SIZES.float())
+    assert chosen.xyzr.dtype == predicted.boxes_xyxy.dtype == torch.float32
+    (predicted.logits.float().sum() + predicted.boxes_xyxy.sum()).backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    assert module.embed[0].weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (levels()[:2], "2 feature levels came with 3 strides"),
+        ([level[:, :8] for level in levels()], "features of 8 channels came to a selection of dim=16"),
+    ],
+)
+def test_features_of_another_form_are_told(features, words):
+    with pytest.raises(ValueError, match=words):
+        selection()(features, queries(10), SIZES)
 
 
 def test_an_image_of_one_pixel_has_a_cell():
@@ -109,16 +144,17 @@ def test_cells_learn_from_their_own_matching_and_not_from_the_stages():
     assert ((moved > 0).sum(1) <= 10).all()
 
 
-def test_a_selection_that_learns_finds_objects():
-    """From features that tell where objects are, the boxes come to cover them."""
+@pytest.mark.parametrize("number", [10, 100])
+def test_a_selection_that_learns_finds_objects(number):
+    """Of two images that it learns by heart, with fewer and with more queries than cells."""
     torch.manual_seed(0)
     module = QuerySelection(NUM_CLASSES, DIM, STRIDES)
     features = [level.float() for level in levels()]
     box = torch.tensor([[8.0, 8.0, 40.0, 40.0]])
     targets = [Target(box, torch.tensor([1])), Target(box[:, [0, 1, 3, 2]] * 0.5, torch.tensor([2]))]
-    state = QueryState(*(part.float() for part in queries(10)))
+    state = QueryState(*(part.float() for part in queries(number)))
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(150):
         losses = SetCriterion().selection(module(features, state, SIZES.float())[1], targets, SIZES.float())
         optimizer.zero_grad()
         sum(losses.values()).backward()
@@ -126,6 +162,7 @@ def test_a_selection_that_learns_finds_objects():
     _, predicted = module(features, state, SIZES.float())
     for image, target in enumerate(targets):
         assert predicted.logits[image, 0].argmax() == target.labels[0]
+        assert predicted.logits[image, 0].sigmoid().max() > 0.5  # which a cell that is told both ways stays below
         torch.testing.assert_close(predicted.boxes_xyxy[image, 0], target.boxes_xyxy[0], rtol=0, atol=2)
 
 

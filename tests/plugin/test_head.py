@@ -91,6 +91,13 @@ def test_selected_queries_start_at_cells_and_add_a_loss():
             torch.testing.assert_close(result.scores, best)
 
 
+def test_a_selection_that_diverges_is_blamed_itself():
+    model = head(query_start="selected")
+    nn.init.constant_(model.selection.regress[2].bias, float("nan"))  # which the stages would get as positions
+    with pytest.raises(FloatingPointError, match=r"^the selection of queries predicts"):
+        model.loss(levels(), [sample(), sample()])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

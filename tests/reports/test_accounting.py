@@ -45,6 +45,18 @@ def test_lors_plus(root):
     assert counts["components"]["attention"]["shared"] == 256 * 768 + 256 * 256
 
 
+def test_a_selection_of_queries_is_counted(root):
+    """Each cell of all levels but the finest is embedded and classified; of the chosen ones' boxes it is little."""
+    plain, selected = small(root), small(root, query_start="selected")
+    counts, macs, of_plain = count_parameters(selected), count_macs(selected, 128, 128), count_macs(plain, 128, 128)
+    assert sum(counts[part] for part in ("backbone", "neck", "queries", "decoder")) == counts["model"]
+    assert of_plain["selection"] == 0
+    parts = ("backbone", "neck", "selection", "decoder")
+    assert sum(macs[part] for part in parts) == macs["total"]
+    cells, chosen, dim = 16 * 16 + 8 * 8 + 4 * 4, 16, 96
+    assert macs["selection"] == (cells + chosen) * dim * (dim + 5) + chosen * dim * (dim + 4)
+
+
 def test_json(root):
     config = root / "configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
     command = [sys.executable, root / "tools/analysis/count_params.py", config, "--json"]

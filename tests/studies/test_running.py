@@ -99,6 +99,23 @@ def test_some_runs_alone(folder, capsys):
     assert [run.arm for run in read_results(folder / "alone/results.json")] == ["lors"]
 
 
+def test_results_of_other_values_are_refused_whichever_runs_are_asked_for(folder, capsys):
+    """Tables are of all results."""
+    places = ["--out", str(folder / "stale"), "--work-dir", str(folder / "runs-stale")]
+    study(folder, *places, options="{}")
+    capsys.readouterr()
+    other = "{optim_wrapper.optimizer.lr: 2.0e-3}"
+    for words, remedy in (([], "--again runs them again"), (["--again"], "--only has to name these too")):
+        with pytest.raises(SystemExit) as ended:
+            study(folder, *places, "--only", "*/adamixer/*", *words, options=other)
+        assert ended.value.code == 2
+        assert f"of other values than the study's for tiny/lors/seed3; {remedy}" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        study(folder, *places, "--only", "*/adamixer/*", "--report", options="{}")
+    assert ended.value.code == 2
+    assert "--report writes the results of all runs; leave --only out" in capsys.readouterr().err
+
+
 def test_two_at_once_are_refused(folder, capsys):
     (folder / "held").mkdir()
     for held in ("--out", "--work-dir"):

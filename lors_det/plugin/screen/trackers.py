@@ -34,9 +34,9 @@ MAX_PARAM = 500
 def tracked_names(scalars: Mapping[str, Any], step: int) -> dict[str, Any]:
     """Scalars as they are logged, under names by which a tracker sorts them; what is no number is left out.
 
-    Training's, which tell their iteration, become ``train/...``, a stage's losses ``train/s5/...``; an evaluation's
-    become ``val/...`` without their metric's prefix. ``epoch`` and ``iter`` stay as they are, and an evaluation's
-    ``step`` is its epoch.
+    Training's, which tell their iteration, become ``train/...``, a stage's losses ``train/s5/...``, those of the
+    selection of queries ``train/selection/...``; an evaluation's become ``val/...`` without their metric's prefix.
+    ``epoch`` and ``iter`` stay as they are, and an evaluation's ``step`` is its epoch.
     """
     training = "iter" in scalars
     named = {} if training else {"epoch": step}
@@ -46,7 +46,7 @@ def tracked_names(scalars: Mapping[str, Any], step: int) -> dict[str, Any]:
         if name in ("epoch", "iter"):
             named[name] = value
         elif training:
-            named["train/" + re.sub(r"^(s\d+)\.", r"\1/", name)] = value
+            named["train/" + re.sub(r"^(s\d+|selection)\.", r"\1/", name)] = value
         else:
             named[f"val/{name.removeprefix('coco/')}"] = value
     return named

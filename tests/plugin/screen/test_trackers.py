@@ -17,7 +17,16 @@ from lors_det.plugin.config.tracker_secrets import refuse_secrets
 from lors_det.plugin.screen import trackers
 from lors_det.plugin.screen.trackers import MLflowTracker, TensorboardTracker, WandbTracker, tracked_names
 
-TRAINING = {"lr": 1e-3, "loss": 12.5, "s0.loss_cls": 2.0, "s3.loss_cls": 1.0, "time": 0.4, "epoch": 2, "iter": 20}
+TRAINING = {
+    "lr": 1e-3,
+    "loss": 12.5,
+    "s0.loss_cls": 2.0,
+    "s3.loss_cls": 1.0,
+    "selection.loss_cls": 3.0,
+    "time": 0.4,
+    "epoch": 2,
+    "iter": 20,
+}
 VALIDATION = {"coco/bbox_mAP": 0.25, "coco/wine glass (red)_precision": 0.5, "time": 0.1, "words": "none"}
 
 
@@ -31,6 +40,7 @@ def cfg(tmp_path_factory) -> Config:
 def test_names_tell_training_from_validation():
     train, val = tracked_names(TRAINING, 20), tracked_names(VALIDATION, 2)
     assert train["train/s3/loss_cls"] == 1.0
+    assert train["train/selection/loss_cls"] == 3.0
     assert train["iter"] == 20
     assert val["val/bbox_mAP"] == 0.25
     assert val["epoch"] == 2
