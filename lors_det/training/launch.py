@@ -47,6 +47,19 @@ def use_mixed_precision(cfg: Config) -> None:
     cfg.optim_wrapper.update(type="AmpOptimWrapper", dtype="bfloat16" if native else "float16")
 
 
+def check_mixed_precision(cfg: Config) -> None:
+    """Refuse a config that trains in mixed precision where there is no GPU.
+
+    Raises:
+        InputError: it names the config key.
+    """
+    if cfg.optim_wrapper.get("type") == "AmpOptimWrapper" and not torch.cuda.is_available():
+        raise InputError(
+            "config key optim_wrapper.type is AmpOptimWrapper, mixed precision, which needs a GPU; torch sees none: "
+            "set it to OptimWrapper"
+        )
+
+
 def scale_learning_rate(cfg: Config) -> None:
     """Let mmengine scale the learning rate to the batch size.
 

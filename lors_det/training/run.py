@@ -19,7 +19,13 @@ from lors_det.plugin.saving.safe_loading import trust
 from lors_det.plugin.screen.console import make_runner
 from lors_det.reports.config_check import schedule_notes
 from lors_det.reports.config_folder import training_size
-from lors_det.training.launch import is_first_process, launch, scale_learning_rate, use_mixed_precision
+from lors_det.training.launch import (
+    check_mixed_precision,
+    is_first_process,
+    launch,
+    scale_learning_rate,
+    use_mixed_precision,
+)
 from lors_det.training.result import TrainingResult, constant_box_of, report, result_of, stored_result
 from lors_det.training.resuming import check_agreed, check_same, former_run, may_be_restarted, resume
 from lors_det.training.shown_folder import read_shown
@@ -123,6 +129,7 @@ def train(
     launch(cfg, launcher, local_rank)
     if amp:
         use_mixed_precision(cfg)
+    check_mixed_precision(cfg)
     if auto_scale_lr:
         scale_learning_rate(cfg)
     if resume_from is not None:

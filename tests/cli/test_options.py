@@ -39,6 +39,13 @@ def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, 
     assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", dtype=dtype)
 
 
+def test_mixed_precision_by_a_config_needs_a_gpu(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = {"optim_wrapper.type": "AmpOptimWrapper"}
+    with pytest.raises(InputError, match=r"optim_wrapper\.type is AmpOptimWrapper.*needs a GPU"):
+        train.main(train_arguments(config, tmp_path, cfg_options=options))
+
+
 def test_scaling_the_rate_needs_the_batch_that_it_is_for(config, tmp_path):
     path = config.with_name("unscaled.py")
     path.write_text(f'_base_ = ["{config}"]\nauto_scale_lr = dict(_delete_=True)\n')
