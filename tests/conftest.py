@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
@@ -23,6 +24,12 @@ from mmengine.registry import init_default_scope
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]  # for `references`, and for `benchmarks`
 torch.set_num_threads(1)  # tensors are tiny: threads would wait for each other
+
+
+def pytest_collection_finish() -> None:
+    """What the libraries consist of stays: without it, each data set that mmengine builds collects garbage quickly."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
