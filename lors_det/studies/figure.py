@@ -21,13 +21,14 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
 
     Args:
         study: whose arms are drawn.
-        results: by run; arms without any are left out.
+        results: by run, one at least; sets and arms without any are left out.
         path: of the PNG file.
     """
-    figure = Figure(figsize=(5.5 * len(study.sets) + 2.5, 4.2), layout="constrained")
-    panels = figure.subplots(1, len(study.sets), squeeze=False)[0]
+    sets = [name for name in study.sets if any(run.set == name for run in results)]
+    figure = Figure(figsize=(5.5 * len(sets) + 2.5, 4.2), layout="constrained")
+    panels = figure.subplots(1, len(sets), squeeze=False)[0]
     handles = {}
-    for panel, name in zip(panels, study.sets):
+    for panel, name in zip(panels, sets):
         for (arm, planned), (colour, mark) in zip(study.arms.items(), _STYLES * len(study.arms)):
             kept = [results[run] for run in (Run(name, arm, seed) for seed in planned.seeds) if run in results]
             if not kept:

@@ -85,7 +85,7 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
         if study.metric not in result.metrics:
             raise InputError(f"{study.path}: metric {study.metric} is none of {run}, {', '.join(result.metrics)}")
     parts = [f"**Question.** {study.question}", f"**Answer.** {study.answer or 'None yet.'}"]
-    for name in study.sets:
+    for name in (name for name in study.sets if any(run.set == name for run in results)):
         parts.append(f"{study.metric} of the last validation on {name}:\n\n{_table(_arms(study, results, name))}")
     if found := differences(study, results):
         parts.append(

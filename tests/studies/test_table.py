@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 from lors_det.errors import InputError
@@ -92,6 +93,17 @@ def test_what_is_missing_is_said(study, results):
     assert "14 of 18 runs are missing" in text
     assert "| better less plain | cells | +0.050 |  | 1 |  |  |" in text
     assert "same" not in text.split("Differences")[1]
+
+
+def test_a_set_without_a_result_has_neither_table_nor_panel(tmp_path, study, results):
+    cells = {run: each for run, each in results.items() if run.set == "cells"}
+    assert "on cells:" in report(study, cells)
+    assert "on fish:" not in report(study, cells)
+    widths = []
+    for number, some in enumerate((results, cells)):
+        draw_study(study, some, tmp_path / f"{number}.png")
+        widths.append(Image.open(tmp_path / f"{number}.png").width)
+    assert widths[0] - widths[1] > 500
 
 
 def test_a_metric_that_is_not_there_is_named(study, results):
