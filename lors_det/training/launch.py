@@ -35,7 +35,7 @@ def launch(cfg: Config, launcher: str, local_rank: int) -> None:
 
 
 def use_mixed_precision(cfg: Config) -> None:
-    """Train in bf16 where the hardware computes in it, else in fp16 with a scaled loss.
+    """Train in bf16 where the hardware computes in it, else in fp16 with a scaled loss, which bf16 does not need.
 
     Raises:
         InputError: without a GPU.
@@ -44,7 +44,8 @@ def use_mixed_precision(cfg: Config) -> None:
         raise InputError("--amp needs a GPU, and torch sees none; train without it")
     # older cards, such as V100 and T4, emulate bf16, slower than float32
     native = torch.cuda.is_bf16_supported(including_emulation=False)
-    cfg.optim_wrapper.update(type="AmpOptimWrapper", dtype="bfloat16" if native else "float16")
+    own = dict(dtype="bfloat16", loss_scale=dict(enabled=False)) if native else dict(dtype="float16")
+    cfg.optim_wrapper.update(type="AmpOptimWrapper", **own)
 
 
 def check_mixed_precision(cfg: Config) -> None:

@@ -29,14 +29,16 @@ def train_arguments(config: Path, work_dir: Path, **changes: object) -> Namespac
     return Namespace(**{**values, **unset, "console": "short", **changes})
 
 
-@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float16")])
-def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, native, dtype):
+@pytest.mark.parametrize(
+    ("native", "own"), [(True, dict(dtype="bfloat16", loss_scale=dict(enabled=False))), (False, dict(dtype="float16"))]
+)
+def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, native, own):
     # as a T4 answers: it can, by emulation
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
     cfg = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
     launch.use_mixed_precision(cfg)
-    assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", dtype=dtype)
+    assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", **own)
 
 
 def test_mixed_precision_by_a_config_needs_a_gpu(config, tmp_path, monkeypatch):

@@ -47,15 +47,16 @@ def checked_steps(optim_wrapper: OptimWrapper, model: nn.Module) -> Iterator[Non
     """Inside, the wrapper steps on finite gradients alone.
 
     Raises:
-        FloatingPointError: of a step, before it changes a weight. Mixed precision skips such steps by itself, and
-            scales the loss down; there it is raised where the scale has shrunk to nothing.
+        FloatingPointError: of a step, before it changes a weight. In fp16, whose range is small, gradients of a loss
+            that is scaled too much are no fault: mixed precision skips such steps by itself, and scales the loss down;
+            there it is raised where the scale has shrunk to nothing.
     """
     make = optim_wrapper.step
 
     def step(**kwargs: Any) -> None:
-        if not isinstance(optim_wrapper, AmpOptimWrapper):
+        if not _scales_down(optim_wrapper):
             check_gradients(model.named_parameters())
-        elif optim_wrapper.loss_scaler.is_enabled():
+        else:
             scale = optim_wrapper.loss_scaler.get_scale()
             if scale < LEAST_SCALE:
                 raise FloatingPointError(f"gradients were not finite time after time: the loss is scaled by {scale:g}")
@@ -69,6 +70,16 @@ def checked_steps(optim_wrapper: OptimWrapper, model: nn.Module) -> Iterator[Non
         yield
     finally:
         del optim_wrapper.step
+
+
+def _scales_down(optim_wrapper: OptimWrapper) -> bool:
+    """Whether the wrapper answers gradients that are not finite by a smaller scale of the loss."""
+    return (
+        isinstance(optim_wrapper, AmpOptimWrapper)
+        and optim_wrapper.loss_scaler.is_enabled()
+        and optim_wrapper._scale_update_param is None  # else the scale stays as it is
+        and optim_wrapper.cast_dtype is not torch.bfloat16  # which has the range of float32
+    )
 
 
 def keep_step(path: Path, batch: Mapping[str, Any], model: nn.Module, facts: Mapping[str, Any]) -> None:

@@ -8,81 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
-from references.tiny import ADAMIXER, LORS, make_data, tiny_config
-from torch import Tensor
+from references.loops import BASE, EPOCH_STEPS, EPOCHS, EVERY_STEP, KillHook, assert_same, run
+from references.tiny import ADAMIXER, make_data, tiny_config
 
 from lors_det.plugin.loop.train_loop import ExactTrainLoop
-from lors_det.plugin.saving.checkpoint_hook import finish_writing
-
-EPOCH_STEPS, EPOCHS = 4, 3
-BASE = {
-    "train_cfg.max_epochs": EPOCHS,
-    "train_cfg.val_interval": EPOCHS,
-    "train_dataloader.batch_size": 4,
-    "randomness": dict(seed=1, deterministic=True),
-    "default_hooks.checkpoint.max_keep_ckpts": 2,
-    "custom_hooks": [dict(type="EMAHook", momentum=0.3)],
-}
-EVERY_STEP = {"default_hooks.checkpoint.by_epoch": False, "default_hooks.checkpoint.interval": 1}
-
-
-class Killed(Exception):  # noqa: N818 - it stands for the end of a process
-    pass
-
-
-class KillHook(Hook):
-    """Ends a run after a step, or in the validation of an epoch."""
-
-    priority = "LOWEST"
-
-    def __init__(self, step: int | None = None, validation: int | None = None) -> None:
-        self.step = step
-        self.validation = validation
-
-    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
-        if runner.iter + 1 == self.step:
-            raise Killed
-
-    def before_val_epoch(self, runner: Runner) -> None:
-        if runner.epoch == self.validation:
-            raise Killed
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return make_data(tmp_path_factory.mktemp("data") / "shapes")
-
-
-def run(data: Path, folder: Path, kill: KillHook | None = None, config: Path = LORS, **options: object) -> Runner:
-    cfg = tiny_config(data, folder, config, **{**BASE, **options})
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    runner = Runner.from_cfg(cfg)
-    if kill is None:
-        runner.train()
-    else:
-        runner.register_hook(kill)
-        with pytest.raises(Killed):
-            runner.train()
-        finish_writing(runner)
-    return runner
-
-
-def weights(runner: Runner) -> dict[str, Tensor]:
-    """The model's, and the mean's, which is what is evaluated."""
-    means = (hook.ema_model.state_dict() for hook in runner.hooks if isinstance(hook, EMAHook))
-    states = [runner.model.state_dict(), *means]
-    return {f"{number}.{name}": value for number, state in enumerate(states) for name, value in state.items()}
-
-
-def assert_same(left: Runner, right: Runner) -> None:
-    ours, theirs = weights(left), weights(right)
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
-    states = [runner.optim_wrapper.optimizer.state_dict()["state"] for runner in (left, right)]
-    for index, state in states[0].items():
-        assert all(torch.equal(value, states[1][index][name]) for name, value in state.items())
 
 
 @pytest.fixture(scope="module")

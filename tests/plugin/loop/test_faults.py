@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from references.loops import SpoilHook
 from references.tiny import make_data, tiny_config
 from torch import nn
 
@@ -16,37 +17,10 @@ from lors_det.errors import InputError
 from lors_det.plugin.loop import train_loop
 from lors_det.plugin.loop.faults import check_gradients, checked_steps, replay
 
-WEIGHT = "bbox_head.decoder.stack.stages.1.classify.3.weight"
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return make_data(tmp_path_factory.mktemp("data") / "shapes")
-
-
-class SpoilHook(Hook):
-    """Before some steps, makes a weight, or the gradient of one, no number; the weight is itself again after them."""
-
-    def __init__(self, steps: tuple[int, ...], what: str) -> None:
-        self.steps, self.what = steps, what
-
-    def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
-        weight = runner.model.get_parameter(WEIGHT)
-        self.kept = weight.detach().clone()
-        if runner.iter + 1 in self.steps:
-            if self.what == "weight":
-                weight.data[0] = float("nan")
-            else:
-                self.handle = weight.register_hook(lambda gradient: gradient * float("inf"))
-
-    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
-        weight = runner.model.get_parameter(WEIGHT)
-        if runner.iter + 1 in self.steps:
-            if self.what == "weight":
-                weight.data.copy_(self.kept)
-            else:
-                self.handle.remove()
-            assert torch.equal(weight, self.kept), "a step that is left out changes no weight"
 
 
 def run(data: Path, folder: Path, hook: Hook, **options: object) -> Runner:
@@ -154,7 +128,7 @@ def test_mixed_precision_may_scale_down_but_not_to_nothing(monkeypatch):
         def get_scale(self) -> float:
             return self.scale
 
-    wrapper.loss_scaler = Scaler()
+    wrapper.loss_scaler, wrapper._scale_update_param, wrapper.cast_dtype = Scaler(), None, torch.float16
     model.weight.grad = torch.full((2, 2), float("inf"))  # the scaler skips it
     with checked_steps(wrapper, model):
         wrapper.step()
@@ -163,3 +137,10 @@ def test_mixed_precision_may_scale_down_but_not_to_nothing(monkeypatch):
             wrapper.step()
     assert len(steps) == 1
     assert "step" not in vars(wrapper)
+    Scaler.scale = 1024.0  # which a scale that does not change, and numbers of float32's range, cannot answer for
+    for name, value in (("_scale_update_param", 1024.0), ("cast_dtype", torch.bfloat16)):
+        with monkeypatch.context() as other:
+            other.setattr(wrapper, name, value)
+            with checked_steps(wrapper, model), pytest.raises(FloatingPointError, match="the gradients of weight are"):
+                wrapper.step()
+    assert len(steps) == 1
