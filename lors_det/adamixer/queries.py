@@ -26,7 +26,7 @@ class QueryState(NamedTuple):
 
 
 GRID_SPREAD = 0.1
-"""Standard deviation of content over queries that start at places of their own."""
+"""Standard deviation of content over the queries of a grid."""
 
 Start = Literal["image", "grid", "selected"]
 """Where queries start, see :class:`InitialQueries`."""
@@ -41,8 +41,9 @@ class InitialQueries(nn.Module):
     time. Selected ones start at what looks like an object, see :class:`lors_det.adamixer.selection.QuerySelection`,
     which replaces the whole image that is given here.
 
-    Content starts as N(0, 1), apart for queries at the same place. Other queries differ by their places already, and
-    their content starts as one vector of N(0, 1) plus ``GRID_SPREAD`` N(0, 1): what a query learns serves all.
+    Content starts as N(0, 1), apart for queries at the same place, or, where they are selected, often near each other.
+    Queries of a grid differ by their places already, and their content starts as one vector of N(0, 1) plus
+    ``GRID_SPREAD`` N(0, 1): what a query learns serves all.
 
     Args:
         num_queries: Q.
@@ -67,7 +68,7 @@ class InitialQueries(nn.Module):
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.content)
-        if self.start != "image":
+        if self.start == "grid":
             with torch.no_grad():
                 self.content.mul_(GRID_SPREAD).add_(torch.randn_like(self.content[0]))
 
