@@ -10,7 +10,7 @@ export PYTHON=${PYTHON:-$root/.venv/bin/python} OMP_NUM_THREADS=1 NNODES=2 MASTE
 config=$root/configs/shapes/lors-adamixer_r18-half_16-query_5e_shapes.py
 
 clean() { ip netns del lors1 2>/dev/null || true; ip netns del lors2 2>/dev/null || true; }
-trap 'kill $(jobs -p) 2>/dev/null; clean' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; clean' EXIT
 clean
 ip netns add lors1 && ip netns add lors2
 ip link add lors1v netns lors1 type veth peer name lors2v netns lors2
