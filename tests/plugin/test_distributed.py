@@ -28,6 +28,7 @@ DECODERS: dict[str, tuple[Path, dict[str, Any]]] = {
     "adamixer": (ADAMIXER, {}),
     "grouped": (LORS, {"model.bbox_head.decoder.share": (0, 0, 1, 1)}),
     "lors+": (LORS, {"model.bbox_head.decoder.layer_rank": 2}),
+    "selected": (LORS, {"model.bbox_head.query_start": "selected"}),
 }
 
 
