@@ -85,7 +85,8 @@ def python(wheel, tmp_path_factory) -> Path:
     # editable install of the checkout stays out of reach.
     (site,) = home.glob("lib/python*/site-packages")
     others = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    (site / "others.pth").write_text("\n".join(others))
+    # but for that of setuptools, by which Python 3.12 finds the distutils that mmengine imports
+    (site / "others.pth").write_text("\n".join([*others, "import _distutils_hack; _distutils_hack.add_shim()"]))
     return python
 
 
