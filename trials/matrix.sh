@@ -2,7 +2,8 @@
 # Install the package beside other versions of what it needs, and run its tests there.
 #   trials/matrix.sh [NAME...]          of the environments below; all by default
 # Environment: TESTS (what to run; all by default), FOLDER (of the environments, kept between calls), PYTHON310,
-# PYTHON311, PYTHON312 (interpreters). A row of the table is printed for each environment.
+# PYTHON311, PYTHON312 (interpreters). A row of the table is printed for each environment; the
+# status is not 0 if one was not installed or failed.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=${FOLDER:-$(mktemp -d)}
@@ -28,7 +29,8 @@ row() { printf '| %-11s | %-46s | %s |\n' "$@"; }
 
 row environment "Python, torch, mmcv, mmengine, mmdet, numpy" result
 row --- --- ---
-environments | while read -r name version packages; do
+failed=0
+while read -r name version packages; do
   [[ $# -eq 0 || " $* " == *" $name "* ]] || continue
   place=$folder/$name
   variable=PYTHON${version/./}
@@ -45,6 +47,7 @@ environments | while read -r name version packages; do
   fi
   if [[ ! -e $place/ready ]]; then
     row "$name" "Python $version" "not installed: $(grep -i error "$place.install.log" | tail -1 | cut -c1-120)"
+    failed=1
     continue
   fi
   versions=$("$place/bin/python" - <<'PY' 2>/dev/null
@@ -61,6 +64,7 @@ print(platform.python_version(), of("torch"), of("mmcv", "onedl-mmcv", "mmcv-lit
       of("onedl-mmdetection", "mmdet"), of("numpy"), sep=", ")
 PY
   )
-  (cd "$root" && "$place/bin/python" -m pytest "${tests[@]}" -p no:cacheprovider) >"$place.test.log" 2>&1 </dev/null
+  (cd "$root" && "$place/bin/python" -m pytest "${tests[@]}" -p no:cacheprovider) >"$place.test.log" 2>&1 </dev/null || failed=1
   row "$name" "$versions" "$(tail -1 "$place.test.log" | tr -d '=' | cut -c1-100)"
-done
+done < <(environments)
+exit "$failed"
