@@ -1,6 +1,6 @@
 """What each part of the recipe costs a training step of the published model, in time and in what is kept for gradients.
 
-python -m trials.recipe_cost [--height 800 --width 1344 --rounds 5]
+python -m trials.recipe_cost [--height 800 --width 1344 --rounds 5 --bfloat16]
 
 Steps of all models take turns in one process, and a part's time is the median of its ratios to the published recipe's
 step of the same turn. Memory is that of the tensors that the forward pass keeps for the backward one, each storage
@@ -43,20 +43,19 @@ FREE = list(PARTS)[2:]
 MOST = 1.1
 
 
-def step(model: nn.Module, images: Tensor, samples: list[DetDataSample]) -> float:
+def step(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> float:
     """A forward and a backward pass; returns its seconds: by the clock with a GPU, else those of all cores together."""
     clock = time.perf_counter if images.is_cuda else time.process_time  # the second is not disturbed by other work
     _synchronise(images)
     began = clock()
-    losses = model.loss(images, samples)  # type: ignore[operator]
-    sum(losses.values()).backward()
+    sum(_losses(model, images, samples, bfloat16).values()).backward()
     _synchronise(images)
     seconds = clock() - began
     model.zero_grad(set_to_none=True)
     return seconds
 
 
-def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample]) -> int:
+def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> int:
     """Bytes that a forward pass keeps for the backward one, without the weights."""
     weights = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     sizes: dict[int, int] = {}
@@ -68,10 +67,16 @@ def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample]) -> int:
         return tensor.detach()  # itself, it could hold the graph that holds it
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        losses = model.loss(images, samples)  # type: ignore[operator]
+        losses = _losses(model, images, samples, bfloat16)
         total = sum(sizes.values())
         del losses
     return total
+
+
+def _losses(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> dict[str, Tensor]:
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
+        losses: dict[str, Tensor] = model.loss(images, samples)  # type: ignore[operator]
+    return losses
 
 
 def _synchronise(images: Tensor) -> None:
@@ -98,6 +103,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1344)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bfloat16", action="store_true", help="autocast to bfloat16")
     args = parser.parse_args()
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -114,11 +120,11 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(args.batch, 3, args.height, args.width, generator=generator).to(device)
     samples = [_sample(args.height, args.width, generator).to(device) for _ in range(args.batch)]
-    sizes = {name: kept(model, images, samples) for name, model in models.items()}
+    sizes = {name: kept(model, images, samples, args.bfloat16) for name, model in models.items()}
     ratios: dict[str, list[float]] = {name: [] for name in models}
     seconds = []
     for number in range(args.rounds + 1):
-        of_round = {name: step(model, images, samples) for name, model in models.items()}
+        of_round = {name: step(model, images, samples, args.bfloat16) for name, model in models.items()}
         if number:  # the first warms up
             seconds.append(of_round["published"])
             for name, own in of_round.items():

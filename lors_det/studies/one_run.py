@@ -70,7 +70,7 @@ def carry_out(order: Order) -> None:
         course=order.course,
         data=order.data,
         commit=order.commit,
-        versions={"python": platform.python_version(), "torch": torch.__version__, "mmdet": mmdet.__version__},
+        versions=_versions(),
         metrics={name: value for name, value in last.items() if name.startswith("coco/")},
         parameters={name: parameters[name] for name in ("decoder", "model")},
         macs={name: macs[name] for name in ("decoder", "total")},
@@ -82,6 +82,13 @@ def carry_out(order: Order) -> None:
     write_whole(Path(order.result), lambda file: file.write(content))
     for checkpoint in work_dir.glob("*.pth"):
         checkpoint.unlink()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "mmdet": mmdet.__version__}
+    if torch.cuda.is_available():
+        versions["GPU"] = torch.cuda.get_device_name()
+    return versions
 
 
 def _memory_mib() -> float:

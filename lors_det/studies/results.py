@@ -26,6 +26,7 @@ class Result:
     commit: str
     """Of this project, with a + where files were changed since; empty outside a checkout."""
     versions: Mapping[str, str]
+    """Of Python and packages; ``GPU``, its name, where there was one."""
     metrics: Mapping[str, float]
     """Of the last validation: the best one would choose among validations by what it reports."""
     parameters: Mapping[str, int]
