@@ -73,9 +73,9 @@ def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat1
     return total
 
 
-def _losses(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> dict[str, Tensor]:
+def _losses(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> dict[str, Any]:
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
-        losses: dict[str, Tensor] = model.loss(images, samples)  # type: ignore[operator]
+        losses: dict[str, Any] = model.loss(images, samples)  # type: ignore[operator]
     return losses
 
 
