@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,22 +49,32 @@ class OverlapAttention(nn.Module):
         iof = pairwise_iof(xyzr_to_xyxy(xyzr.detach()))
         return self.tau[:, None, None] * (iof + 1e-7).log()[:, None]
 
-    def forward(self, state: QueryState, num_sets: int = 1) -> Tensor:
+    def forward(self, state: QueryState, sets: Sequence[int] = ()) -> Tensor:
         """Attended content, (B, Q, D).
 
         Args:
             state: the queries.
-            num_sets: parts of equal size, one after the other along Q, whose queries attend to their own alone.
+            sets: sizes of parts along Q, one after the other, whose queries attend to their own alone; all are one part
+                by default.
         """
-        if num_sets > 1:
-            sets = QueryState(*(part.unflatten(1, (num_sets, -1)).flatten(0, 1) for part in state))  # as images
-            attended: Tensor = self(sets)
-            joined: Tensor = attended.unflatten(0, (-1, num_sets)).flatten(1, 2)
-            return joined
         u = state.content + position_embedding(state.xyzr.detach(), state.content.shape[-1])
-        query, key, value = self.qkv(u).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        bias = self.bias(state.xyzr).to(query.dtype)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        attended = attended.transpose(1, 2).flatten(2)
+        qkv = self.qkv(u)
+        attended = self._attended(qkv, state.xyzr) if len(sets) < 2 else self._attended_apart(qkv, state.xyzr, sets)
         content: Tensor = self.norm(u + self.out(attended))
         return content
+
+    def _attended(self, qkv: Tensor, xyzr: Tensor) -> Tensor:
+        """(B, Q, 3 D) -> (B, Q, D)."""
+        query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        bias = self.bias(xyzr).to(query.dtype)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).flatten(2)
+
+    def _attended_apart(self, qkv: Tensor, xyzr: Tensor, sets: Sequence[int]) -> Tensor:
+        """The same of each set by itself; neighbours of equal size go through together, as images do."""
+        runs = [(size, len(list(run))) for size, run in groupby(sets)]
+        lengths = [size * number for size, number in runs]
+        attended = []
+        for (size, number), *parts in zip(runs, qkv.split(lengths, dim=1), xyzr.split(lengths, dim=1)):
+            as_images = (part.unflatten(1, (number, size)).flatten(0, 1) for part in parts)
+            attended.append(self._attended(*as_images).unflatten(0, (-1, number)).flatten(1, 2))
+        return torch.cat(attended, dim=1)

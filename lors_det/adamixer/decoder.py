@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lors_det.adamixer.first_version import current_name, is_first_version
 from lors_det.adamixer.geometry import refine, xyzr_to_xyxy
-from lors_det.adamixer.queries import QueryState
+from lors_det.adamixer.queries import QuerySets, QueryState
 from lors_det.adamixer.spec import LAYERS, DecoderSpec
 from lors_det.adamixer.stage import Stage, StageOutput
 from lors_det.lors import LedgerEntry, SharedStack, ledger
@@ -65,8 +65,7 @@ class Decoder(nn.Module):
         levels: Sequence[Tensor],
         state: QueryState,
         *,
-        num_sets: int = 1,
-        recollect: bool = True,
+        beside: QuerySets | None = None,
         last_only: bool = False,
     ) -> list[StageOutput]:
         """Run all stages.
@@ -78,12 +77,12 @@ class Decoder(nn.Module):
         Args:
             levels: feature maps (B, D, H_l, W_l).
             state: the queries that enter the first stage.
-            num_sets: parts of equal size along Q that do not see each other.
-            recollect: whether ``recollect_from`` is followed.
+            beside: more queries, which neither see these nor are seen by them, nor enter later stages again. They go
+                through each layer together with the others: a stage for both has hardly more operations than for one.
             last_only: give the last stage's output alone; the stages before it then classify nothing.
 
         Returns:
-            The output of each stage, S of them, or of the last.
+            The output of each stage, S of them, or of the last; in its ``beside``, that of the queries beside.
 
         Raises:
             ValueError: if the features have another width than the decoder.
@@ -94,25 +93,48 @@ class Decoder(nn.Module):
                 f"features of {channels} channels came to a decoder of dim={self.spec.dim}; make them equal"
             )
         bank = FeatureBank.from_levels(levels, self.spec.strides)
+        own = QuerySets(state, 1)
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stack):
             is_last = number == len(self.stack) - 1
-            entering = QueryState(state.content, state.xyzr.detach()) if number else state
-            output: StageOutput = stage(entering, bank, classify=is_last or not last_only, num_sets=num_sets)
-            if self.training and self.spec.look_forward_twice and output.deltas is not None:
-                output = output._replace(boxes_xyxy=xyzr_to_xyxy(refine(state.xyzr, output.deltas)))
+            output = self._through(stage, own, beside, bank, first=not number, classify=is_last or not last_only)
             outputs.append(output)
             if is_last:
                 break
-            first = self.spec.recollect_from if self.training and recollect else None
+            after = output.state
+            first = self.spec.recollect_from if self.training else None
             if first is not None and number + 1 >= first:
-                earlier, added = (outputs[-2].state, outputs[-2].num_sets) if number else (state, num_sets)
-                num_sets += added
-                state = QueryState(*(torch.cat(parts, dim=1) for parts in zip(output.state, earlier)))
+                earlier = QuerySets(outputs[-2].state, outputs[-2].num_sets) if number else own
+                own = QuerySets(_joined(after, earlier.state), own.num_sets + earlier.num_sets)
             else:
-                state = output.state
-            state = self._passed_on(state, number)
+                own = own._replace(state=after)
+            own = own._replace(state=self._passed_on(own.state, number))
+            if beside is not None and output.beside is not None:
+                beside = beside._replace(state=self._passed_on(output.beside.state, number))
         return outputs[-1:] if last_only else outputs
+
+    def _through(
+        self,
+        stage: Callable[..., StageOutput],
+        own: QuerySets,
+        beside: QuerySets | None,
+        bank: FeatureBank,
+        *,
+        first: bool,
+        classify: bool,
+    ) -> StageOutput:
+        """What a stage makes of the queries, and of those beside them."""
+        parts = [own] if beside is None else [own, beside]
+        state = own.state if beside is None else _joined(own.state, beside.state)
+        sets = [size for each in parts for size in each.num_sets * [each.state.content.shape[1] // each.num_sets]]
+        entering = state if first else QueryState(state.content, state.xyzr.detach())
+        output = stage(entering, bank, classify=classify, sets=sets)
+        if self.training and self.spec.look_forward_twice and output.deltas is not None:
+            output = output._replace(boxes_xyxy=xyzr_to_xyxy(refine(state.xyzr, output.deltas)))
+        if beside is None:
+            return output._replace(num_sets=own.num_sets)
+        apart = _parted(output, own.state.content.shape[1])
+        return apart[0]._replace(num_sets=own.num_sets, beside=apart[1]._replace(num_sets=beside.num_sets))
 
     def _passed_on(self, state: QueryState, number: int) -> QueryState:
         """The queries after stage ``number`` as the next one gets them: with fewer gradients, or disturbed."""
@@ -144,3 +166,19 @@ class Decoder(nn.Module):
     def ledger(self) -> list[LedgerEntry]:
         """Who uses which parameter; names are those of this module's state dict."""
         return ledger(self.stack, prefix="stack.")
+
+
+def _joined(*states: QueryState) -> QueryState:
+    """One after the other along Q."""
+    return QueryState(*(torch.cat(parts, dim=1) for parts in zip(*states)))
+
+
+def _parted(output: StageOutput, number: int) -> list[StageOutput]:
+    """The output of the first ``number`` queries, and that of the others."""
+    sizes = [number, output.boxes_xyxy.shape[1] - number]
+    deltas = [None, None] if output.deltas is None else output.deltas.split(sizes, dim=1)
+    parts = (output.logits, output.boxes_xyxy, *output.state)
+    return [
+        StageOutput(logits, boxes, QueryState(content, xyzr), moved)
+        for logits, boxes, content, xyzr, moved in zip(*(part.split(sizes, dim=1) for part in parts), deltas)
+    ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lors_det.adamixer.criterion import Target
 from lors_det.adamixer.geometry import xyxy_to_xyzr
-from lors_det.adamixer.queries import QueryState
+from lors_det.adamixer.queries import QuerySets, QueryState
 
 MIN_SIDE_PX = 1.0
 """Side of a disturbed box at least, pixels."""
@@ -24,8 +24,7 @@ class Denoising(nn.Module):
     box's side, and these queries are to become the objects, without any matching (DN-DETR, section 4). Corners of the
     others are moved by between once and twice that, and they are to become nothing (DINO, section 3.3), as are random
     boxes where an image has fewer objects. Contents are learned, one for each class, and of a share ``label_noise`` of
-    the queries any class's. Sets do not see each other, and the queries that detect are not among them: these queries
-    run through the decoder by themselves.
+    the queries any class's. Sets do not see each other, nor the queries that detect, which do not see them.
 
     Args:
         num_classes: N.
@@ -66,8 +65,8 @@ class Denoising(nn.Module):
     def reset_parameters(self) -> None:
         nn.init.normal_(self.content)
 
-    def forward(self, targets: Sequence[Target], image_sizes: Tensor) -> tuple[QueryState, int]:
-        """Queries of a batch, (B, 2 n sets, ...), and the number of sets; a batch without objects has n = 1.
+    def forward(self, targets: Sequence[Target], image_sizes: Tensor) -> QuerySets:
+        """Queries of a batch, (B, 2 n sets, ...); a batch without objects has n = 1.
 
         Args:
             targets: of each image.
@@ -94,7 +93,7 @@ class Denoising(nn.Module):
         labels = torch.where(torch.rand_like(labels, dtype=torch.float32) < self.label_noise, others, labels)
         content = F.layer_norm(self.content, (dim,))[labels]
         moved = _upright(boxes + self.box_noise * sign * distance * half)
-        return QueryState(content, xyxy_to_xyzr(moved)), num_groups
+        return QuerySets(QueryState(content, xyxy_to_xyzr(moved)), num_groups)
 
 
 def _padded(labels: Tensor, most: int, num_classes: int) -> Tensor:

@@ -25,6 +25,18 @@ class QueryState(NamedTuple):
     xyzr: Tensor
 
 
+class QuerySets(NamedTuple):
+    """Queries in sets of equal size, one after the other along Q, that do not see each other.
+
+    Attributes:
+        state: all of them.
+        num_sets: how many sets.
+    """
+
+    state: QueryState
+    num_sets: int
+
+
 GRID_SPREAD = 0.1
 """Standard deviation of content over the queries of a grid."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ class StageOutput(NamedTuple):
         state: the queries after this stage; its position still carries gradients.
         deltas: (B, Q, 4), how the stage moved the boxes, see :func:`lors_det.adamixer.geometry.refine`.
         num_sets: parts of equal size along Q that do not see each other; of the first is what is detected.
+        beside: the same of queries that went through beside these, see :class:`lors_det.adamixer.Decoder`.
     """
 
     logits: Tensor
@@ -34,6 +36,7 @@ class StageOutput(NamedTuple):
     state: QueryState
     deltas: Tensor | None = None
     num_sets: int = 1
+    beside: StageOutput | None = None
 
 
 class FeedForward(nn.Module):
@@ -116,12 +119,14 @@ class Stage(nn.Module):
         nn.init.zeros_(regress.weight)
         nn.init.zeros_(regress.bias)
 
-    def forward(self, state: QueryState, bank: FeatureBank, *, classify: bool = True, num_sets: int = 1) -> StageOutput:
+    def forward(
+        self, state: QueryState, bank: FeatureBank, *, classify: bool = True, sets: Sequence[int] = ()
+    ) -> StageOutput:
         """Refine the queries, and predict from them; without ``classify``, boxes alone. Sets: see the attention."""
-        content = self.attention(state, num_sets)
+        content = self.attention(state, sets)
         sampled = sample_3d(bank, self.sampling(content, state.xyzr))
         content = self.ffn(self.mixing(sampled, content))
         deltas = self.regress(content)
         xyzr = refine(state.xyzr, deltas)
         logits = self.classify(content) if classify else content[..., :0]
-        return StageOutput(logits, xyzr_to_xyxy(xyzr), QueryState(content, xyzr), deltas, num_sets)
+        return StageOutput(logits, xyzr_to_xyxy(xyzr), QueryState(content, xyzr), deltas)

@@ -116,11 +116,11 @@ class AdaMixerHead(BaseModule):
         losses: dict[str, Tensor] = {}
         if selected is not None:  # first, so that it is blamed for what it does wrong
             losses |= self.criterion.selection(selected, targets, image_sizes)
-        losses |= self.criterion(self.decoder(levels, start), targets, image_sizes)
-        if self.denoising is not None:
-            disturbed, num_sets = self.denoising(targets, image_sizes)
-            restored = self.decoder(levels, disturbed, num_sets=num_sets, recollect=False)
-            losses |= self.criterion.denoising(restored, targets, image_sizes)
+        disturbed = None if self.denoising is None else self.denoising(targets, image_sizes)
+        outputs = self.decoder(levels, start, beside=disturbed)
+        losses |= self.criterion(outputs, targets, image_sizes)
+        if disturbed is not None:
+            losses |= self.criterion.denoising([output.beside for output in outputs], targets, image_sizes)
         return losses
 
     def predict(

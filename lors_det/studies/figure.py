@@ -27,15 +27,17 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
     sets = [name for name in study.sets if any(run.set == name for run in results)]
     figure = Figure(figsize=(5.5 * len(sets) + 2.5, 4.2), layout="constrained")
     panels = figure.subplots(1, len(sets), squeeze=False)[0]
+    drawn = [arm for arm in study.arms if any(run.arm == arm for run in results)]
     handles = {}
     for panel, name in zip(panels, sets):
-        for (arm, planned), (colour, mark) in zip(study.arms.items(), _STYLES * len(study.arms)):
-            kept = [results[run] for run in (Run(name, arm, seed) for seed in planned.seeds) if run in results]
+        for arm, (colour, mark) in zip(drawn, _STYLES * len(drawn)):
+            runs = [Run(name, arm, seed) for seed in study.arms[arm].seeds]
+            kept = [results[run] for run in runs if run in results]
             if not kept:
                 continue
             size = kept[0].parameters["decoder"] / 1e6
             values = [result.metrics[study.metric] for result in kept]
-            panel.plot([size] * len(values), values, ".", color=colour, alpha=0.5, markersize=6)
+            panel.plot([size] * len(values), values, mark, color=colour, alpha=0.5, markersize=3)
             (handles[arm],) = panel.plot(size, statistics.mean(values), mark, color=colour, markersize=8)
         panel.set_title(name)
         panel.set_xlabel("parameters of the decoder, millions")

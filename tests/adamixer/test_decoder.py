@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from contextlib import nullcontext
 
 import pytest
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from lors_det.adamixer import Decoder, DecoderSpec, QueryState
+from lors_det.adamixer.queries import QuerySets
 from lors_det.adamixer.spec import LAYERS
 from lors_det.lors import summarise
 from lors_det.ops import FeatureBank
@@ -214,16 +216,30 @@ def test_contents_are_detached_before_the_last_stages():
         assert reached == [number >= 3 - stages for number in range(3)]
 
 
-def test_sets_of_queries_do_not_see_each_other():
-    decoder = randomise(lors_decoder()).double()
-    levels, state = inputs(num_queries=6)
-    together = decoder(levels, state, num_sets=2)
-    for number, (first, last) in enumerate([(0, 3), (3, 6)]):
-        alone = decoder(levels, QueryState(*(part[:, first:last] for part in state)))
-        for whole, part in zip(together, alone):
-            assert whole.num_sets == 2
-            torch.testing.assert_close(whole.logits.chunk(2, 1)[number], part.logits, rtol=1e-9, atol=1e-9)
-            torch.testing.assert_close(whole.boxes_xyxy.chunk(2, 1)[number], part.boxes_xyxy, rtol=1e-9, atol=1e-9)
+@pytest.mark.parametrize("values", [{}, {"recollect_from": 1}, {"look_forward_twice": True}, {"gradient_stages": 2}])
+def test_queries_beside_are_as_alone_and_change_nothing(values):
+    """Two sets of them, of another size, against each by itself; with gradients."""
+    decoder = randomise(lors_decoder(**values)).double()
+    levels, state = inputs()
+    _, more = inputs(num_queries=4)
+    together = decoder(levels, state, beside=QuerySets(more, 2))
+    alone = decoder(levels, state)
+    sets = [QueryState(*(part[:, first : first + 2] for part in more)) for first in (0, 2)]
+    decoder.spec = dataclasses.replace(decoder.spec, recollect_from=None)
+    apart = [decoder(levels, each) for each in sets]
+    for whole, expected, *parts in zip(together, alone, *apart):
+        assert (whole.num_sets, whole.beside.num_sets) == (expected.num_sets, 2)
+        for name in ("logits", "boxes_xyxy", "deltas"):
+            torch.testing.assert_close(getattr(whole, name), getattr(expected, name), rtol=1e-9, atol=1e-9)
+            of_sets = torch.cat([getattr(part, name) for part in parts], dim=1)
+            torch.testing.assert_close(getattr(whole.beside, name), of_sets, rtol=1e-9, atol=1e-9)
+    weights = list(decoder.parameters())
+    found, expected, of_sets = (
+        torch.autograd.grad(sum(part.logits.square().sum() + part.boxes_xyxy.sum() for part in parts), weights)
+        for parts in (together + [each.beside for each in together], alone, apart[0] + apart[1])
+    )
+    for one, *others in zip(found, expected, of_sets):
+        torch.testing.assert_close(one, sum(others), rtol=1e-8, atol=1e-9)
 
 
 @pytest.mark.parametrize("first", [1, 2])

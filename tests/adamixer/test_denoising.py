@@ -10,6 +10,7 @@ from lors_det.adamixer import QueryState, StageOutput
 from lors_det.adamixer.criterion import SetCriterion, Target
 from lors_det.adamixer.denoising import MIN_SIDE_PX, Denoising
 from lors_det.adamixer.geometry import xyxy_to_xyzr, xyzr_to_xyxy
+from lors_det.adamixer.queries import QuerySets
 
 SIZES = torch.tensor([[80.0, 60.0], [64.0, 48.0]], dtype=torch.float64)
 DIM, GROUPS = 16, 3
@@ -94,8 +95,9 @@ def test_a_batch_without_objects_has_gradients_all_the_same():
     denoising, state = made([none, none])
     assert state.content.shape[1] == 2 * GROUPS
     decoder = randomise(lors_decoder()).double()
-    outputs = decoder(inputs()[0], state, num_sets=GROUPS)
-    losses = SetCriterion().denoising(outputs, [none, none], SIZES)
+    levels, detecting = inputs()
+    outputs = decoder(levels, detecting, beside=QuerySets(state, GROUPS))
+    losses = SetCriterion().denoising([output.beside for output in outputs], [none, none], SIZES)
     assert losses["s0.dn_loss_bbox"] == 0
     sum(losses.values()).backward()
     assert denoising.content.grad is not None
