@@ -77,8 +77,8 @@ class Decoder(nn.Module):
         Args:
             levels: feature maps (B, D, H_l, W_l).
             state: the queries that enter the first stage.
-            beside: more queries, which neither see these nor are seen by them, nor enter later stages again. They go
-                through each layer together with the others: a stage for both has hardly more operations than for one.
+            beside: more queries, which neither see these nor are seen by them, and are not recollected. All go through
+                each layer together: a stage for both has hardly more operations than for one.
             last_only: give the last stage's output alone; the stages before it then classify nothing.
 
         Returns:

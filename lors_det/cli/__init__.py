@@ -1,7 +1,8 @@
 """The command line: ``lors-det COMMAND``, one module for each command; ``tools/`` holds the same as scripts.
 
 A command's module has ``add_arguments(parser)`` and ``main(args)``; its docstring is its ``--help``. Modules are
-imported when their command runs, so that ``lors-det --help`` loads nothing.
+imported when their command runs, and what takes seconds, torch and all that needs it, within ``main``: help, and
+an error in the words, come at once.
 """
 
 from __future__ import annotations

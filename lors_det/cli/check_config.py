@@ -11,17 +11,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
 from lors_det.cli.shared import ConfigOptions
 from lors_det.data.words import counted
-from lors_det.plugin.config.reading import read_config
-from lors_det.plugin.config.stand_in import load_without_data
-from lors_det.reports.config_check import check_config
-from lors_det.reports.config_difference import differences
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,6 +29,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.plugin.config.reading import read_config
+    from lors_det.plugin.config.stand_in import load_without_data
+    from lors_det.reports.config_check import check_config
+
     stands_in: list[str] = []
     cfg = load_without_data(args.config, args.cfg_options, say=stands_in.append)
     console = Console(width=140)
@@ -43,6 +46,8 @@ def main(args: Namespace) -> None:
 
 def changes(cfg: Config) -> Table:
     """What the config and its options change of the bases."""
+    from lors_det.reports.config_difference import differences
+
     table = Table(title="What it changes", title_justify="left")
     for column in ("key", "bases", "here"):
         table.add_column(column, overflow="fold")

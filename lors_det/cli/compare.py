@@ -15,8 +15,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lors_det.cli.shared import ConfigOptions
-from lors_det.plugin.config.stand_in import load_without_data
-from lors_det.reports.comparison import comparison, find_configs
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -29,6 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.plugin.config.stand_in import load_without_data
+    from lors_det.reports.comparison import comparison, find_configs
+
     said: list[str] = []
     configs = {
         name: load_without_data(path, args.cfg_options, say=said.append)

@@ -12,10 +12,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
 from lors_det.cli import shared
 from lors_det.errors import InputError
-from lors_det.plugin.saving.safe_loading import trust
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,6 +32,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
+    from lors_det.plugin.saving.safe_loading import trust
+
     if args.config and not (args.fold or args.factorise):
         raise InputError("--config belongs to --fold or --factorise")
     if args.factorise and not args.config:

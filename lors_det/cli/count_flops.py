@@ -21,8 +21,6 @@ from rich.console import Console
 from rich.table import Table
 
 from lors_det.cli.shared import ConfigOptions
-from lors_det.plugin.config.stand_in import load_without_data
-from lors_det.reports.accounting import count_macs
 
 PUBLISHED = "AdaMixer's published figures are 103 (ResNet-50, 100 queries) and 125 to 132 (300 queries), in GMACs."
 
@@ -39,6 +37,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.plugin.config.stand_in import load_without_data
+    from lors_det.reports.accounting import count_macs
+
     say = partial(print, file=sys.stderr)  # stdout may be JSON
     counts = count_macs(load_without_data(args.config, args.cfg_options, say=say), *args.shape)
     if args.json:

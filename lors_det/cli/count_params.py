@@ -17,8 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from lors_det.cli.shared import ConfigOptions
-from lors_det.plugin.config.stand_in import load_without_data
-from lors_det.reports.accounting import count_parameters
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,6 +26,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.plugin.config.stand_in import load_without_data
+    from lors_det.reports.accounting import count_parameters
+
     say = partial(print, file=sys.stderr)  # stdout may be JSON
     counts = count_parameters(load_without_data(args.config, args.cfg_options, say=say))
     if args.json:

@@ -15,9 +15,6 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lors_det.plugin.config.reading import load_config
-from lors_det.reports.decoders import print_decoders
-
 LORS = "lors_det::shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
 ADAMIXER = "lors_det::shapes/adamixer_r18-half_16-query_5e_shapes.py"
 
@@ -27,6 +24,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.plugin.config.reading import load_config
+    from lors_det.reports.decoders import print_decoders
+
     start = time.monotonic()
     work_dir = args.work_dir
     _call("make-shapes", "data/shapes")

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from mmengine.fileio import load
-
 from lors_det.errors import InputError
-from lors_det.plugin.config.data import build_test_set
-from lors_det.plugin.config.reading import load_config
-from lors_det.reports.pictures import detection_sheet
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,6 +20,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from mmengine.fileio import load
+
+    from lors_det.plugin.config.data import build_test_set
+    from lors_det.plugin.config.reading import load_config
+    from lors_det.reports.pictures import detection_sheet
+
     cfg = load_config(args.config)
     try:
         predictions = load(args.predictions)

@@ -14,6 +14,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -23,10 +24,11 @@ from lors_det.cli import INTERRUPTED
 from lors_det.data.images import IMAGE_SUFFIXES
 from lors_det.data.words import counted
 from lors_det.errors import InputError
-from lors_det.inference import Detector, TiledDetector
-from lors_det.inference.coco_results import CocoResults
-from lors_det.inference.run import InferenceRun
-from lors_det.inference.sources import count_images, count_passed_over, find_sources
+
+if TYPE_CHECKING:
+    from lors_det.inference import Detector, TiledDetector
+    from lors_det.inference.coco_results import CocoResults
+    from lors_det.inference.run import InferenceRun
 
 DRAWN = 0.3
 """Score from which detections are drawn, and written where no evaluation is meant."""
@@ -70,6 +72,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     _check(args)
+    from lors_det.inference.coco_results import CocoResults
+    from lors_det.inference.run import InferenceRun
+    from lors_det.inference.sources import count_images, count_passed_over, find_sources
+
     out = None if args.no_pictures else Path(args.out)
     sources = find_sources(args.inputs, leave_out=out)
     if args.annotations and any(source.kind != "image" for source in find_sources(args.inputs, leave_out=out)):
@@ -161,6 +167,8 @@ def _check(args: Namespace) -> None:
 
 
 def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDetector:
+    from lors_det.inference import Detector, TiledDetector
+
     detector = Detector.from_checkpoint(
         args.checkpoint,
         device=args.device,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from lors_det.reports.pictures import training_curves
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("work_dir", help="folder of a run")
@@ -16,5 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.reports.pictures import training_curves
+
     training_curves(args.work_dir, args.out)
     print(f"wrote {args.out}")

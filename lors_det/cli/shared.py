@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-from argparse import ArgumentError, ArgumentParser, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.config import DictAction
 
-
-class ConfigOptions(DictAction):
+class ConfigOptions(Action):
     """mmengine's ``key=value`` words; dictionaries too: ``custom_hooks="[dict(type='EMAHook', momentum=0.1)]"``."""
 
     def __call__(
@@ -20,6 +18,8 @@ class ConfigOptions(DictAction):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
+        from mmengine.config import DictAction
+
         options = dict(getattr(namespace, self.dest, None) or {})
         for word in values or ():
             key, equals, value = str(word).partition("=")
@@ -27,7 +27,7 @@ class ConfigOptions(DictAction):
                 raise ArgumentError(self, f"{word}: write key=value")
             try:
                 is_literal = value.startswith(("dict(", "{", "[", "(")) and ("dict(" in value or "{" in value)
-                options[key] = _evaluated(value) if is_literal else self._parse_iterable(value)
+                options[key] = _evaluated(value) if is_literal else DictAction._parse_iterable(value)
             except (ValueError, SyntaxError, AssertionError, RecursionError, TypeError) as error:
                 raise ArgumentError(
                     self, f"{key}: {value} is no value; lists are [a,b], and dictionaries dict(a=1) in quotes"

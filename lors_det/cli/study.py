@@ -15,11 +15,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lors_det.errors import InputError
-from lors_det.studies.figure import draw_study
 from lors_det.studies.plan import read_study
 from lors_det.studies.results import read_results
-from lors_det.studies.running import chosen, run_study
-from lors_det.studies.table import report
 
 _ONLY = "run these alone, by name, SET/ARM/seedN, with * for anything: 'bccd/*'"
 
@@ -35,6 +32,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.studies.figure import draw_study
+    from lors_det.studies.running import chosen, run_study
+    from lors_det.studies.table import report
+
     if args.jobs < 1:
         raise InputError(f"--jobs {args.jobs}: it must be at least 1")
     if args.report and args.only:

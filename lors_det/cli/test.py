@@ -9,19 +9,13 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-
-from mmengine.config import Config
+from typing import TYPE_CHECKING
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
-from lors_det.plugin.config.chosen import check_chosen
-from lors_det.plugin.config.data import augment_test_time, evaluators_of
-from lors_det.plugin.config.reading import load_config
-from lors_det.plugin.saving.safe_loading import trust
-from lors_det.plugin.screen.console import make_runner
-from lors_det.training.launch import launch
-from lors_det.training.resuming import former_run
-from lors_det.training.shown_folder import read_shown
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,6 +33,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.plugin.config.chosen import check_chosen
+    from lors_det.plugin.config.data import augment_test_time, evaluators_of
+    from lors_det.plugin.config.reading import load_config
+    from lors_det.plugin.saving.safe_loading import trust
+    from lors_det.plugin.screen.console import make_runner
+    from lors_det.training.launch import launch
+    from lors_det.training.resuming import former_run
+    from lors_det.training.shown_folder import read_shown
+
     if args.out and not args.out.endswith((".pkl", ".pickle")):
         raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
     if args.out and not Path(args.out).absolute().parent.is_dir():
@@ -73,5 +76,7 @@ def main(args: Namespace) -> None:
 
 def renamed(cfg: Config) -> Config:
     """The config, which the Runner then writes as ``<config>_test.py``: ``<config>.py`` is what was trained."""
+    from mmengine.config import Config
+
     path = Path(cfg.filename)
     return Config(cfg._cfg_dict, cfg_text=cfg.text, filename=str(path.with_name(f"{path.stem}_test{path.suffix}")))

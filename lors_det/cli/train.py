@@ -15,7 +15,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lors_det.cli import INTERRUPTED, shared
-from lors_det.training import train
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,6 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    from lors_det.training import train
+
     try:
         train(
             args.config,

@@ -40,6 +40,18 @@ def test_help_lists_the_commands_and_loads_nothing_heavy():
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_explains_itself_before_it_loads_what_takes_seconds(name):
+    code = (
+        "import sys; from lors_det.cli import run\n"
+        f"try: run({name!r}, ['--help'])\n"
+        "except SystemExit: print({'torch', 'mmengine', 'mmdet', 'matplotlib'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage:")
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
 def test_a_reader_that_goes_away_is_no_error():
     """As in `lors-det ... | head -1`."""
     code = (
