@@ -1,10 +1,11 @@
-"""What each part of the recipe costs a training step of the published model, in time and in what is kept for gradients.
+"""What each part of the recipe costs a training step of the published model, in time, memory and operations.
 
 python -m trials.recipe_cost [--height 800 --width 1344 --rounds 5 --bfloat16]
 
 Steps of all models take turns in one process, and a part's time is the median of its ratios to the published recipe's
 step of the same turn. Memory is that of the tensors that the forward pass keeps for the backward one, each storage
-once: it depends on no allocator. Images have as many objects as those of COCO, seven. It ends
+once: it depends on no allocator. Operations are those that both passes dispatch, but for views: what a GPU waits for
+where a step is small. Images have as many objects as those of COCO, seven. It ends
 with an error if a part that adds no queries costs more than a tenth.
 """
 
@@ -23,6 +24,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from benchmarks.counting import counted
 from lors_det.plugin.config.reading import load_config
 
 CONFIG = Path(__file__).parent.parent / "configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
@@ -73,6 +75,18 @@ def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat1
     return total
 
 
+def dispatched(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> int:
+    """Operations of a step."""
+
+    def both_ways() -> list[Tensor]:
+        losses = _losses(model, images, samples, bfloat16)
+        sum(losses.values()).backward()
+        model.zero_grad(set_to_none=True)
+        return list(losses.values())
+
+    return counted(both_ways, ())[1].operations
+
+
 def _losses(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> dict[str, Any]:
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
         losses: dict[str, Any] = model.loss(images, samples)  # type: ignore[operator]
@@ -121,6 +135,7 @@ def main() -> None:
     images = torch.randn(args.batch, 3, args.height, args.width, generator=generator).to(device)
     samples = [_sample(args.height, args.width, generator).to(device) for _ in range(args.batch)]
     sizes = {name: kept(model, images, samples, args.bfloat16) for name, model in models.items()}
+    operations = {name: dispatched(model, images, samples, args.bfloat16) for name, model in models.items()}
     ratios: dict[str, list[float]] = {name: [] for name in models}
     seconds = []
     for number in range(args.rounds + 1):
@@ -130,12 +145,14 @@ def main() -> None:
             for name, own in of_round.items():
                 ratios[name].append(own / of_round["published"])
     print(
-        f"published: {statistics.median(seconds):.3f} s a step on {device}, {sizes['published'] / 2**20:.0f} MiB kept"
+        f"published: {statistics.median(seconds):.3f} s a step on {device}, {sizes['published'] / 2**20:.0f} MiB kept, "
+        f"{operations['published']} operations"
     )
-    print("| part | time of a step | kept for gradients |\n|---|---|---|")
+    print("| part | time of a step | kept for gradients | operations |\n|---|---|---|---|")
     for name in models:
         share = sizes[name] / sizes["published"]
-        print(f"| {name} | {statistics.median(ratios[name]):.2f} | {share:.2f} |")
+        more = operations[name] / operations["published"]
+        print(f"| {name} | {statistics.median(ratios[name]):.2f} | {share:.2f} | {more:.2f} |")
     dear = [name for name in FREE if statistics.median(ratios[name]) > MOST or sizes[name] > MOST * sizes["published"]]
     if dear:
         raise SystemExit(f"error: {', '.join(dear)} cost more than {MOST} times the published step")

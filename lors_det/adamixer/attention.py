@@ -54,8 +54,8 @@ class OverlapAttention(nn.Module):
 
         Args:
             state: the queries.
-            sets: sizes of parts along Q, one after the other, whose queries attend to their own alone; all are one part
-                by default.
+            sets: sizes of parts along Q, one after the other and Q in all, whose queries attend to their own alone; one
+                part by default.
         """
         u = state.content + position_embedding(state.xyzr.detach(), state.content.shape[-1])
         qkv = self.qkv(u)

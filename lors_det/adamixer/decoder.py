@@ -85,7 +85,7 @@ class Decoder(nn.Module):
             The output of each stage, S of them, or of the last; in its ``beside``, that of the queries beside.
 
         Raises:
-            ValueError: if the features have another width than the decoder.
+            ValueError: if the features have another width than the decoder, or ``beside`` makes no sets of equal size.
         """
         channels = levels[0].shape[1]
         if channels != self.spec.dim:
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stack):
             is_last = number == len(self.stack) - 1
-            output = self._through(stage, own, beside, bank, first=not number, classify=is_last or not last_only)
+            output = self._through(stage, own, beside, bank, is_first=not number, classify=is_last or not last_only)
             outputs.append(output)
             if is_last:
                 break
@@ -120,14 +120,14 @@ class Decoder(nn.Module):
         beside: QuerySets | None,
         bank: FeatureBank,
         *,
-        first: bool,
+        is_first: bool,
         classify: bool,
     ) -> StageOutput:
         """What a stage makes of the queries, and of those beside them."""
         parts = [own] if beside is None else [own, beside]
         state = own.state if beside is None else _joined(own.state, beside.state)
-        sets = [size for each in parts for size in each.num_sets * [each.state.content.shape[1] // each.num_sets]]
-        entering = state if first else QueryState(state.content, state.xyzr.detach())
+        sets = [size for each in parts for size in each.sizes]
+        entering = state if is_first else QueryState(state.content, state.xyzr.detach())
         output = stage(entering, bank, classify=classify, sets=sets)
         if self.training and self.spec.look_forward_twice and output.deltas is not None:
             output = output._replace(boxes_xyxy=xyzr_to_xyxy(refine(state.xyzr, output.deltas)))

@@ -36,6 +36,18 @@ class QuerySets(NamedTuple):
     state: QueryState
     num_sets: int
 
+    @property
+    def sizes(self) -> list[int]:
+        """Of each set.
+
+        Raises:
+            ValueError: if there is no set, or the queries do not make sets of equal size.
+        """
+        number = self.state.content.shape[1]
+        if self.num_sets < 1 or number % self.num_sets:
+            raise ValueError(f"num_sets={self.num_sets}: {number} queries do not make so many sets of equal size")
+        return [number // self.num_sets] * self.num_sets
+
 
 GRID_SPREAD = 0.1
 """Standard deviation of content over the queries of a grid."""

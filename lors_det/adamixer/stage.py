@@ -27,8 +27,9 @@ class StageOutput(NamedTuple):
         boxes_xyxy: (B, Q, 4), pixels of the network's input, at least float32.
         state: the queries after this stage; its position still carries gradients.
         deltas: (B, Q, 4), how the stage moved the boxes, see :func:`lors_det.adamixer.geometry.refine`.
-        num_sets: parts of equal size along Q that do not see each other; of the first is what is detected.
-        beside: the same of queries that went through beside these, see :class:`lors_det.adamixer.Decoder`.
+        num_sets: parts of equal size along Q that do not see each other; the first, but not of those in
+            ``beside``, is what is detected.
+        beside: the output of the queries that went through beside these, see :class:`lors_det.adamixer.Decoder`.
     """
 
     logits: Tensor

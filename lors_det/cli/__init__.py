@@ -1,8 +1,8 @@
 """The command line: ``lors-det COMMAND``, one module for each command; ``tools/`` holds the same as scripts.
 
 A command's module has ``add_arguments(parser)`` and ``main(args)``; its docstring is its ``--help``. Modules are
-imported when their command runs, and what takes seconds, torch and all that needs it, within ``main``: help, and
-an error in the words, come at once.
+imported when their command runs, and what takes seconds to import, torch and all that needs it, in the functions
+that use it, after the arguments were checked: help and wrong arguments are answered at once.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
 
 def run(name: str, arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Run a command of :data:`COMMANDS` by its name, see :func:`run_command`."""
-    with _interruptible():  # the imports take seconds
+    with _interruptible():
         run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
 
 

@@ -32,13 +32,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
-    from lors_det.plugin.saving.safe_loading import trust
-
     if args.config and not (args.fold or args.factorise):
         raise InputError("--config belongs to --fold or --factorise")
     if args.factorise and not args.config:
         raise InputError("--factorise needs --config, that of the LORS model")
+    from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
+    from lors_det.plugin.saving.safe_loading import trust
+
     if args.trust_checkpoint:
         trust(args.src)
     if args.fold:

@@ -32,15 +32,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    from lors_det.studies.figure import draw_study
-    from lors_det.studies.running import chosen, run_study
-    from lors_det.studies.table import report
-
     if args.jobs < 1:
         raise InputError(f"--jobs {args.jobs}: it must be at least 1")
     if args.report and args.only:
         raise InputError("--report writes the results of all runs; leave --only out")
     study = read_study(args.file)
+    from lors_det.studies.figure import draw_study
+    from lors_det.studies.running import chosen, run_study
+    from lors_det.studies.table import report
+
     out = args.out or args.file.with_suffix("")
     if args.report:
         results = read_results(out / "results.json")

@@ -33,6 +33,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
+    if args.out and not args.out.endswith((".pkl", ".pickle")):
+        raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
+    if args.out and not Path(args.out).absolute().parent.is_dir():
+        raise InputError(f"--out {args.out}: its folder does not exist")
+
     from lors_det.plugin.config.chosen import check_chosen
     from lors_det.plugin.config.data import augment_test_time, evaluators_of
     from lors_det.plugin.config.reading import load_config
@@ -42,10 +47,6 @@ def main(args: Namespace) -> None:
     from lors_det.training.resuming import former_run
     from lors_det.training.shown_folder import read_shown
 
-    if args.out and not args.out.endswith((".pkl", ".pickle")):
-        raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
-    if args.out and not Path(args.out).absolute().parent.is_dir():
-        raise InputError(f"--out {args.out}: its folder does not exist")
     if args.trust_checkpoint:
         trust(args.checkpoint)
     data = read_shown(args.data, quiet=args.console == "quiet") if args.data else None

@@ -17,7 +17,9 @@ _STYLES = [(colour, mark) for mark in "os^D" for colour in ("C0", "C1", "C2", "C
 
 
 def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
-    """Draw the metric against the decoder's parameters, a panel for each set: means, and a dot for each seed.
+    """Draw the metric against the decoder's parameters, a panel for each set: means, and a small mark for each seed.
+
+    Colours and marks are given to the arms that have results, in the study's order.
 
     Args:
         study: whose arms are drawn.

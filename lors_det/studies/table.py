@@ -95,7 +95,7 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
     kept = [results[run] for run in study.runs() if run in results]
     for title, values in {
         "commit": [result.commit for result in kept],
-        "versions": [", ".join(f"{key} {value}" for key, value in result.versions.items()) for result in kept],
+        "versions": [", ".join(f"{key} {value}" for key, value in sorted(result.versions.items())) for result in kept],
     }.items():
         if values:
             parts.append(f"{title}: {'; '.join(dict.fromkeys(value or 'unknown' for value in values))}")

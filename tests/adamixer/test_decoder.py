@@ -21,8 +21,7 @@ from references.small import (
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from lors_det.adamixer import Decoder, DecoderSpec, QueryState
-from lors_det.adamixer.queries import QuerySets
+from lors_det.adamixer import Decoder, DecoderSpec, QuerySets, QueryState
 from lors_det.adamixer.spec import LAYERS
 from lors_det.lors import summarise
 from lors_det.ops import FeatureBank
@@ -217,14 +216,15 @@ def test_contents_are_detached_before_the_last_stages():
 
 
 @pytest.mark.parametrize("values", [{}, {"recollect_from": 1}, {"look_forward_twice": True}, {"gradient_stages": 2}])
-def test_queries_beside_are_as_alone_and_change_nothing(values):
-    """Two sets of them, of another size, against each by itself; with gradients."""
+@pytest.mark.parametrize("size", [2, 5])
+def test_queries_beside_are_as_alone_and_change_nothing(values, size):
+    """Two sets of them, of another size and of the same, against each by itself; with gradients."""
     decoder = randomise(lors_decoder(**values)).double()
-    levels, state = inputs()
-    _, more = inputs(num_queries=4)
+    levels, state = inputs(num_queries=5)
+    _, more = inputs(num_queries=2 * size)
     together = decoder(levels, state, beside=QuerySets(more, 2))
     alone = decoder(levels, state)
-    sets = [QueryState(*(part[:, first : first + 2] for part in more)) for first in (0, 2)]
+    sets = [QueryState(*(part[:, first : first + size] for part in more)) for first in (0, size)]
     decoder.spec = dataclasses.replace(decoder.spec, recollect_from=None)
     apart = [decoder(levels, each) for each in sets]
     for whole, expected, *parts in zip(together, alone, *apart):
@@ -240,6 +240,26 @@ def test_queries_beside_are_as_alone_and_change_nothing(values):
     )
     for one, *others in zip(found, expected, of_sets):
         torch.testing.assert_close(one, sum(others), rtol=1e-8, atol=1e-9)
+
+
+def test_queries_beside_may_come_to_an_evaluation_too():
+    decoder = randomise(lors_decoder()).double().eval()
+    levels, state = inputs()
+    _, more = inputs(num_queries=4)
+    (whole,), (alone,), (apart,) = (
+        decoder(levels, first, beside=second, last_only=True)
+        for first, second in [(state, QuerySets(more, 1)), (state, None), (more, None)]
+    )
+    torch.testing.assert_close(whole.logits, alone.logits, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(whole.beside.logits, apart.logits, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("num_sets", [0, 3])
+def test_queries_beside_have_to_make_sets(num_sets):
+    decoder = lors_decoder().double()
+    levels, state = inputs()
+    with pytest.raises(ValueError, match=rf"num_sets={num_sets}: 4 queries do not make"):
+        decoder(levels, state, beside=QuerySets(inputs(num_queries=4)[1], num_sets))
 
 
 @pytest.mark.parametrize("first", [1, 2])

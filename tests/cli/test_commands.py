@@ -52,6 +52,28 @@ def test_a_command_explains_itself_before_it_loads_what_takes_seconds(name):
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "convert a.pth b.pth --config c.py",
+        "infer a.jpg --checkpoint b.pth --batch-size 0",
+        "study none.yaml",
+        "study a.yaml --jobs 0",
+        "test c.py k.pth --out x.txt",
+    ],
+)
+def test_wrong_arguments_are_answered_before_that_too(arguments):
+    name, *words = arguments.split()
+    code = (
+        "import sys; from lors_det.cli import run\n"
+        f"try: run({name!r}, {words!r})\n"
+        "except SystemExit as end: print(end.code, {'torch', 'mmengine', 'mmdet', 'matplotlib'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("error: ")
+    assert done.stdout == "2 set()\n"
+
+
 def test_a_reader_that_goes_away_is_no_error():
     """As in `lors-det ... | head -1`."""
     code = (
@@ -89,7 +111,7 @@ def test_what_a_user_can_mend_is_one_line(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.parametrize("where", ["imports", "work"])
 def test_ctrl_c_is_one_line(monkeypatch, capsys, where):
-    """Also during the imports, which take seconds."""
+    """Also while its module is imported."""
 
     def interrupted(*args: object) -> None:
         raise KeyboardInterrupt
