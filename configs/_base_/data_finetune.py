@@ -1,6 +1,6 @@
 """One's own data, given by `lors-det train CONFIG --data DIR`: image side and batch size are chosen from it."""
 
-_base_ = "data_own.py"
+_base_ = ["data_own.py", "weight_mean.py"]
 
 train_dataloader = dict(
     batch_size=None,
@@ -11,8 +11,7 @@ val_dataloader = dict(batch_size=None, dataset=dict(pipeline=_base_.own_test))
 test_dataloader = val_dataloader
 
 custom_hooks = [
-    # the mean of the weights over some hundred steps is what is validated and kept
-    dict(type="EMAHook", ema_type="ExpMomentumEMA", momentum=0.002, gamma=200, priority=49),
+    _base_.weight_mean,
     dict(type="GentleFinishHook", pipeline=_base_.own_gentle, last=0.2),
     # of ten or so validations; a cosine gains most near its end
     dict(type="PatienceHook", patience=5),
