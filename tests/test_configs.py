@@ -79,6 +79,7 @@ STUDIES = {  # backbone, queries and schedule that all ablations of a folder hav
     "bccd": ("r18-half", "50-query", "30e"),
     "aquarium": ("mobilenetv2", "100-query", "12e"),
 }
+BY_FOLDER = {"ablations", "studies"}
 GIVEN = {"aquarium": "own"}
 """Sets that ``--data`` gives."""
 FEW = {"shared-only", "private-only"}
@@ -95,7 +96,7 @@ FLIPS = {  # in training
 
 
 class Name(NamedTuple):
-    """What a leaf's name says; an ablation's is told by its folder."""
+    """What a leaf's name says; that of an ablation or a study is told by its folder."""
 
     algorithm: str
     backbone: str
@@ -105,10 +106,11 @@ class Name(NamedTuple):
 
 
 def name_of(path: Path) -> Name:
-    if path.parent.parent.name != "ablations":
+    if path.parent.parent.name not in BY_FOLDER:
         return Name(*path.stem.split("_"))
-    change = "" if path.stem == "lors" else f"-{path.stem}"
-    algorithm = path.stem if path.stem.startswith("adamixer") else f"lors-adamixer{change}"
+    stem = path.stem.split("_")[0]  # in studies, what follows is the recipe
+    change = "" if stem == "lors" else f"-{stem}"
+    algorithm = stem if stem.startswith("adamixer") else f"lors-adamixer{change}"
     return Name(algorithm, *STUDIES[path.parent.name], path.parent.name)
 
 
@@ -117,7 +119,7 @@ def identity(path: Path) -> str:
     return path.relative_to(CONFIGS).with_suffix("").as_posix()
 
 
-FAMILIES = [path for path in LEAVES if path.parent.parent.name != "ablations"]
+FAMILIES = [path for path in LEAVES if path.parent.parent.name not in BY_FOLDER]
 RUN_FORWARD = {(path.parent, *name_of(path)[:2]): path for path in FAMILIES}.values()
 """One leaf for each algorithm and backbone of a family."""
 
@@ -335,6 +337,23 @@ def test_an_ablation_changes_nothing_but_the_decoder(dataset):
         differing = {key for key in keys if reference.get(key, "none") != values.get(key, "none")}
         assert all(key.startswith(".model.bbox_head.decoder.") for key in differing), path
         assert bool(differing) == (path.stem != "lors"), path
+
+
+@pytest.mark.parametrize("dataset", [folder.name for folder in sorted(CONFIGS.glob("studies/*"))])
+@pytest.mark.parametrize("model", ["lors", "adamixer"])
+def test_the_recipes_of_a_study_differ_by_their_parts_alone(dataset, model):
+    """And one of the two is the set's own config, whose runs are then not made again."""
+    parts = {
+        key: loaded(CONFIGS / f"studies/{dataset}/{model}_{key}.py").to_dict() for key in ("published", "grid-mean")
+    }
+    assert loaded(CONFIGS / f"ablations/{dataset}/{model}.py").to_dict() in parts.values()
+    hooks = {key: cfg.pop("custom_hooks", []) for key, cfg in parts.items()}
+    means = [hook for hook in hooks["grid-mean"] if hook["type"] == "EMAHook"]
+    assert len(means) == 1
+    assert [hook for hook in hooks["grid-mean"] if hook not in means] == hooks["published"]
+    starts = {key: cfg["model"]["bbox_head"].pop("query_start", "image") for key, cfg in parts.items()}
+    assert starts == {"published": "image", "grid-mean": "grid"}
+    assert parts["published"] == parts["grid-mean"]
 
 
 def test_residuals_grow_with_depth():
