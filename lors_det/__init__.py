@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lors_det.inference import Detections, Detector
     from lors_det.training import TrainingResult, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["Detections", "Detector", "TrainingResult", "__version__", "train"]
 
 _ROOMS = {"Detections": "inference", "Detector": "inference", "TrainingResult": "training", "train": "training"}

@@ -1,4 +1,4 @@
-"""Names that version 0.1.0 gave a decoder's weights, and the order in which it kept them."""
+"""Names that version 0.1.0 gave a decoder's weights."""
 
 from __future__ import annotations
 

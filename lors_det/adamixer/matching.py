@@ -1,4 +1,4 @@
-"""One-to-one matching of queries and targets (DETR, section 3.1), agreed on by all processes of a training."""
+"""Matching of queries and targets (DETR, section 3.1), agreed on by all processes of a training."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from lors_det.adamixer.queries import QueryState
 from lors_det.ops import FeatureBank, sample_3d
 
 CLASS_PRIOR = 0.01
-"""Score that every class starts with."""
+"""Score that every class starts at, about."""
 
 
 class StageOutput(NamedTuple):
@@ -77,7 +77,7 @@ class PredictionHead(nn.Sequential):
 class Stage(nn.Module):
     """A decoder stage.
 
-    Starts with every class scored 0.01 and every box unmoved.
+    Starts with every class scored about 0.01 and every box unmoved.
 
     Args:
         dim: D.

@@ -69,7 +69,7 @@ class Study:
     options: Mapping[str, Any]
     """Values of every run."""
     compare: tuple[tuple[str, str], ...]
-    """Pairs of arms of which the first is expected to be better, and is tested against the second."""
+    """Pairs of arms: the first is tested against the second, on both sides."""
     metric: str
 
     def runs(self) -> Iterator[Run]:
@@ -106,7 +106,8 @@ def read_study(path: str | Path) -> Study:
         arms:
           adamixer: {config: "configs/ablations/{set}/adamixer.py"}
           lors-half: {config: "configs/ablations/{set}/lors.py",
-                      options: {optim_wrapper.paramwise_cfg: {sharing: {base_lr: 0.5}}}}
+                      options: {optim_wrapper.constructor: MergedOptimWrapperConstructor,
+                                optim_wrapper.paramwise_cfg.sharing: {base_lr: 0.5}}}
         compare: [[lors-half, adamixer]]            # pairs of arms, tested
         metric: coco/bbox_mAP                       # of the last validation; this is the default
 

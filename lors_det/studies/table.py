@@ -18,8 +18,8 @@ class Difference(NamedTuple):
     """One arm against another, seed by seed.
 
     Attributes:
-        better: the arm that is expected to be better.
-        than: the other one.
+        better: the first arm of the pair.
+        than: the second.
         set: of the data.
         pairs: metric of the first less that of the second, for each seed that both have.
         low: of the mean's 95 % confidence interval; None where there are fewer than two pairs.
