@@ -33,10 +33,10 @@ class SetCriterion(nn.Module):
     """Matches each stage by itself, and in it each set of queries, then focal, L1 and GIoU losses.
 
     cost = class_weight * focal + l1_weight * |box - target|_1 / (w, h, w, h) - giou_weight * GIoU, minimised over
-    assignments in which a query has one target at most, and a target one query (or ``queries_per_object``). Losses carry the same weights: focal over all queries, the box losses over matched
-    ones; each is summed and divided by max(1, matched queries averaged over processes). w and h are the
-    image's size before padding. Of a stage with several sets of queries, losses are the sum over the
-    sets, which weighs late stages more (SQR, section 4).
+    assignments in which a query has one target at most, and a target one query (or ``queries_per_object``). Losses
+    carry the same weights: focal over all queries, the box losses over matched ones; each is summed and divided by
+    max(1, matched queries averaged over processes). w and h are the image's size before padding. Of a stage with
+    several sets of queries, losses are the sum over the sets, which weighs late stages more (SQR, section 4).
 
     Args:
         class_weight: weight of the focal loss and cost.
