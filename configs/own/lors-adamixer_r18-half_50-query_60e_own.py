@@ -6,5 +6,5 @@ _base_ = [
     "../_base_/runtime.py",
 ]
 
-model = dict(bbox_head=dict(num_queries=50, decoder=_base_.lors))
+model = dict(bbox_head=dict(num_queries=50, query_start="grid", decoder=_base_.lors))
 train_cfg = dict(max_epochs=60, val_interval=10)

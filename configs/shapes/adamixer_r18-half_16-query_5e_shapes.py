@@ -6,5 +6,5 @@ _base_ = [
     "../_base_/runtime.py",
 ]
 
-model = dict(bbox_head=dict(num_queries=16, decoder=_base_.adamixer))
+model = dict(bbox_head=dict(num_queries=16, query_start="grid", decoder=_base_.adamixer))
 train_cfg = dict(max_epochs=5)
