@@ -1,12 +1,12 @@
 """What each part of the recipe costs a training step of the published model, in time, memory and operations.
 
-python -m trials.recipe_cost [--height 800 --width 1344 --rounds 5 --bfloat16]
+python -m trials.recipe_cost [--height 800 --width 1344 --rounds 5 --bfloat16 --parts denoising recollection]
 
 Steps of all models take turns in one process, and a part's time is the median of its ratios to the published recipe's
-step of the same turn. Memory is that of the tensors that the forward pass keeps for the backward one, each storage
-once: it depends on no allocator. Operations are those that both passes dispatch, but for views: what a GPU waits for
-where a step is small. Images have as many objects as those of COCO, seven. It ends
-with an error if a part that adds no queries costs more than a tenth.
+step of the same turn. A step here is the two passes, without the optimiser's. Memory is that of the tensors that the
+forward pass keeps for the backward one, each storage once, and of the weights' mean: it depends on no allocator.
+Operations are those of a step, but for views: what a GPU waits for where a step is small. Images have as many objects
+as those of COCO, seven. It ends with an error if a part that adds neither queries nor weights costs more than a tenth.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmengine.model import BaseAveragedModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -38,28 +39,62 @@ PARTS: dict[str, dict[str, Any]] = {
     "matchability": {"model.bbox_head.criterion": {"class_loss": "matchability"}},
     "selected queries": {"model.bbox_head.query_start": "selected"},
     "gradients of two stages": {f"{DECODER}.gradient_stages": 2},
+    "gains": {f"{DECODER}.residual_gain": True},
+    "grid of starts": {"model.bbox_head.query_start": "grid"},
+    "mean of the weights": {"custom_hooks": [{"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 0.002}]},
 }
 """Values of each part."""
-FREE = list(PARTS)[2:]
-"""Parts that add no queries."""
+TOGETHER = "five together"
+"""The first five."""
+FREE = list(PARTS)[2:-1]
+"""Parts that add neither queries nor weights."""
 MOST = 1.1
 
 
-def step(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> float:
-    """A forward and a backward pass; returns its seconds: by the clock with a GPU, else those of all cores together."""
+class Arm(NamedTuple):
+    """A model in training.
+
+    Attributes:
+        model: on the device.
+        average: the mean of its weights, where the config asks for one.
+    """
+
+    model: nn.Module
+    average: BaseAveragedModel | None
+
+    def train(self, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> list[Tensor]:
+        """A forward and a backward pass, and the mean's update; returns the losses."""
+        losses = list(_losses(self.model, images, samples, bfloat16).values())
+        torch.stack(losses).sum().backward()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.model.zero_grad(set_to_none=True)
+        return losses
+
+
+def built(options: dict[str, Any], device: str) -> Arm:
+    """The published model with these values."""
+    cfg = load_config(CONFIG, {"model.backbone.init_cfg": None, **options}, tempfile.gettempdir())
+    model = MODELS.build(cfg.model).to(device).train()
+    average = None
+    for hook in cfg.get("custom_hooks", []):
+        average = MODELS.build(dict(type=hook["ema_type"], model=model, momentum=hook["momentum"]))
+    return Arm(model, average)
+
+
+def seconds_of(arm: Arm, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> float:
+    """Of a step: by the clock with a GPU, else those of all cores together."""
     clock = time.perf_counter if images.is_cuda else time.process_time  # the second is not disturbed by other work
     _synchronise(images)
     began = clock()
-    sum(_losses(model, images, samples, bfloat16).values()).backward()
+    arm.train(images, samples, bfloat16)
     _synchronise(images)
-    seconds = clock() - began
-    model.zero_grad(set_to_none=True)
-    return seconds
+    return clock() - began
 
 
-def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> int:
-    """Bytes that a forward pass keeps for the backward one, without the weights."""
-    weights = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+def kept(arm: Arm, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> int:
+    """Bytes that a forward pass keeps for the backward one, without the weights, and bytes of the weights' mean."""
+    weights = {tensor.untyped_storage().data_ptr() for tensor in (*arm.model.parameters(), *arm.model.buffers())}
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -69,22 +104,15 @@ def kept(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat1
         return tensor.detach()  # itself, it could hold the graph that holds it
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        losses = _losses(model, images, samples, bfloat16)
+        losses = _losses(arm.model, images, samples, bfloat16)
         total = sum(sizes.values())
         del losses
-    return total
+    return total + sum(tensor.nbytes for tensor in arm.average.parameters()) if arm.average is not None else total
 
 
-def dispatched(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> int:
+def dispatched(arm: Arm, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> int:
     """Operations of a step."""
-
-    def both_ways() -> list[Tensor]:
-        losses = _losses(model, images, samples, bfloat16)
-        sum(losses.values()).backward()
-        model.zero_grad(set_to_none=True)
-        return list(losses.values())
-
-    return counted(both_ways, ())[1].operations
+    return counted(arm.train, (images, samples, bfloat16))[1].operations
 
 
 def _losses(model: nn.Module, images: Tensor, samples: list[DetDataSample], bfloat16: bool) -> dict[str, Any]:
@@ -118,28 +146,26 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bfloat16", action="store_true", help="autocast to bfloat16")
+    parser.add_argument("--parts", nargs="+", choices=[*PARTS, TOGETHER], default=[*PARTS, TOGETHER], metavar="PART")
     args = parser.parse_args()
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    together = {"all of these": {key: value for part in list(PARTS.values())[:5] for key, value in part.items()}}
-    together["all of these"]["model.bbox_head.criterion"] = {
+    together = {key: value for part in list(PARTS.values())[:5] for key, value in part.items()}
+    together["model.bbox_head.criterion"] = {
         **PARTS["several queries"]["model.bbox_head.criterion"],
         **PARTS["matchability"]["model.bbox_head.criterion"],
     }
-    arms = {"published": {}, **dict(list(PARTS.items())[:5]), **together, **dict(list(PARTS.items())[5:])}
-    models = {}
-    for name, options in arms.items():
-        cfg = load_config(CONFIG, {"model.backbone.init_cfg": None, **options}, tempfile.gettempdir())
-        models[name] = MODELS.build(cfg.model).to(device).train()
+    chosen = {name: values for name, values in {**PARTS, TOGETHER: together}.items() if name in args.parts}
+    arms = {name: built(values, device) for name, values in {"published": {}, **chosen}.items()}
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(args.batch, 3, args.height, args.width, generator=generator).to(device)
     samples = [_sample(args.height, args.width, generator).to(device) for _ in range(args.batch)]
-    sizes = {name: kept(model, images, samples, args.bfloat16) for name, model in models.items()}
-    operations = {name: dispatched(model, images, samples, args.bfloat16) for name, model in models.items()}
-    ratios: dict[str, list[float]] = {name: [] for name in models}
+    sizes = {name: kept(arm, images, samples, args.bfloat16) for name, arm in arms.items()}
+    operations = {name: dispatched(arm, images, samples, args.bfloat16) for name, arm in arms.items()}
+    ratios: dict[str, list[float]] = {name: [] for name in arms}
     seconds = []
     for number in range(args.rounds + 1):
-        of_round = {name: step(model, images, samples, args.bfloat16) for name, model in models.items()}
+        of_round = {name: seconds_of(arm, images, samples, args.bfloat16) for name, arm in arms.items()}
         if number:  # the first warms up
             seconds.append(of_round["published"])
             for name, own in of_round.items():
@@ -148,12 +174,16 @@ def main() -> None:
         f"published: {statistics.median(seconds):.3f} s a step on {device}, {sizes['published'] / 2**20:.0f} MiB kept, "
         f"{operations['published']} operations"
     )
-    print("| part | time of a step | kept for gradients | operations |\n|---|---|---|---|")
-    for name in models:
+    print("| part | time of a step | memory | operations |\n|---|---|---|---|")
+    for name in arms:
         share = sizes[name] / sizes["published"]
         more = operations[name] / operations["published"]
         print(f"| {name} | {statistics.median(ratios[name]):.2f} | {share:.2f} | {more:.2f} |")
-    dear = [name for name in FREE if statistics.median(ratios[name]) > MOST or sizes[name] > MOST * sizes["published"]]
+    dear = [
+        name
+        for name in FREE
+        if name in arms and (statistics.median(ratios[name]) > MOST or sizes[name] > MOST * sizes["published"])
+    ]
     if dear:
         raise SystemExit(f"error: {', '.join(dear)} cost more than {MOST} times the published step")
 
