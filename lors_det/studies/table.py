@@ -18,8 +18,8 @@ class Difference(NamedTuple):
     """One arm against another, seed by seed.
 
     Attributes:
-        better: the first arm of the pair.
-        than: the second.
+        first: arm of the pair.
+        second: the other.
         set: of the data.
         pairs: metric of the first less that of the second, for each seed that both have.
         low: of the mean's 95 % confidence interval; None where there are fewer than two pairs.
@@ -28,8 +28,8 @@ class Difference(NamedTuple):
         holm: p corrected for the number of tests in the study, by Holm's method.
     """
 
-    better: str
-    than: str
+    first: str
+    second: str
     set: str
     pairs: tuple[float, ...]
     low: float | None
@@ -134,7 +134,7 @@ def _tests(found: Sequence[Difference]) -> Iterator[list[str]]:
     for each in found:
         interval = "" if each.low is None or each.high is None else f"{each.low:+.3f} to {each.high:+.3f}"
         yield [
-            f"{each.better} less {each.than}",
+            f"{each.first} less {each.second}",
             each.set,
             f"{statistics.mean(each.pairs):+.3f}",
             interval,

@@ -54,7 +54,7 @@ def results(study) -> dict[Run, Result]:
 
 
 def test_differences_are_paired(study, results):
-    found = {(each.better, each.set): each for each in differences(study, results)}
+    found = {(each.first, each.set): each for each in differences(study, results)}
     assert list(found) == [(arm, name) for arm in ("better", "same") for name in ("cells", "fish")]
     tested = []
     for name in ("cells", "fish"):
