@@ -356,6 +356,15 @@ def test_the_recipes_of_a_study_differ_by_their_parts_alone(dataset, model):
     assert parts["published"] == parts["grid-mean"]
 
 
+@pytest.mark.parametrize("family", ["lors_adamixer", "adamixer"])
+def test_a_recipe_adds_its_two_parts_to_the_published_config(family):
+    name = f"{family.replace('_', '-')}_r50_100-query_1x_coco.py"
+    published, recipe = (loaded(CONFIGS / folder / name).to_dict() for folder in (family, "recipes"))
+    assert [hook["type"] for hook in recipe.pop("custom_hooks")] == ["EMAHook"]
+    assert recipe["model"]["bbox_head"].pop("query_start") == "grid"
+    assert recipe == published
+
+
 def test_residuals_grow_with_depth():
     leaves = [path for path in LEAVES if name_of(path).algorithm == "lors-adamixer"]  # not the ablations of it
     assert {name_of(path).dataset for path in leaves} == set(LORS_SHAPE)
