@@ -343,17 +343,17 @@ def test_an_ablation_changes_nothing_but_the_decoder(dataset):
 @pytest.mark.parametrize("model", ["lors", "adamixer"])
 def test_the_recipes_of_a_study_differ_by_their_parts_alone(dataset, model):
     """And one of the two is the set's own config, whose runs are then not made again."""
-    parts = {
-        key: loaded(CONFIGS / f"studies/{dataset}/{model}_{key}.py").to_dict() for key in ("published", "grid-mean")
-    }
+    kinds = ("published", "mean", "grid-mean")
+    parts = {key: loaded(CONFIGS / f"studies/{dataset}/{model}_{key}.py").to_dict() for key in kinds}
     assert loaded(CONFIGS / f"ablations/{dataset}/{model}.py").to_dict() in parts.values()
     hooks = {key: cfg.pop("custom_hooks", []) for key, cfg in parts.items()}
     means = [hook for hook in hooks["grid-mean"] if hook["type"] == "EMAHook"]
     assert len(means) == 1
     assert [hook for hook in hooks["grid-mean"] if hook not in means] == hooks["published"]
+    assert hooks["mean"] == hooks["grid-mean"]
     starts = {key: cfg["model"]["bbox_head"].pop("query_start", "image") for key, cfg in parts.items()}
-    assert starts == {"published": "image", "grid-mean": "grid"}
-    assert parts["published"] == parts["grid-mean"]
+    assert starts == {"published": "image", "mean": "image", "grid-mean": "grid"}
+    assert parts["published"] == parts["mean"] == parts["grid-mean"]
 
 
 @pytest.mark.parametrize("family", ["lors_adamixer", "adamixer"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
 
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.config.reading import read_config
@@ -22,7 +24,43 @@ _ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml"}
 
 def course_of(study: Study, run: Run) -> str:
     """Fingerprint of all values that decide a run's weights and figures: the whole config but what is of no matter."""
+    return courses_of(study, run).own
+
+
+class Courses(NamedTuple):
+    """Fingerprints of a run.
+
+    Attributes:
+        own: of all values that decide its weights and figures.
+        current: of the same training whose weights are validated as they are; as ``own`` where that is what this one
+            does. A mean of the weights changes no step, so that one training is both.
+    """
+
+    own: str
+    current: str
+
+
+def courses_of(study: Study, run: Run) -> Courses:
+    """See :class:`Courses`."""
     cfg = read_config(study.config_of(run), study.options_of(run))
+    own = _fingerprint(study, run, cfg)
+    return Courses(own, _fingerprint(study, run, cfg) if drop_mean(cfg) else own)
+
+
+def drop_mean(cfg: Config) -> bool:
+    """Take the mean of the weights, ``EMAHook``, out of a config; returns whether it had one."""
+    hooks = cfg.get("custom_hooks") or []
+    others = [hook for hook in hooks if not hook or hook["type"] != "EMAHook"]
+    if len(others) == len(hooks):
+        return False
+    if others:
+        cfg.custom_hooks = others
+    else:
+        cfg.pop("custom_hooks")
+    return True
+
+
+def _fingerprint(study: Study, run: Run, cfg: Config) -> str:
     values = [f"{key}={_plain(value)!r}" for key, value in leaves(cfg._cfg_dict) if not _OF_NO_MATTER.match(key)]
     data = study.sets[run.set]
     values += [f"data={data.data.name if data.data else None}", f"side={data.image_side}", f"shape={data.shape}"]

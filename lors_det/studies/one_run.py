@@ -1,6 +1,6 @@
 """One run of a study, in a process of its own: ``python -m lors_det.studies.one_run ORDER``.
 
-ORDER is a JSON file, see :class:`Order`; the result is written where it says.
+ORDER is a JSON file, see :class:`Order`; the results are written where it says.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import platform
 import resource
 import statistics
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ import torch
 from mmengine.config import Config
 
 from lors_det.errors import InputError
-from lors_det.files import write_whole
+from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.reports.accounting import count_macs, count_parameters
 from lors_det.reports.scalars import read_scalars
-from lors_det.studies.results import Result
+from lors_det.studies.current_weights import validate_current
+from lors_det.studies.results import Result, write_results
 from lors_det.training import train
 
 
@@ -42,11 +43,15 @@ class Order:
     options: dict[str, Any]
     shape: tuple[int, int]
     work_dir: str
-    result: str
+    results: str
+    current_arm: str | None = None
+    """Arm of the same training, which validates its weights and no mean of them; its result is written too."""
+    current_course: str | None = None
+    """That arm's fingerprint."""
 
 
 def carry_out(order: Order) -> None:
-    """Train, from where a former try stopped, and write the result; the checkpoints are not kept."""
+    """Train, from where a former try stopped, and write the results; the checkpoints are not kept."""
     work_dir = Path(order.work_dir)
     trained = train(
         order.config,
@@ -78,8 +83,13 @@ def carry_out(order: Order) -> None:
         seconds_per_step=statistics.median(entry["time"] for entry in steps),
         memory_mib=_memory_mib(),
     )
-    content = json.dumps(asdict(result)).encode()
-    write_whole(Path(order.result), lambda file: file.write(content))
+    results = [result]
+    if order.current_arm and order.current_course:
+        found = latest_checkpoint(work_dir)
+        assert found is not None  # the last epoch's
+        metrics = validate_current(trained.config, found.content, work_dir / "current")
+        results.append(replace(result, arm=order.current_arm, course=order.current_course, metrics=metrics))
+    write_results(Path(order.results), results)
     for checkpoint in work_dir.glob("*.pth"):
         checkpoint.unlink()
 

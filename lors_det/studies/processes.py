@@ -15,14 +15,15 @@ from typing import Any
 import torch
 
 from lors_det.studies.one_run import Order
-from lors_det.studies.results import Result
+from lors_det.studies.plan import Run
+from lors_det.studies.results import Result, read_results
 
 _TOLD = 15
 """Lines of a failed run's log that are shown."""
 
 
-def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> Result | str:
-    """The result of a run, or the end of its log."""
+def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> dict[Run, Result] | str:
+    """The result of a run, and of the other that its training is too if there is one; or the end of its log."""
     place = Path(order.work_dir)
     paper, log = place / "order.json", place / "log.txt"
     if not paper.is_file() and place.is_dir() and any(place.iterdir()):
@@ -30,8 +31,8 @@ def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> Result | st
     if paper.is_file() and _former(paper) != (order.course, order.data, order.seed):
         shutil.rmtree(place)  # of a run of other values, which cannot be gone on with
     place.mkdir(parents=True, exist_ok=True)
-    if Path(order.result).is_file():  # of a run that went on to its end when the study had been stopped
-        return Result(**json.loads(Path(order.result).read_text(encoding="utf-8")))
+    if known := read_results(Path(order.results)):  # of a run that went on to its end when the study had been stopped
+        return known
     paper.write_text(json.dumps(asdict(order)), encoding="utf-8")
     slot = slots.get()
     try:
@@ -48,7 +49,7 @@ def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> Result | st
     if ended.returncode:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {ended.returncode}; all of it: {log}"])
-    return Result(**json.loads(Path(order.result).read_text(encoding="utf-8")))
+    return read_results(Path(order.results))
 
 
 def _former(paper: Path) -> tuple[str, str, int] | None:

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from filelock import FileLock, Timeout
 
 from lors_det.errors import InputError
-from lors_det.studies.fingerprints import course_of, data_of
+from lors_det.studies.fingerprints import Courses, courses_of, data_of
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.processes import carried_out
@@ -36,8 +36,10 @@ def run_study(
 ) -> dict[Run, Result]:
     """Train what has no result yet, and keep each result as soon as it is there.
 
-    A run of the same values and seed that a study beside this one has made is not made again. A run that was stopped
-    goes on from its last checkpoint. A run that fails is told of, and the others go on.
+    A run of the same values and seed that a study beside this one has made is not made again. A training that validates
+    a mean of its weights is also the one without it, if the study has that: at its end the weights themselves are
+    validated too, and time and memory of both are this training's. A run that was stopped goes on from its last
+    checkpoint. A run that fails is told of, and the others go on.
 
     Args:
         study: what to run.
@@ -85,7 +87,8 @@ def _run(
 ) -> dict[Run, Result]:
     file = out / "results.json"
     results = read_results(file)
-    courses = {run: course_of(study, run) for run in study.runs()}
+    both = {run: courses_of(study, run) for run in study.runs()}
+    courses = {run: course.own for run, course in both.items()}
     data = {name: data_of(study, name) for name in study.sets}
     changed = [
         run
@@ -108,22 +111,43 @@ def _run(
     if not missing:
         return results
     commit = commit_of_this()
+    free = current_of(missing, both, known=results)
+    trained = [run for run in missing if run not in free.values()]
     with _pool(jobs) as (pool, slots):
         futures = {}
-        for run in missing:
+        for run in trained:
             order = _order(study, run, courses[run], data[run.set], commit, work_dir)
+            if run in free:
+                order = replace(order, current_arm=free[run].arm, current_course=courses[free[run]])
             futures[pool.submit(carried_out, order, jobs, slots)] = run
         for number, (run, outcome) in enumerate(_outcomes(futures), start=1):
-            place = f"({number} of {len(missing)})"
+            place = f"({number} of {len(trained)})"
             if isinstance(outcome, str):
                 say(f"{run} failed {place}:\n{outcome}")
                 continue
-            results[run] = outcome
+            results.update(outcome)
             write_results(file, results.values())
-            score = outcome.metrics.get(study.metric)
-            said = f"{score:.3f}" if score is not None else f"is not there, but {', '.join(outcome.metrics)}"
-            say(f"{run}: {study.metric} {said} {place}")
+            for each, result in outcome.items():
+                score = result.metrics.get(study.metric)
+                said = f"{score:.3f}" if score is not None else f"is not there, but {', '.join(result.metrics)}"
+                ending = place if each == run else "by the same training, without the mean"
+                say(f"{each}: {study.metric} {said} {ending}")
     return results
+
+
+def current_of(runs: Iterable[Run], courses: Mapping[Run, Courses], known: Collection[Run]) -> dict[Run, Run]:
+    """For runs that validate a mean of the weights: the study's run of the same training without it, if not known."""
+    plain = {
+        (run.set, run.seed, course.own): run
+        for run, course in courses.items()
+        if course.own == course.current and run not in known
+    }
+    found = {}
+    for run in runs:
+        own, current = courses[run]
+        if own != current and (other := plain.pop((run.set, run.seed, current), None)):
+            found[run] = other
+    return found
 
 
 def borrow(runs: Iterable[Run], courses: Mapping[Run, str], data: Mapping[str, str], out: Path) -> dict[Run, Result]:
@@ -154,7 +178,7 @@ def _alone(*folders: Path) -> Iterator[None]:
         yield
 
 
-def _outcomes(futures: dict[Future[Result | str], Run]) -> Iterator[tuple[Run, Result | str]]:
+def _outcomes(futures: dict[Future[dict[Run, Result] | str], Run]) -> Iterator[tuple[Run, dict[Run, Result] | str]]:
     for future in as_completed(futures):
         yield futures[future], future.result()
 
@@ -188,7 +212,7 @@ def _order(study: Study, run: Run, course: str, data: str, commit: str, work_dir
         options={**ECONOMY, **study.options_of(run)},
         shape=study.sets[run.set].shape,
         work_dir=str(place),
-        result=str(place / "result.json"),
+        results=str(place / "results.json"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import asdict, replace
@@ -14,11 +15,11 @@ from filelock import FileLock
 from references.tiny import ADAMIXER, LORS, make_data, write_config
 
 from lors_det.cli import run
-from lors_det.studies.fingerprints import course_of, data_of
+from lors_det.studies.fingerprints import course_of, courses_of, data_of
 from lors_det.studies.plan import Run, read_study
 from lors_det.studies.processes import carried_out
 from lors_det.studies.results import Result, read_results, write_results
-from lors_det.studies.running import _order, borrow
+from lors_det.studies.running import _order, borrow, current_of
 
 STUDY = """
 question: Is LORS smaller?
@@ -86,6 +87,64 @@ def test_a_study(folder, capsys):
         study(folder, "--again", options="{train_dataloader.dataset.ann_file: gone.json}")
     assert ended.value.code == 1
     assert "1 of 2 runs are missing" in capsys.readouterr().out
+
+
+MEAN = """
+question: Does the mean of the weights add anything?
+seeds: [3]
+options: {train_cfg.max_epochs: 2, train_cfg.val_interval: 2}
+sets: {tiny: {shape: [64, 64]}}
+arms:
+  plain: {config: "FOLDER/{set}/scored.py"}
+  mean: {config: "FOLDER/{set}/scored.py", options: {custom_hooks: [{type: EMAHook, momentum: 0.3}]}}
+  other: {config: "FOLDER/{set}/scored.py", options: {custom_hooks: [{type: EMAHook, momentum: 0.5}]}}
+compare: [[mean, plain]]
+"""
+
+
+@pytest.fixture
+def of_means(folder, tmp_path, monkeypatch) -> Path:
+    """A study of them, whose config has a metric of its own."""
+    tests = str(Path(__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")])))
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/scored.py").write_text(
+        f'_base_ = ["{folder / "tiny/lors.py"}"]\n'
+        'custom_imports = dict(imports=["references.mean_score"], allow_failed_imports=False)\n'
+        'val_evaluator = [_base_.val_evaluator, dict(type="MeanScore")]\n'
+    )
+    (tmp_path / "mean.yaml").write_text(MEAN.replace("FOLDER", str(tmp_path)))
+    return tmp_path / "mean.yaml"
+
+
+def test_one_training_with_a_mean_of_the_weights_is_also_the_one_without(of_means, tmp_path, capsys):
+    """Its figures are those of a training without it, to the last digit."""
+    path = of_means
+    words = [str(path), "--work-dir", str(tmp_path / "runs")]
+    run("study", [*words, "--only", "*/mean/*"])
+    assert "tiny/plain/seed3: coco/bbox_mAP" in capsys.readouterr().out
+    kept = {run.arm: result for run, result in read_results(tmp_path / "mean/results.json").items()}
+    assert set(kept) == {"plain", "mean"}
+    assert not (tmp_path / "runs/tiny/plain").exists()
+    scores = {arm: result.metrics["coco/mean_score"] for arm, result in kept.items()}
+    assert abs(scores["plain"] / scores["mean"] - 1) > 0.01
+    alone = tmp_path / "alone"
+    run("study", [str(path), "--only", "*/plain/*", "--out", str(alone / "out"), "--work-dir", str(alone / "runs")])
+    (result,) = read_results(alone / "out/results.json").values()
+    assert result.metrics == kept["plain"].metrics
+    assert result.course == kept["plain"].course
+
+
+def test_which_run_is_free(of_means):
+    """One of the same values but the mean, that nothing knows; of two means, the first gives it."""
+    of_means.write_text(of_means.read_text().replace("seeds: [3]", "seeds: [3, 4]"))
+    study = read_study(of_means)
+    courses = {run: courses_of(study, run) for run in study.runs()}
+    runs = {(run.arm, run.seed): run for run in courses}
+    assert current_of(courses, courses, known=()) == {runs["mean", seed]: runs["plain", seed] for seed in (3, 4)}
+    assert current_of([runs["other", 3]], courses, known=()) == {runs["other", 3]: runs["plain", 3]}
+    assert current_of(courses, courses, known=[runs["plain", 3]]) == {runs["mean", 4]: runs["plain", 4]}
+    assert current_of([runs["plain", 3]], courses, known=()) == {}
 
 
 def test_some_runs_alone(folder, capsys):
@@ -195,8 +254,8 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     assert started.pop() == ["epoch_1.pth", "log.txt", "order.json"]  # of the same values
     result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
     result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
-    Path(order.result).write_text(json.dumps(result))
-    assert carried_out(order, 1, slots) == Result(**result)
+    write_results(Path(order.results), [Result(**result)])
+    assert carried_out(order, 1, slots) == {run_of: Result(**result)}
     assert started == []
 
 

@@ -1,0 +1,3 @@
+_base_ = "../../ablations/aquarium/lors.py"
+
+model = dict(bbox_head=dict(query_start="image"))

@@ -1,0 +1,3 @@
+_base_ = ["../../ablations/bccd/lors.py", "../../_base_/weight_mean.py"]
+
+custom_hooks = [_base_.weight_mean]
