@@ -38,12 +38,15 @@ def main(args: Namespace) -> None:
         raise InputError("--report writes the results of all runs; leave --only out")
     study = read_study(args.file)
     from lors_det.studies.figure import draw_study
-    from lors_det.studies.running import chosen, run_study
+    from lors_det.studies.fingerprints import Fingerprints
+    from lors_det.studies.running import changed_results, chosen, run_study
     from lors_det.studies.table import report
 
     out = args.out or args.file.with_suffix("")
     if args.report:
         results = read_results(out / "results.json")
+        if changed := Fingerprints(study, needed=()).changed(results):
+            raise changed_results(out / "results.json", changed, "--again, without --report, runs them again")
     else:
         place = args.work_dir or Path("work_dirs/studies", args.file.stem)
         results = run_study(study, out, place, jobs=args.jobs, only=args.only, again=args.again)

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 
+from lors_det.errors import InputError
+from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.plugin.screen.console import make_runner
 from lors_det.studies.fingerprints import drop_mean
 
 
-def validate_current(config: Path, checkpoint: Mapping[str, Any], work_dir: Path) -> dict[str, float]:
-    """Validate the weights of a checkpoint whose ``state_dict`` is their mean.
+def validate_current(work_dir: Path, config: str) -> dict[str, float]:
+    """Validate the weights of a run's last checkpoint, whose ``state_dict`` is their mean.
 
     mmengine's EMAHook keeps the weights that the optimiser moves under ``ema_state_dict``, with ``module.`` before
     their names.
 
     Args:
-        config: the run's, as it was trained.
-        checkpoint: what its last one holds.
-        work_dir: for the validation's own log.
+        work_dir: of the run, where the config lies as it was trained; the validation's log is in ``current``.
+        config: path or name of the config.
 
     Returns:
         Metrics, such as ``coco/bbox_mAP``.
+
+    Raises:
+        InputError: if the run's checkpoints are gone.
     """
-    cfg = Config.fromfile(config)
+    last = latest_checkpoint(work_dir)
+    if last is None:
+        raise InputError(f"{work_dir} has no checkpoint any more, so that its weights cannot be validated")
+    cfg = Config.fromfile(work_dir / Path(config).name)
     drop_mean(cfg)
-    cfg.work_dir, cfg.load_from, cfg.resume = str(work_dir), None, False
-    kept = checkpoint["ema_state_dict"]
+    cfg.work_dir, cfg.load_from, cfg.resume = str(work_dir / "current"), None, False
+    kept = last.content["ema_state_dict"]
     weights = {name.removeprefix("module."): value for name, value in kept.items() if name.startswith("module.")}
     runner = make_runner(cfg, "quiet")
     runner.model.load_state_dict(weights)

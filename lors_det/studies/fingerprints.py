@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from lors_det.errors import InputError
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.config.reading import read_config
 from lors_det.studies.plan import Run, Study
+from lors_det.studies.results import Result
 
 _OF_NO_MATTER = re.compile(
     r"work_dir|launcher|log_|visualizer|vis_backends|env_cfg|resume\b|default_hooks|experiment_name|randomness\.seed"
@@ -20,6 +22,42 @@ _OF_NO_MATTER = re.compile(
 """Beginnings of keys that decide neither weights nor figures, or that runs have by themselves."""
 
 _ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml"}
+
+
+class Fingerprints:
+    """Those of all runs and sets of a study.
+
+    Args:
+        study: whose configs and folders are read.
+        needed: sets whose data has to be there; of others that is not, there is no fingerprint.
+
+    Attributes:
+        courses: by run.
+        data: by set; None where the data is not there.
+
+    Raises:
+        InputError: if a config is wrong, or data that is needed is not there.
+    """
+
+    def __init__(self, study: Study, needed: Collection[str]) -> None:
+        self.courses = {run: courses_of(study, run) for run in study.runs()}
+        self.data: dict[str, str | None] = {}
+        for name in study.sets:
+            try:
+                self.data[name] = data_of(study, name)
+            except InputError:
+                if name in needed:
+                    raise
+                self.data[name] = None
+
+    def changed(self, results: Mapping[Run, Result]) -> list[Run]:
+        """Runs whose results are of other values than the study's; of data that is not there, nothing is known."""
+        return [
+            run
+            for run, courses in self.courses.items()
+            if run in results
+            and (results[run].course != courses.own or self.data[run.set] not in (results[run].data, None))
+        ]
 
 
 def course_of(study: Study, run: Run) -> str:
@@ -33,7 +71,7 @@ class Courses(NamedTuple):
     Attributes:
         own: of all values that decide its weights and figures.
         current: of the same training whose weights are validated as they are; as ``own`` where that is what this one
-            does. A mean of the weights changes no step, so that one training is both.
+            does. A mean of the weights changes no step, so that one training is both, unless validations steer it.
     """
 
     own: str
@@ -44,7 +82,19 @@ def courses_of(study: Study, run: Run) -> Courses:
     """See :class:`Courses`."""
     cfg = read_config(study.config_of(run), study.options_of(run))
     own = _fingerprint(study, run, cfg)
-    return Courses(own, _fingerprint(study, run, cfg) if drop_mean(cfg) else own)
+    return Courses(own, _fingerprint(study, run, cfg) if not is_steered(cfg) and drop_mean(cfg) else own)
+
+
+def is_steered(cfg: Config) -> bool:
+    """Whether validations before the last epoch's may end a training, or change its learning rate."""
+    hooks = {hook["type"] for hook in cfg.get("custom_hooks") or [] if hook}
+    schedulers = cfg.get("param_scheduler") or []
+    follows = hooks & {"PatienceHook", "EarlyStoppingHook"} or any(
+        "ReduceOnPlateau" in scheduler["type"]
+        for scheduler in (schedulers if isinstance(schedulers, list) else [schedulers])
+    )
+    train_cfg = cfg.get("train_cfg") or {}
+    return bool(follows) and train_cfg.get("val_interval", 1) < train_cfg.get("max_epochs", 0)
 
 
 def drop_mean(cfg: Config) -> bool:
@@ -78,10 +128,17 @@ def data_of(study: Study, name: str) -> str:
     """Fingerprint of a set: names and sizes of all files of its folder, and what is in those of annotations.
 
     Empty where the config's own data is used.
+
+    Raises:
+        InputError: if the folder is not there, or empty.
     """
     folder = study.sets[name].data
     if folder is None:
         return ""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise InputError(
+            f"{study.path}: sets.{name}.data {folder} holds no data; put it there, or run other sets with --only"
+        )
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():

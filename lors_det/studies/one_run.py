@@ -9,6 +9,7 @@ import json
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,43 +17,98 @@ from typing import Any
 
 import mmdet
 import torch
+from filelock import FileLock
 from mmengine.config import Config
 
 from lors_det.errors import InputError
+from lors_det.files import write_whole
+from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.reports.accounting import count_macs, count_parameters
 from lors_det.reports.scalars import read_scalars
 from lors_det.studies.current_weights import validate_current
-from lors_det.studies.results import Result, write_results
+from lors_det.studies.fingerprints import is_steered
+from lors_det.studies.plan import Run
+from lors_det.studies.results import Result, read_results, write_results
 from lors_det.training import train
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to train, and where to write its result."""
+    """What to train, and where to write its results."""
 
     set: str
     arm: str
     seed: int
     course: str
     data: str
-    commit: str
     config: str
     folder: str | None
     image_side: int | None
     options: dict[str, Any]
     shape: tuple[int, int]
     work_dir: str
-    results: str
     current_arm: str | None = None
     """Arm of the same training, which validates its weights and no mean of them; its result is written too."""
     current_course: str | None = None
     """That arm's fingerprint."""
 
+    @property
+    def results(self) -> Path:
+        """The file of the results."""
+        return Path(self.work_dir, "results.json")
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains in the work dir, which is not inside it."""
+        return Path(f"{self.work_dir}.lock")
+
+    @property
+    def courses(self) -> dict[Run, str]:
+        """The runs that it is for, and their fingerprints."""
+        courses = {Run(self.set, self.arm, self.seed): self.course}
+        if self.current_arm and self.current_course:
+            courses[Run(self.set, self.current_arm, self.seed)] = self.current_course
+        return courses
+
+    def kept(self) -> dict[Run, Result]:
+        """Those of its results that are written, and are of its values."""
+        return {
+            run: result
+            for run, result in read_results(self.results).items()
+            if (result.course, result.data) == (self.courses.get(run), self.data)
+        }
+
 
 def carry_out(order: Order) -> None:
-    """Train, from where a former try stopped, and write the results; the checkpoints are not kept."""
+    """Train, from where a former try stopped, and write each result when it is there; the checkpoints are not kept."""
+    work_dir, kept = Path(order.work_dir), order.kept()
+    own, *others = order.courses
+    if own not in kept:
+        kept[own] = _trained(order)
+        write_results(order.results, kept.values())
+    for run in others:
+        if run not in kept:
+            kept[run] = replace(
+                kept[own],
+                arm=run.arm,
+                course=order.courses[run],
+                metrics=validate_current(work_dir, order.config),
+                trained_as=own.arm,
+            )
+            write_results(order.results, kept.values())
+    for checkpoint in work_dir.glob("*.pth"):
+        checkpoint.unlink()
+
+
+def _trained(order: Order) -> Result:
     work_dir = Path(order.work_dir)
+    if is_steered(read_config(order.config, order.options)):
+        raise InputError(
+            f"{order.config}: a hook or scheduler follows the validations, and a study takes the last epoch's; set "
+            "train_cfg.val_interval to train_cfg.max_epochs, or take it out"
+        )
+    commits = _commits(work_dir / "commits.txt")
     trained = train(
         order.config,
         order.folder,
@@ -65,33 +121,46 @@ def carry_out(order: Order) -> None:
     cfg = Config.fromfile(trained.config)
     steps, validations = read_scalars(work_dir)
     parameters, macs = count_parameters(cfg), count_macs(cfg, *order.shape)
-    if not validations or validations[-1]["step"] != cfg.train_cfg.max_epochs:
+    last = latest_checkpoint(work_dir)
+    if last is None or not validations or validations[-1]["step"] != cfg.train_cfg.max_epochs:
         raise InputError(f"{work_dir} has no validation of its last epoch, {cfg.train_cfg.max_epochs}")
-    last = validations[-1]
-    result = Result(
+    return Result(
         set=order.set,
         arm=order.arm,
         seed=order.seed,
         course=order.course,
         data=order.data,
-        commit=order.commit,
+        commit=commits,
         versions=_versions(),
-        metrics={name: value for name, value in last.items() if name.startswith("coco/")},
+        metrics={name: value for name, value in validations[-1].items() if name.startswith("coco/")},
         parameters={name: parameters[name] for name in ("decoder", "model")},
         macs={name: macs[name] for name in ("decoder", "total")},
-        steps=int(steps[-1]["iter"]),
+        steps=int(last.content["meta"]["iter"]),
         seconds_per_step=statistics.median(entry["time"] for entry in steps),
         memory_mib=_memory_mib(),
     )
-    results = [result]
-    if order.current_arm and order.current_course:
-        found = latest_checkpoint(work_dir)
-        assert found is not None  # the last epoch's
-        metrics = validate_current(trained.config, found.content, work_dir / "current")
-        results.append(replace(result, arm=order.current_arm, course=order.current_course, metrics=metrics))
-    write_results(Path(order.results), results)
-    for checkpoint in work_dir.glob("*.pth"):
-        checkpoint.unlink()
+
+
+def _commits(note: Path) -> str:
+    """Those that this run was started at, of which the last is now's."""
+    commits = note.read_text(encoding="utf-8").split() if note.is_file() else []
+    commits = list(dict.fromkeys(filter(None, [*commits, commit_of_this()])))
+    write_whole(note, lambda file: file.write("\n".join(commits).encode()))
+    return "; ".join(commits)
+
+
+def commit_of_this() -> str:
+    """Of this project's checkout, with a + where files of its code or configs were changed since; else empty."""
+    root = Path(__file__).parents[2]
+    git = ["git", "-C", str(root)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--", "lors_det", "configs"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
 def _versions() -> dict[str, str]:
@@ -111,7 +180,9 @@ def _memory_mib() -> float:
 def main(path: str) -> int:
     """Carry out an order; returns the exit status."""
     try:
-        carry_out(Order(**json.loads(Path(path).read_text(encoding="utf-8"))))
+        order = Order(**json.loads(Path(path).read_text(encoding="utf-8")))
+        with FileLock(order.lock):
+            carry_out(order)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

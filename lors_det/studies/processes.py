@@ -10,13 +10,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
+from lors_det.files import write_whole
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run
-from lors_det.studies.results import Result, read_results
+from lors_det.studies.results import Result
 
 _TOLD = 15
 """Lines of a failed run's log that are shown."""
@@ -25,20 +26,19 @@ _TOLD = 15
 def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> dict[Run, Result] | str:
     """The result of a run, and of the other that its training is too if there is one; or the end of its log."""
     place = Path(order.work_dir)
-    paper, log = place / "order.json", place / "log.txt"
-    if not paper.is_file() and place.is_dir() and any(place.iterdir()):
-        return f"  {place} holds files of something else; name another --work-dir"
-    if paper.is_file() and _former(paper) != (order.course, order.data, order.seed):
-        shutil.rmtree(place)  # of a run of other values, which cannot be gone on with
-    place.mkdir(parents=True, exist_ok=True)
-    if known := read_results(Path(order.results)):  # of a run that went on to its end when the study had been stopped
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(order.lock, timeout=0):
+            known = _prepared(order)
+    except Timeout:
+        return f"  {place} is in use: a run goes on whose study was stopped; wait for its end"
+    if isinstance(known, str) or known.keys() == order.courses.keys():
         return known
-    paper.write_text(json.dumps(asdict(order)), encoding="utf-8")
-    slot = slots.get()
+    log, slot = place / "log.txt", slots.get()
     try:
         with log.open("a") as written:
             ended = subprocess.run(
-                [sys.executable, "-m", "lors_det.studies.one_run", str(paper)],
+                [sys.executable, "-m", "lors_det.studies.one_run", str(place / "order.json")],
                 stdout=written,
                 stderr=subprocess.STDOUT,
                 env=_surroundings(jobs, slot),
@@ -46,27 +46,38 @@ def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> dict[Run, R
             )
     finally:
         slots.put(slot)
-    if ended.returncode:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {ended.returncode}; all of it: {log}"])
-    return read_results(Path(order.results))
+    if kept := order.kept():
+        return kept
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {ended.returncode}; all of it: {log}"])
 
 
-def _former(paper: Path) -> tuple[str, str, int] | None:
-    """What a folder's former order was for."""
-    try:
-        content = json.loads(paper.read_text(encoding="utf-8"))
-        return content["course"], content["data"], content["seed"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _prepared(order: Order) -> dict[Run, Result] | str:
+    """What former tries have reached, with the order in its place; or why the folder is left alone."""
+    place = Path(order.work_dir)
+    paper = place / "order.json"
+    if paper.is_file():
+        try:
+            content = json.loads(paper.read_text(encoding="utf-8"))
+            former = content["course"], content["data"], content["seed"]
+        except (ValueError, KeyError, TypeError) as error:
+            return f"  {paper} cannot be read ({error!r}); remove {place}, or name another --work-dir"
+        if former != (order.course, order.data, order.seed):
+            shutil.rmtree(place)  # of a run of other values, which cannot be gone on with
+    elif place.is_dir() and any(place.iterdir()):
+        return f"  {place} holds files of something else; name another --work-dir"
+    place.mkdir(exist_ok=True)
+    content = json.dumps(asdict(order)).encode()
+    write_whole(paper, lambda file: file.write(content))
+    return order.kept()
 
 
 def _surroundings(jobs: int, slot: int) -> dict[str, str]:
-    """The cores shared, where nothing else is said, and one GPU for each run."""
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    own: dict[str, Any] = {"OMP_NUM_THREADS": threads, **os.environ} if jobs == 1 else {**os.environ}
-    if jobs > 1:
-        own["OMP_NUM_THREADS"] = threads
-    if (gpus := torch.cuda.device_count()) > 1 and jobs > 1:
-        own["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
+    """The cores shared, unless fewer are asked for, and one GPU for each run of those that there are."""
+    own, threads = dict(os.environ), max(1, (os.cpu_count() or 1) // jobs)
+    asked = own.get("OMP_NUM_THREADS", "")
+    own["OMP_NUM_THREADS"] = str(min(threads, int(asked)) if jobs > 1 and asked.isdecimal() else asked or threads)
+    if jobs > 1 and (gpus := torch.cuda.device_count()) > 1:
+        names = own.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        own["CUDA_VISIBLE_DEVICES"] = names[slot % gpus] if len(names) >= gpus else str(slot % gpus)
     return own

@@ -24,7 +24,7 @@ class Result:
     data: str
     """Fingerprint of the folder of data; empty where the config has its own."""
     commit: str
-    """Of this project, with a + where files were changed since; empty outside a checkout."""
+    """Of this project, with a + where files were changed since, one for each start; empty outside a checkout."""
     versions: Mapping[str, str]
     """Of Python and packages; ``GPU``, its name, where there was one."""
     metrics: Mapping[str, float]
@@ -38,6 +38,8 @@ class Result:
     """Median."""
     memory_mib: float
     """Most that was resident, or on a GPU allocated."""
+    trained_as: str = ""
+    """Arm whose training this is, where that validated a mean of the weights: time and memory are of that."""
 
     @property
     def run(self) -> Run:

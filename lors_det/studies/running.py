@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-import subprocess
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from queue import SimpleQueue
 from filelock import FileLock, Timeout
 
 from lors_det.errors import InputError
-from lors_det.studies.fingerprints import Courses, courses_of, data_of
+from lors_det.studies.fingerprints import Courses, Fingerprints
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.processes import carried_out
@@ -87,52 +86,55 @@ def _run(
 ) -> dict[Run, Result]:
     file = out / "results.json"
     results = read_results(file)
-    both = {run: courses_of(study, run) for run in study.runs()}
-    courses = {run: course.own for run, course in both.items()}
-    data = {name: data_of(study, name) for name in study.sets}
-    changed = [
-        run
-        for run in study.runs()
-        if run in results and (results[run].course, results[run].data) != (courses[run], data[run.set])
-    ]
+    fingerprints = Fingerprints(study, {run.set for run in runs})
+    changed = fingerprints.changed(results)
     # tables are of all results, whichever runs were asked for
     if refused := [run for run in changed if not again or run not in runs]:
-        names = ", ".join(map(str, refused[:4])) + (f" and {len(refused) - 4} more" if len(refused) > 4 else "")
-        remedy = "--only has to name these too" if again else "--again runs them again"
-        raise InputError(f"{file} has results of other values than the study's for {names}; {remedy}")
-    for run in changed:
-        del results[run]
+        raise changed_results(file, refused, "--only has to name these too" if again else "--again runs them again")
+    old = {run: results.pop(run) for run in changed}
+
+    def keep() -> None:
+        """Write all results; one of other values stays until it is replaced."""
+        write_results(file, {**old, **results}.values())
+
     missing = [run for run in runs if run not in results]
-    if borrowed := borrow(missing, courses, data, out):
+    if borrowed := borrow(missing, fingerprints, out):
         results.update(borrowed)
-        write_results(file, results.values())
+        keep()
         missing = [run for run in missing if run not in borrowed]
         say(f"{len(borrowed)} runs are those of other studies in {out.parent}")
-    if not missing:
-        return results
-    commit = commit_of_this()
-    free = current_of(missing, both, known=results)
-    trained = [run for run in missing if run not in free.values()]
-    with _pool(jobs) as (pool, slots):
-        futures = {}
-        for run in trained:
-            order = _order(study, run, courses[run], data[run.set], commit, work_dir)
+    free = current_of(missing, fingerprints.courses, known={*results, *borrow(study.runs(), fingerprints, out)})
+    for todo in (
+        [run for run in missing if run not in free.values()],
+        list(free.values()),  # of these, what the training of another did not give
+    ):
+        todo = [run for run in todo if run in missing and run not in results]
+        orders = {}
+        for run in todo:
+            order = _order(study, run, fingerprints, work_dir)
             if run in free:
-                order = replace(order, current_arm=free[run].arm, current_course=courses[free[run]])
-            futures[pool.submit(carried_out, order, jobs, slots)] = run
-        for number, (run, outcome) in enumerate(_outcomes(futures), start=1):
-            place = f"({number} of {len(trained)})"
+                other = free[run]
+                order = replace(order, current_arm=other.arm, current_course=fingerprints.courses[other].own)
+            orders[run] = order
+        for number, (run, outcome) in enumerate(_outcomes(orders, jobs), start=1):
+            place = f"({number} of {len(todo)})"
             if isinstance(outcome, str):
                 say(f"{run} failed {place}:\n{outcome}")
                 continue
             results.update(outcome)
-            write_results(file, results.values())
+            keep()
             for each, result in outcome.items():
                 score = result.metrics.get(study.metric)
                 said = f"{score:.3f}" if score is not None else f"is not there, but {', '.join(result.metrics)}"
                 ending = place if each == run else "by the same training, without the mean"
                 say(f"{each}: {study.metric} {said} {ending}")
     return results
+
+
+def changed_results(file: Path, runs: Sequence[Run], remedy: str) -> InputError:
+    """The error that says which results are of other values than the study's."""
+    names = ", ".join(map(str, runs[:4])) + (f" and {len(runs) - 4} more" if len(runs) > 4 else "")
+    return InputError(f"{file} has results of other values than the study's for {names}; {remedy}")
 
 
 def current_of(runs: Iterable[Run], courses: Mapping[Run, Courses], known: Collection[Run]) -> dict[Run, Run]:
@@ -150,9 +152,9 @@ def current_of(runs: Iterable[Run], courses: Mapping[Run, Courses], known: Colle
     return found
 
 
-def borrow(runs: Iterable[Run], courses: Mapping[Run, str], data: Mapping[str, str], out: Path) -> dict[Run, Result]:
+def borrow(runs: Iterable[Run], fingerprints: Fingerprints, out: Path) -> dict[Run, Result]:
     """Results of runs of the same values, data and seed in the folders beside ``out``."""
-    known: dict[tuple[str, str, int], Result] = {}
+    known: dict[tuple[str, str | None, int], Result] = {}
     for file in sorted(out.absolute().parent.glob("*/results.json")):
         if file.parent == out.absolute():
             continue
@@ -161,7 +163,7 @@ def borrow(runs: Iterable[Run], courses: Mapping[Run, str], data: Mapping[str, s
         except InputError:  # of something else
             continue
         known |= {(result.course, result.data, result.seed): result for result in others.values()}
-    keys = {run: (courses[run], data[run.set], run.seed) for run in runs}
+    keys = {run: (fingerprints.courses[run].own, fingerprints.data[run.set], run.seed) for run in runs}
     return {run: replace(known[key], set=run.set, arm=run.arm) for run, key in keys.items() if key in known}
 
 
@@ -178,9 +180,11 @@ def _alone(*folders: Path) -> Iterator[None]:
         yield
 
 
-def _outcomes(futures: dict[Future[dict[Run, Result] | str], Run]) -> Iterator[tuple[Run, dict[Run, Result] | str]]:
-    for future in as_completed(futures):
-        yield futures[future], future.result()
+def _outcomes(orders: Mapping[Run, Order], jobs: int) -> Iterator[tuple[Run, dict[Run, Result] | str]]:
+    with _pool(jobs) as (pool, slots):
+        futures = {pool.submit(carried_out, order, jobs, slots): run for run, order in orders.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
 @contextmanager
@@ -196,35 +200,18 @@ def _pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, SimpleQueue[int]]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _order(study: Study, run: Run, course: str, data: str, commit: str, work_dir: Path) -> Order:
-    place = work_dir.absolute() / str(run)
+def _order(study: Study, run: Run, fingerprints: Fingerprints, work_dir: Path) -> Order:
     folder = study.sets[run.set].data
     return Order(
         set=run.set,
         arm=run.arm,
         seed=run.seed,
-        course=course,
-        data=data,
-        commit=commit,
+        course=fingerprints.courses[run].own,
+        data=fingerprints.data[run.set] or "",
         config=study.config_of(run),
         folder=str(folder) if folder else None,
         image_side=study.sets[run.set].image_side,
         options={**ECONOMY, **study.options_of(run)},
         shape=study.sets[run.set].shape,
-        work_dir=str(place),
-        results=str(place / "results.json"),
+        work_dir=str(work_dir.absolute() / str(run)),
     )
-
-
-def commit_of_this() -> str:
-    """Of this project's checkout, with a + where files of its code or configs were changed since; else empty."""
-    root = Path(__file__).parents[2]
-    git = ["git", "-C", str(root)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--", "lors_det", "configs"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")

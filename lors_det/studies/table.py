@@ -25,7 +25,7 @@ class Difference(NamedTuple):
         low: of the mean's 95 % confidence interval; None where there are fewer than two pairs.
         high: likewise.
         p: of a two-sided paired t-test; None as above.
-        holm: p corrected for the number of tests in the study, by Holm's method.
+        holm: p corrected for the number of tests that the study plans, made or not, by Holm's method.
     """
 
     first: str
@@ -52,16 +52,17 @@ def differences(study: Study, results: Mapping[Run, Result]) -> list[Difference]
             if pairs:
                 gains = tuple(a - b for a, b in pairs)
                 found.append(Difference(better, than, name, gains, low, high, p, None))
-    corrected = holm([each.p for each in found if each.p is not None])
+    planned = len(study.compare) * len(study.sets)  # so that a result's p does not rise with what is run later
+    corrected = holm([each.p for each in found if each.p is not None], planned)
     return [each if each.p is None else each._replace(holm=next(corrected)) for each in found]
 
 
-def holm(values: Sequence[float]) -> Iterator[float]:
-    """p-values corrected so that the chance of any false finding among them is what each says (Holm, 1979)."""
+def holm(values: Sequence[float], tests: int) -> Iterator[float]:
+    """p-values corrected so that the chance of any false finding among so many tests is what each says (Holm, 1979)."""
     order = sorted(range(len(values)), key=lambda place: values[place])
     corrected, most = [0.0] * len(values), 0.0
     for rank, place in enumerate(order):
-        most = max(most, min(1.0, (len(values) - rank) * values[place]))
+        most = max(most, min(1.0, (tests - rank) * values[place]))
         corrected[place] = most
     return iter(corrected)
 
@@ -87,10 +88,11 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
     parts = [f"**Question.** {study.question}", f"**Answer.** {study.answer or 'None yet.'}"]
     for name in (name for name in study.sets if any(run.set == name for run in results)):
         parts.append(f"{study.metric} of the last validation on {name}:\n\n{_table(_arms(study, results, name))}")
+    planned = len(study.compare) * len(study.sets)
     if found := differences(study, results):
         parts.append(
             "Differences, with the 95 % confidence interval of a paired t-test over the seeds; p is two-sided, and "
-            f"Holm's corrects it for all tests here:\n\n{_table(_tests(found))}"
+            f"Holm's corrects it for all {planned} that are planned:\n\n{_table(_tests(found))}"
         )
     kept = [results[run] for run in study.runs() if run in results]
     for title, values in {
@@ -117,12 +119,13 @@ def _arms(study: Study, results: Mapping[Run, Result], name: str) -> Iterator[li
         if not kept:
             continue
         first, values = kept[0], [result.metrics[study.metric] for result in kept]
+        own = [result for result in kept if not result.trained_as]  # time and memory of others are another arm's
         yield [
             arm,
             f"{first.parameters['decoder']:,}",
             *(f"{first.macs[part] / 1e9:.3f}" for part in ("decoder", "total")),
-            f"{statistics.median(result.seconds_per_step for result in kept):.3f}",
-            f"{max(result.memory_mib for result in kept):.0f}",
+            f"{statistics.median(result.seconds_per_step for result in own):.3f}" if own else "",
+            f"{max(result.memory_mib for result in own):.0f}" if own else "",
             summary(values),
             ", ".join(f"{value:.3f}" for value in values),
         ]

@@ -9,17 +9,20 @@ import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
 from references.tiny import ADAMIXER, LORS, make_data, write_config
 
 from lors_det.cli import run
-from lors_det.studies.fingerprints import course_of, courses_of, data_of
+from lors_det.errors import InputError
+from lors_det.studies.fingerprints import Courses, course_of, courses_of, data_of
+from lors_det.studies.one_run import Order, carry_out
 from lors_det.studies.plan import Run, read_study
-from lors_det.studies.processes import carried_out
+from lors_det.studies.processes import _surroundings, carried_out
 from lors_det.studies.results import Result, read_results, write_results
-from lors_det.studies.running import _order, borrow, current_of
+from lors_det.studies.running import _order, borrow, current_of, run_study
 
 STUDY = """
 question: Is LORS smaller?
@@ -147,6 +150,28 @@ def test_which_run_is_free(of_means):
     assert current_of([runs["plain", 3]], courses, known=()) == {}
 
 
+@pytest.mark.parametrize("gives", ["nothing", "its own", "both"])
+def test_what_a_training_with_a_mean_does_not_give_is_trained(gives, of_means, tmp_path, monkeypatch):
+    """Where it failed, or only its own result is there."""
+    ordered = []
+
+    def carry(order: Order, *_: object) -> dict[Run, Result] | str:
+        ordered.append(order.arm)
+        values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={}, macs={}, steps=1, commit="")
+        values |= dict(data=order.data, seconds_per_step=1.0, memory_mib=1.0)
+        found = {each: Result(**each._asdict(), course=course, **values) for each, course in order.courses.items()}
+        if order.arm == "plain" or gives == "both":
+            return found
+        return dict(list(found.items())[:1]) if gives == "its own" else "it failed"
+
+    monkeypatch.setattr("lors_det.studies.running.carried_out", carry)
+    study = read_study(of_means)
+    results = run_study(study, tmp_path / "out", tmp_path / "runs", say=lambda words: None)
+    assert ordered == ["mean", "other"] + ["plain"] * (gives != "both")
+    assert {run.arm for run in results} == ({"plain"} if gives == "nothing" else {"mean", "other", "plain"})
+    assert read_results(tmp_path / "out/results.json") == results
+
+
 def test_some_runs_alone(folder, capsys):
     out = ["--out", str(folder / "alone"), "--work-dir", str(folder / "runs-alone")]
     with pytest.raises(SystemExit) as ended:
@@ -188,7 +213,7 @@ def test_two_at_once_are_refused(folder, capsys):
 def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
     """Of the same values and seed, whatever they are called there."""
     runs = [Run("tiny", arm, seed) for arm in ("a", "b") for seed in (0, 1)]
-    courses = {run: run.arm for run in runs}
+    fingerprints = SimpleNamespace(courses={run: Courses(run.arm, run.arm) for run in runs}, data={"tiny": "d"})
     other = Result(
         **Run("small", "as it is", 1)._asdict(),
         course="a",
@@ -205,10 +230,12 @@ def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
     write_results(tmp_path / "other/results.json", [other])
     (tmp_path / "more").mkdir()
     (tmp_path / "more/results.json").write_text('{"of": "something else"}')
-    found = borrow(runs, courses, {"tiny": "d"}, tmp_path / "own")
+    found = borrow(runs, fingerprints, tmp_path / "own")
     assert found == {Run("tiny", "a", 1): replace(other, set="tiny", arm="a")}
-    assert borrow(runs, courses, {"tiny": "e"}, tmp_path / "own") == {}  # of other data
-    assert borrow(runs, courses, {"tiny": "d"}, tmp_path / "other") == {}  # its own are no others
+    assert borrow(runs, fingerprints, tmp_path / "other") == {}  # its own are no others
+    for data in ("e", None):  # of other data, and of such that is not there
+        fingerprints.data["tiny"] = data
+        assert borrow(runs, fingerprints, tmp_path / "own") == {}
 
 
 def test_a_fingerprint_of_data_is_of_files_and_annotations(folder, tmp_path):
@@ -231,7 +258,8 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", "{}"))
     study = read_study(tmp_path / "size.yaml")
     run_of = Run("tiny", "lors", 3)
-    order = _order(study, run_of, "course", "data", "commit", tmp_path)
+    fingerprints = SimpleNamespace(courses={run_of: Courses("course", "course")}, data={"tiny": "data"})
+    order = _order(study, run_of, fingerprints, tmp_path)
     place = Path(order.work_dir)
     started: list[list[str]] = []
 
@@ -239,7 +267,7 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
         started.append(sorted(path.name for path in place.iterdir()))
         return subprocess.CompletedProcess(words, 1)
 
-    monkeypatch.setattr("lors_det.studies.running.subprocess.run", start)
+    monkeypatch.setattr("lors_det.studies.processes.subprocess.run", start)
     slots: SimpleQueue[int] = SimpleQueue()
     slots.put(0)
     place.mkdir(parents=True)
@@ -254,9 +282,48 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     assert started.pop() == ["epoch_1.pth", "log.txt", "order.json"]  # of the same values
     result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
     result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
-    write_results(Path(order.results), [Result(**result)])
+    write_results(order.results, [Result(**result)])
     assert carried_out(order, 1, slots) == {run_of: Result(**result)}
     assert started == []
+
+    # of the other run that its training is too, there is no result yet, or one of other values
+    both = replace(order, current_arm="plain", current_course="current")
+    other = Result(**{**result, "arm": "plain", "course": "current"})
+    for stale in ([], [replace(other, course="before")], [replace(other, data="other")]):
+        write_results(order.results, [Result(**result), *stale])
+        assert carried_out(both, 1, slots) == {run_of: Result(**result)}
+        assert started.pop()
+    write_results(order.results, [Result(**result), other])
+    assert carried_out(both, 1, slots) == {run_of: Result(**result), other.run: other}
+    assert carried_out(order, 1, slots) == {run_of: Result(**result)}
+    assert started == []
+
+    with FileLock(order.lock):
+        assert "is in use: a run goes on whose study was stopped" in str(carried_out(order, 1, slots))
+    (place / "order.json").write_text('{"course": ')
+    assert "order.json cannot be read" in str(carried_out(order, 1, slots))
+    assert (place / "epoch_1.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "jobs", "slot", "expected"),
+    [
+        ({}, 2, 1, {"OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "1"}),
+        ({"CUDA_VISIBLE_DEVICES": "4,6"}, 2, 3, {"CUDA_VISIBLE_DEVICES": "6"}),
+        ({"CUDA_VISIBLE_DEVICES": "4,6"}, 1, 0, {"OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": "4,6"}),
+        ({"OMP_NUM_THREADS": "1"}, 2, 0, {"OMP_NUM_THREADS": "1"}),
+        ({"OMP_NUM_THREADS": "4"}, 2, 0, {"OMP_NUM_THREADS": "2"}),
+        ({"OMP_NUM_THREADS": "3"}, 1, 0, {"OMP_NUM_THREADS": "3"}),
+    ],
+)
+def test_runs_share_cores_and_gpus(given, jobs, slot, expected, monkeypatch):
+    monkeypatch.setattr("lors_det.studies.processes.torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("lors_det.studies.processes.os.cpu_count", lambda: 4)
+    for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert expected.items() <= _surroundings(jobs, slot).items()
 
 
 def test_a_fingerprint_is_of_what_decides_the_weights(folder):
@@ -279,6 +346,50 @@ def test_a_fingerprint_is_of_what_decides_the_weights(folder):
     }.items():
         (folder / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options))
         assert (course_of(read_study(folder / "size.yaml"), lors) == course_of(plain, lors)) == is_same, options
+
+
+def test_validations_that_steer_a_training(folder, tmp_path):
+    """Then one with a mean of the weights is not the one without; and in a study they are refused."""
+    (tmp_path / "tiny").mkdir()
+    path = tmp_path / "tiny/lors.py"
+    hooks = "dict(type='EMAHook', momentum=0.3), dict(type='PatienceHook', patience=5)"
+    path.write_text(f'_base_ = ["{folder / "tiny/lors.py"}"]\ncustom_hooks = [{hooks}]\n')
+    (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(tmp_path)).replace("OPTIONS", "{}"))
+    lors = Run("tiny", "lors", 3)
+    study = read_study(tmp_path / "size.yaml")
+    assert len(set(courses_of(study, lors))) == 2  # of one epoch, whose validation is the last
+    longer = replace(study, options={"train_cfg.max_epochs": 2})
+    assert len(set(courses_of(longer, lors))) == 1
+    fingerprints = SimpleNamespace(courses={lors: courses_of(longer, lors)}, data={"tiny": ""})
+    order = _order(longer, lors, fingerprints, tmp_path / "runs")
+    Path(order.work_dir).mkdir(parents=True)
+    with pytest.raises(InputError, match="follows the validations, and a study takes the last epoch's"):
+        carry_out(order)
+
+
+def test_data_that_is_not_there(folder, tmp_path, capsys):
+    """Its results stay, and other sets run; it is told of where it is needed."""
+    text = STUDY.replace("{tiny: {", f"{{fish: {{data: {tmp_path / 'gone'}}}, tiny: {{").replace("OPTIONS", "{}")
+    (tmp_path / "size.yaml").write_text(text.replace("FOLDER", str(folder)).replace("{set}", "tiny"))
+    study = read_study(tmp_path / "size.yaml")
+    fish = Run("fish", "lors", 3)
+    result = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1}, macs={}, steps=1, commit="")
+    result |= dict(course=course_of(study, fish), data="d", seconds_per_step=1.0, memory_mib=1.0)
+    result["macs"] = {"decoder": 1, "total": 1}
+    kept = Result(**fish._asdict(), **result)
+    write_results(tmp_path / "size/results.json", [kept])
+    words = [str(tmp_path / "size.yaml"), "--work-dir", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit) as ended:
+        run("study", words)
+    assert ended.value.code == 2
+    assert f"sets.fish.data {tmp_path / 'gone'} holds no data" in capsys.readouterr().err
+    run("study", [*words, "--report"])
+    capsys.readouterr()
+    write_results(tmp_path / "size/results.json", [replace(kept, course="before")])
+    with pytest.raises(SystemExit) as ended:
+        run("study", [*words, "--report"])
+    assert ended.value.code == 2
+    assert "of other values than the study's for fish/lors/seed3" in capsys.readouterr().err
 
 
 def test_no_runs_at_a_time(folder, capsys):

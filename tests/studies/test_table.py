@@ -65,16 +65,17 @@ def test_differences_are_paired(study, results):
         assert each.p == pytest.approx(expected.pvalue)
         assert (each.low, each.high) == pytest.approx(tuple(expected.confidence_interval()))
         tested.append(each)
-    # two tests: those of arms that are the same, seed by seed, have no p
+    # two tests of the four that are planned: those of arms that are the same, seed by seed, have no p
     assert all(found["same", name].p is None for name in ("cells", "fish"))
     smallest = min(tested, key=lambda each: each.p)
-    assert smallest.holm == pytest.approx(2 * smallest.p)
+    assert smallest.holm == pytest.approx(4 * smallest.p)
 
 
 def test_holm_by_hand():
-    assert list(holm([0.01, 0.04, 0.03, 0.5])) == pytest.approx([0.04, 0.09, 0.09, 0.5])
-    assert list(holm([0.6, 0.7])) == [1.0, 1.0]
-    assert list(holm([])) == []
+    assert list(holm([0.01, 0.04, 0.03, 0.5], 4)) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert list(holm([0.01, 0.04], 4)) == pytest.approx([0.04, 0.12])  # two more are planned
+    assert list(holm([0.6, 0.7], 2)) == [1.0, 1.0]
+    assert list(holm([], 3)) == []
 
 
 def test_the_report(study, results):
@@ -85,6 +86,15 @@ def test_the_report(study, results):
     assert "| same less plain | fish | +0.000 |  | 3 |  |  |" in text
     assert "missing" not in text
     assert "commit: abc" in text
+
+
+def test_time_and_memory_are_of_an_arms_own_trainings(study, results):
+    """Those of a training that validated a mean of the weights are of the arm with the mean."""
+    for run in [run for run in results if run.arm == "plain" and (run.set == "fish" or run.seed == 0)]:
+        results[run] = replace(results[run], trained_as="better", seconds_per_step=9.0, memory_mib=9000.0)
+    text = report(study, results)
+    assert "| plain | 1,234,567 | 1.000 | 2.000 | 0.500 | 1000 | 0.410 ± 0.010 |" in text
+    assert "| plain | 1,234,567 | 1.000 | 2.000 |  |  | 0.113 ± 0.015 |" in text
 
 
 def test_what_is_missing_is_said(study, results):
