@@ -18,7 +18,7 @@ from references.tiny import ADAMIXER, LORS, make_data, write_config
 from lors_det.cli import run
 from lors_det.errors import InputError
 from lors_det.studies.fingerprints import Courses, course_of, courses_of, data_of
-from lors_det.studies.one_run import Order, carry_out
+from lors_det.studies.one_run import Order, _commits, carry_out
 from lors_det.studies.plan import Run, read_study
 from lors_det.studies.processes import _surroundings, carried_out
 from lors_det.studies.results import Result, read_results, write_results
@@ -390,6 +390,13 @@ def test_data_that_is_not_there(folder, tmp_path, capsys):
         run("study", [*words, "--report"])
     assert ended.value.code == 2
     assert "of other values than the study's for fish/lors/seed3" in capsys.readouterr().err
+
+
+def test_the_commits_of_a_run_that_was_gone_on_with(tmp_path, monkeypatch):
+    note = tmp_path / "commits.txt"
+    for commit, said in {"a1": "a1", "b2+": "a1; b2+", "": "a1; b2+"}.items():
+        monkeypatch.setattr("lors_det.studies.one_run.commit_of_this", lambda commit=commit: commit)
+        assert _commits(note) == said
 
 
 def test_no_runs_at_a_time(folder, capsys):
