@@ -1,0 +1,3 @@
+_base_ = "../../ablations/aquarium/adamixer.py"
+
+custom_hooks = [hook for hook in _base_.custom_hooks if hook["type"] != "EMAHook"]
