@@ -45,7 +45,7 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
         panel.set_xlabel("parameters of the decoder, millions")
         panel.set_ylabel(study.metric)
         panel.grid(alpha=0.3)
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", fontsize="small")
+    figure.legend([handles[arm] for arm in drawn], drawn, loc="outside right center", fontsize="small")
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     write_whole(path, lambda file: file.write(picture.getvalue()))
