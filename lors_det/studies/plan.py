@@ -81,6 +81,11 @@ class Study:
                     if number < len(arm.seeds):
                         yield Run(name_of_set, name, arm.seeds[number])
 
+    @property
+    def tests(self) -> int:
+        """How many pairs are tested, one for each set, once all is run."""
+        return len(self.compare) * len(self.sets)
+
     def config_of(self, run: Run) -> str:
         """Path or name of a run's config."""
         return self.arms[run.arm].config.replace("{set}", run.set)

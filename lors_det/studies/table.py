@@ -52,8 +52,8 @@ def differences(study: Study, results: Mapping[Run, Result]) -> list[Difference]
             if pairs:
                 gains = tuple(a - b for a, b in pairs)
                 found.append(Difference(better, than, name, gains, low, high, p, None))
-    planned = len(study.compare) * len(study.sets)  # so that a result's p does not rise with what is run later
-    corrected = holm([each.p for each in found if each.p is not None], planned)
+    # for all that are planned, so that a result's p does not rise with what is run later
+    corrected = holm([each.p for each in found if each.p is not None], study.tests)
     return [each if each.p is None else each._replace(holm=next(corrected)) for each in found]
 
 
@@ -88,11 +88,10 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
     parts = [f"**Question.** {study.question}", f"**Answer.** {study.answer or 'None yet.'}"]
     for name in (name for name in study.sets if any(run.set == name for run in results)):
         parts.append(f"{study.metric} of the last validation on {name}:\n\n{_table(_arms(study, results, name))}")
-    planned = len(study.compare) * len(study.sets)
     if found := differences(study, results):
         parts.append(
             "Differences, with the 95 % confidence interval of a paired t-test over the seeds; p is two-sided, and "
-            f"Holm's corrects it for all {planned} that are planned:\n\n{_table(_tests(found))}"
+            f"Holm's corrects it for all {study.tests} that are planned:\n\n{_table(_tests(found))}"
         )
     kept = [results[run] for run in study.runs() if run in results]
     for title, values in {
