@@ -72,7 +72,7 @@ class Decoder(nn.Module):
 
         A stage's position is detached before it enters the next one; its content is not, unless ``gradient_stages``
         says so. In training, ``query_noise`` disturbs the content between stages, and ``recollect_from`` adds sets
-        of queries.
+        of queries; not where the last output alone is asked for, which is for detection.
 
         Args:
             levels: feature maps (B, D, H_l, W_l).
@@ -93,7 +93,8 @@ class Decoder(nn.Module):
                 f"features of {channels} channels came to a decoder of dim={self.spec.dim}; make them equal"
             )
         bank = FeatureBank.from_levels(levels, self.spec.strides)
-        own = QuerySets(state, 1)
+        learns = self.training and not last_only
+        own = before = QuerySets(state, 1)
         outputs: list[StageOutput] = []
         for number, stage in enumerate(self.stack):
             is_last = number == len(self.stack) - 1
@@ -101,16 +102,18 @@ class Decoder(nn.Module):
             outputs.append(output)
             if is_last:
                 break
-            after = output.state
-            first = self.spec.recollect_from if self.training else None
-            if first is not None and number + 1 >= first:
-                earlier = QuerySets(outputs[-2].state, outputs[-2].num_sets) if number else own
-                own = QuerySets(_joined(after, earlier.state), own.num_sets + earlier.num_sets)
-            else:
-                own = own._replace(state=after)
-            own = own._replace(state=self._passed_on(own.state, number))
+            after = own._replace(state=output.state)
             if beside is not None and output.beside is not None:
-                beside = beside._replace(state=self._passed_on(output.beside.state, number))
+                beside = beside._replace(state=output.beside.state)
+            if len(self.stack) - 1 - number == self.spec.gradient_stages:
+                after, before, beside = _detached(after), _detached(before), beside and _detached(beside)
+            own = after
+            first = self.spec.recollect_from if learns else None
+            if first is not None and number + 1 >= first:
+                own = QuerySets(_joined(after.state, before.state), after.num_sets + before.num_sets)
+            before = after
+            if learns and self.spec.query_noise:
+                own, beside = self._disturbed(own), beside and self._disturbed(beside)
         return outputs[-1:] if last_only else outputs
 
     def _through(
@@ -136,15 +139,12 @@ class Decoder(nn.Module):
         apart = _parted(output, own.state.content.shape[1])
         return apart[0]._replace(num_sets=own.num_sets, beside=apart[1]._replace(num_sets=beside.num_sets))
 
-    def _passed_on(self, state: QueryState, number: int) -> QueryState:
-        """The queries after stage ``number`` as the next one gets them: with fewer gradients, or disturbed."""
-        content = state.content
-        if len(self.stack) - 1 - number == self.spec.gradient_stages:
-            content = content.detach()
-        if self.training and self.spec.query_noise:
-            spread = content.detach().std(dim=-1, keepdim=True)
-            content = content + self.spec.query_noise * spread * torch.randn_like(content)
-        return QueryState(content, state.xyzr)
+    def _disturbed(self, queries: QuerySets) -> QuerySets:
+        """With noise on their content."""
+        content = queries.state.content
+        spread = content.detach().std(dim=-1, keepdim=True)
+        noisy = content + self.spec.query_noise * spread * torch.randn_like(content)
+        return queries._replace(state=queries.state._replace(content=noisy))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         """As ever; weights that version 0.1.0 named come under today's names first, whoever loads them."""
@@ -166,6 +166,11 @@ class Decoder(nn.Module):
     def ledger(self) -> list[LedgerEntry]:
         """Who uses which parameter; names are those of this module's state dict."""
         return ledger(self.stack, prefix="stack.")
+
+
+def _detached(queries: QuerySets) -> QuerySets:
+    """Through which no gradient flows, by content or by position."""
+    return queries._replace(state=QueryState(*(part.detach() for part in queries.state)))
 
 
 def _joined(*states: QueryState) -> QueryState:

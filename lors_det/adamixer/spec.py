@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 from lors_det.adamixer.mixing import OutInit
 from lors_det.lors import MakeResidual, adaptive, checked_share, static
@@ -44,8 +44,8 @@ class DecoderSpec:
         mean_gradient: whether bases get the mean of their users' gradients, see :class:`lors_det.lors.SharedStack`.
         query_noise: standard deviation of noise on the queries' content between stages, in training alone, in units of
             each query's own standard deviation.
-        gradient_stages: stages, counted from the last, through whose content gradients flow: the content that enters
-            the first of them is detached, and stages before it learn from their own losses alone. All by default.
+        gradient_stages: stages, counted from the last, through which gradients flow: the queries that enter the first
+            of them are detached, and no loss after it reaches the stages before it. All by default.
         look_forward_twice: whether, in training, the boxes of a stage are those that it makes of the former stage's
             boxes with their gradients, so that its losses move the former stage's boxes too (DINO, section 3.5).
         recollect_from: in training, the first stage, from 1 on, that also gets the queries that entered the stage
@@ -84,8 +84,11 @@ class DecoderSpec:
     def __post_init__(self) -> None:
         for name in ("num_groups", "num_points", "num_out_points", "dim", "num_heads", "ffn_dim"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not _is_int(value) or value < 1:
                 raise ValueError(f"{name}={value!r}; it must be a positive integer")
+        for name in ("residual_gain", "mean_gradient", "look_forward_twice"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}; it must be True or False")
         if self.dim % 8:
             raise ValueError(f"dim={self.dim}; it must be a multiple of 8, for the position embedding")
         if self.dim % self.num_groups:
@@ -97,8 +100,8 @@ class DecoderSpec:
             self._set(kind, checked_rank(kind, getattr(self, kind), len(share)))
         self._set("adaptive_groups", checked_groups("adaptive", self.adaptive_rank, self.adaptive_groups, len(share)))
         self._set("static_groups", checked_groups("static", self.static_rank, self.static_groups, len(share)))
-        if self.layer_rank < 0:
-            raise ValueError(f"layer_rank={self.layer_rank}; it must be 0, for layers of the stages' own, or positive")
+        if not _is_int(self.layer_rank) or self.layer_rank < 0:
+            raise ValueError(f"layer_rank={self.layer_rank!r}; it must be 0, for layers of the stages' own, or positive")
         if None in share and (self.layer_rank or not self.adaptive_rank or not self.static_rank):
             raise ValueError(
                 f"share={share} has stages without a base; they need adaptive_rank and static_rank, "
@@ -113,10 +116,10 @@ class DecoderSpec:
         if isinstance(self.query_noise, bool) or not 0 <= self.query_noise < math.inf:
             raise ValueError(f"query_noise={self.query_noise!r}; it must be a number from 0 on")
         stages = self.gradient_stages
-        if stages is not None and (not isinstance(stages, int) or not 1 <= stages <= len(share)):
+        if stages is not None and (not _is_int(stages) or not 1 <= stages <= len(share)):
             raise ValueError(f"gradient_stages={stages!r}; it must be None or one of 1 to {len(share)}, the stages")
         first = self.recollect_from
-        if first is not None and (not isinstance(first, int) or not 1 <= first < len(share)):
+        if first is not None and (not _is_int(first) or not 1 <= first < len(share)):
             raise ValueError(f"recollect_from={first!r}; it must be None, or a stage from 1 to {len(share) - 1}")
         has_residuals = bool(self.adaptive_rank or self.static_rank or self.layer_rank)
         for name, default in (("residual_scale", 1), ("residual_gain", False)):
@@ -126,6 +129,13 @@ class DecoderSpec:
                 )
         if self.residual_gain and set(share) == {None}:
             raise ValueError("residual_gain=True has no effect without a base, whose rows it would scale; drop it")
+        if self.factor_init not in get_args(FactorInit):
+            raise ValueError(f"factor_init={self.factor_init!r}; choose from {', '.join(get_args(FactorInit))}")
+        if self.factor_init != "stacked" and not self.adaptive_rank:
+            raise ValueError(f"factor_init={self.factor_init!r} has no effect with adaptive_rank=0; drop it")
+        for name in ("query_noise", "look_forward_twice"):
+            if getattr(self, name) and len(share) == 1:
+                raise ValueError(f"{name}={getattr(self, name)!r} has no effect with one stage; drop it")
         if self.mean_gradient and not any(share.count(base) > 1 for base in set(share) - {None}):
             raise ValueError("mean_gradient=True has no effect where no stages share a base; drop it")
 
@@ -200,14 +210,19 @@ class DecoderSpec:
         return shared
 
 
+def _is_int(value: object) -> bool:
+    """Whether it is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def checked_rank(name: str, rank: int | Sequence[int], num_stages: int) -> int | tuple[int, ...]:
     """R, or that of each stage: all positive."""
     if isinstance(rank, int):
-        if rank < 0:
+        if not _is_int(rank) or rank < 0:
             raise ValueError(f"{name}={rank}; it must be 0, for no residual, or positive")
         return rank
     ranks = tuple(rank)
-    if len(ranks) != num_stages or not all(isinstance(each, int) and each >= 1 for each in ranks):
+    if len(ranks) != num_stages or not all(_is_int(each) and each >= 1 for each in ranks):
         raise ValueError(f"{name}={ranks}; it must be a number, or a positive one for each of the {num_stages} stages")
     return ranks
 

@@ -205,14 +205,26 @@ def test_a_base_may_get_their_mean():
         torch.testing.assert_close(grads[1][name] * users, total, rtol=1e-12, atol=1e-12)
 
 
-def test_contents_are_detached_before_the_last_stages():
+@pytest.mark.parametrize(
+    "values", [{}, {"recollect_from": 1}, {"look_forward_twice": True}, {"recollect_from": 2, "look_forward_twice": True}]
+)
+@pytest.mark.parametrize("stages", [1, 2, 3, 4])
+def test_gradients_flow_through_the_last_stages_alone(values, stages):
+    """By no way: content, positions, queries that are recollected, or those beside."""
     levels, state = inputs()
-    for stages in (1, 2, 3):
-        torch.manual_seed(0)
-        decoder = randomise(adamixer_decoder(gradient_stages=stages)).double()
-        decoder(levels, state)[-1].logits.sum().backward()
-        reached = [stage.ffn.layers[0].weight.grad is not None for stage in decoder.stack]
-        assert reached == [number >= 3 - stages for number in range(3)]
+    torch.manual_seed(0)
+    decoder = randomise(adamixer_decoder(share=range(4), gradient_stages=stages, **values)).double()
+    last = decoder(levels, state, beside=QuerySets(inputs(num_queries=4)[1], 2))[-1]
+    sum(part.logits.sum() + part.boxes_xyxy.sum() for part in (last, last.beside)).backward()
+    reached = [stage.ffn.layers[0].weight.grad is not None for stage in decoder.stack]
+    assert reached == [number >= 4 - stages for number in range(4)]
+
+
+def test_the_last_output_alone_is_that_of_detection_in_training_too():
+    levels, state = inputs()
+    decoder = randomise(lors_decoder(recollect_from=1, query_noise=0.5)).double()
+    (trained,), (evaluated,) = (decoder.train(mode)(levels, state, last_only=True) for mode in (True, False))
+    assert torch.equal(trained.logits, evaluated.logits)
 
 
 @pytest.mark.parametrize("values", [{}, {"recollect_from": 1}, {"look_forward_twice": True}, {"gradient_stages": 2}])
@@ -456,6 +468,23 @@ def test_an_average_takes_a_shared_weight_once():
         ({"gradient_stages": 0}, "gradient_stages=0"),
         ({"recollect_from": 0}, "recollect_from=0; it must be None, or a stage from 1 to 2"),
         ({"recollect_from": 3}, "recollect_from=3"),
+        ({"recollect_from": True}, "recollect_from=True"),
+        ({"gradient_stages": True}, "gradient_stages=True"),
+        ({"layer_rank": True}, "layer_rank=True"),
+        ({"static_rank": True}, "static_rank=True"),
+        ({"num_heads": True}, "num_heads=True; it must be a positive integer"),
+        ({"residual_gain": "no"}, "residual_gain='no'; it must be True or False"),
+        ({"mean_gradient": 1}, "mean_gradient=1; it must be True or False"),
+        ({"look_forward_twice": "False"}, "look_forward_twice='False'; it must be True or False"),
+        ({"factor_init": "other"}, "factor_init='other'; choose from stacked, matrix"),
+        (
+            {"adaptive_rank": 0, "adaptive_groups": None, "factor_init": "matrix"},
+            "factor_init='matrix' has no effect with adaptive_rank=0",
+        ),
+        (
+            {"share": (0,), "adaptive_groups": (1,), "static_groups": (1,), "query_noise": 0.1},
+            "query_noise=0.1 has no effect with one stage",
+        ),
         ({"share": (0, 1, 2), "mean_gradient": True}, "mean_gradient=True has no effect"),
         (
             {"adaptive_rank": 0, "adaptive_groups": None, "static_rank": 0, "residual_gain": True},
