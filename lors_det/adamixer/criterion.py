@@ -67,7 +67,7 @@ class SetCriterion(nn.Module):
         if class_loss not in get_args(ClassLoss):
             raise ValueError(f"class_loss={class_loss!r}; choose from {', '.join(get_args(ClassLoss))}")
         per_stage = (queries_per_object,) if isinstance(queries_per_object, int) else tuple(queries_per_object)
-        if not per_stage or not all(isinstance(number, int) and number >= 1 for number in per_stage):
+        if not per_stage or not all(type(number) is int and number >= 1 for number in per_stage):
             raise ValueError(
                 f"queries_per_object={queries_per_object!r}; it must be a number from 1 on, or one a stage"
             )

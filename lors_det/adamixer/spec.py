@@ -101,7 +101,9 @@ class DecoderSpec:
         self._set("adaptive_groups", checked_groups("adaptive", self.adaptive_rank, self.adaptive_groups, len(share)))
         self._set("static_groups", checked_groups("static", self.static_rank, self.static_groups, len(share)))
         if not _is_int(self.layer_rank) or self.layer_rank < 0:
-            raise ValueError(f"layer_rank={self.layer_rank!r}; it must be 0, for layers of the stages' own, or positive")
+            raise ValueError(
+                f"layer_rank={self.layer_rank!r}; it must be 0, for layers of the stages' own, or positive"
+            )
         if None in share and (self.layer_rank or not self.adaptive_rank or not self.static_rank):
             raise ValueError(
                 f"share={share} has stages without a base; they need adaptive_rank and static_rank, "

@@ -16,11 +16,12 @@ from lors_det.adamixer.first_version import current_name, is_first_version
 from lors_det.adamixer.spec import ADAMIXER, LORS
 from lors_det.checkpoints.around_decoder import check_around_decoder
 from lors_det.checkpoints.published_names import UNUSED, from_published, published_model, to_published
-from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
+from lors_det.plugin.saving.not_in_weights import PUBLISHED, check_values, differences, of_config, of_training
 from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.plugin.saving.stored_config import config_of
 from lors_det.plugin.saving.training_parts import drop_training_parts
 from lors_det.plugin.saving.weights_file import is_weights_file, write_weights
 
@@ -39,7 +40,7 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
 
     Raises:
         InputError: if the file is no plain data, or if its weights are not all those, in name and shape, of a model
-            that the conversion knows.
+            that the conversion knows, or it was trained with values that no published model has.
     """
     checkpoint = load_from_local(str(src), "cpu")
     weights = _weights(checkpoint, src)
@@ -48,6 +49,8 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
         if is_weights_file(src) != is_weights_file(dst):
             config = config_of(checkpoint, f"the config in checkpoint {src}")
             kept = {"config_data": config.to_dict()} if config is not None else {}
+            if config is not None and not _has_denoising(config):
+                drop_training_parts(weights)
             _save({"meta": {**_class_names(checkpoint), **kept}, "state_dict": weights}, dst)
             return f"{len(weights)} tensors{', and the config,' if kept else ''} in {dst}"
         raise InputError(
@@ -58,6 +61,8 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
         if back:
             weights = todays_names(dict(weights))
             drop_training_parts(weights)
+            if words := differences(of_training(checkpoint), PUBLISHED):
+                raise InputError(f"checkpoint {src} is of no published model; of those {'; '.join(words)}")
             converted = to_published(weights, unread if isinstance(unread, Tensor) else None)
             backbone = check_around_decoder(weights)
             model = published_model(converted)
@@ -65,6 +70,8 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
             converted = from_published(weights)
             backbone = check_around_decoder(converted)
             model = published_model(weights)
+    except InputError:
+        raise
     except (ValueError, RuntimeError) as error:
         raise InputError(f"checkpoint {src}: {error}") from error
     kept = {_UNREAD: weights[UNUSED]} if UNUSED in weights else {}
@@ -82,8 +89,8 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
         config: config of the model; without it, the one that training wrote into the checkpoint, read as data.
 
     Raises:
-        InputError: if there is no config, it is of another model, the model has nothing to fold, or the config to write
-            exists.
+        InputError: if there is no config, it is of another model or of other values than in training, the model has
+            nothing to fold, or the config to write exists.
     """
     dst_config = dst.with_suffix(".py")
     if dst == dst_config:
@@ -93,8 +100,9 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
     checkpoint = load_from_local(str(src), "cpu")
     weights = dict(_weights(checkpoint, src))
     cfg = _config_of(checkpoint, src, config)
+    check_values(of_training(checkpoint), of_config(cfg), f"checkpoint {src}")
     weights = todays_names(weights)
-    if not cfg.model.bbox_head.get("denoising"):
+    if not _has_denoising(cfg):
         drop_training_parts(weights)
     own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
     head = cfg.model.bbox_head
@@ -139,12 +147,14 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
         What was done, in words, with the share of the corrections that the residuals hold.
 
     Raises:
-        InputError: if the config is of no such model.
+        InputError: if the config is of no such model, or of other values than in training.
     """
     checkpoint = load_from_local(str(src), "cpu")
     weights = todays_names(dict(_weights(checkpoint, src)))
     cfg = _config_of(checkpoint, src, config)
-    if not cfg.model.bbox_head.get("denoising"):
+    changed = ("decoder.share", "decoder.residual_scale")  # as a factorisation is meant to
+    check_values(of_training(checkpoint), of_config(cfg), f"checkpoint {src}", changed)
+    if not _has_denoising(cfg):
         drop_training_parts(weights)
     own = {name.removeprefix(_DECODER): weights.pop(name) for name in list(weights) if name.startswith(_DECODER)}
     head = cfg.model.bbox_head
@@ -202,6 +212,11 @@ def _config_of(checkpoint: dict[str, Any], src: Path, config: Path | None) -> Co
     if not isinstance(head.get("decoder"), dict):
         raise InputError(f"{where} is not of a model of this project: it lacks model.bbox_head.decoder")
     return cfg
+
+
+def _has_denoising(cfg: Config) -> bool:
+    """Whether the model has queries that serve its training alone."""
+    return bool(((cfg.get("model") or {}).get("bbox_head") or {}).get("denoising"))
 
 
 def _save(checkpoint: dict[str, Any], path: Path) -> None:

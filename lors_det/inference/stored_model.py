@@ -15,14 +15,16 @@ from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 
-from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.inference.stored_types import check_scope, check_stored_types
 from lors_det.plugin.config.data import leaf_datasets
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.first_version import bring_up_to_date
+from lors_det.plugin.saving.not_in_weights import check_values, of_config, of_training
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.safe_loading import trust as trust_file
+from lors_det.plugin.saving.stored_config import config_of
+from lors_det.plugin.saving.training_parts import drop_training_parts
 from lors_det.state_diff import state_diff
 
 
@@ -58,7 +60,8 @@ def load_stored_model(
 
     Raises:
         InputError: if the file is no checkpoint, carries no config or names and none came, names a type that is not
-            registered, or has missing, additional or infinite weights.
+            registered, has missing, additional or infinite weights, or was trained with other values than the config's
+            of what weights do not show.
     """
     if trust:
         trust_file(path)
@@ -111,6 +114,7 @@ def _build(
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
         model = MODELS.build(cfg.model)
     _fill(model, checkpoint, path)
+    check_values(of_training(checkpoint), of_config(cfg), f"checkpoint {path}")
     return StoredModel(model.eval().requires_grad_(False), cfg, classes)
 
 
@@ -192,7 +196,9 @@ def _fill(model: nn.Module, checkpoint: dict[str, Any], path: str | Path) -> Non
     wrong = next((name for name, weight in weights.items() if not isinstance(weight, Tensor)), None)
     if wrong is not None:
         raise InputError(f"checkpoint {path} holds {wrong!r}, which is no weight; it must hold tensors by name")
-    diff = state_diff(weights, {name: weight.shape for name, weight in model.state_dict().items()})
+    own = model.state_dict()
+    drop_training_parts(weights, own)
+    diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
     if diff.words:
         raise InputError(f"checkpoint {path} is of another model than its config ({diff.words})")
     broken = next((name for name, weight in weights.items() if not torch.isfinite(weight).all()), None)

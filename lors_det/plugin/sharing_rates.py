@@ -2,11 +2,12 @@
 
 A step on a base is a step of all its users. AdamW moves a weight by about its learning rate, however large the
 gradient, so scaling gradients changes nothing: it is the rate that has to follow the number U of users. Along the
-common step v of the users' weights, the loss has the slope of the sum of v' g_i, up to U times one user's, and the
-curvature of the sum of v' H_ij v over pairs of users. Where users do not interact, that is U times one user's, and the
-best step is what it is without sharing: "1". Where they interact as strongly as a weight with itself, as stages that
-repeat each other, it is U^2 times one user's, and the best step is 1/U of it: "1/users". Interactions of random signs
-lie between, "1/sqrt(users)". Which of them holds is a question for experiments.
+common step v of the users' weights, the loss has as slope the sum of v' g_i, and as curvature the sum of v' H_ij v over
+pairs of users; the best step is slope / curvature. Where users agree, the slope is U times one user's. Where they do
+not interact (H_ij = 0), so is the curvature, and the best step is what it is without sharing: "1". Where they interact
+as strongly as a weight with itself, as stages that repeat each other, the curvature is U^2 times one user's, and the
+best step 1/U of it: "1/users". Where users do not interact and their gradients have random signs, the slope is about
+sqrt(U) times one user's, the curvature U times: "1/sqrt(users)". Which of them holds is a question for experiments.
 """
 
 from __future__ import annotations

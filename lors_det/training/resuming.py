@@ -14,11 +14,11 @@ from mmengine.config import Config
 from mmengine.dist import all_gather_object
 from mmengine.runner import Runner
 
-from lors_det.checkpoints.stored_config import config_of
 from lors_det.errors import InputError
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.plugin.saving.stored_config import config_of
 from lors_det.training.launch import is_first_process
 
 _COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness", "sync_bn")

@@ -206,7 +206,8 @@ def test_a_base_may_get_their_mean():
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"recollect_from": 1}, {"look_forward_twice": True}, {"recollect_from": 2, "look_forward_twice": True}]
+    "values",
+    [{}, {"recollect_from": 1}, {"look_forward_twice": True}, {"recollect_from": 2, "look_forward_twice": True}],
 )
 @pytest.mark.parametrize("stages", [1, 2, 3, 4])
 def test_gradients_flow_through_the_last_stages_alone(values, stages):

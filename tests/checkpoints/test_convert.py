@@ -18,10 +18,10 @@ from torch import nn
 from lors_det.checkpoints.around_decoder import BACKBONES
 from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
-from lors_det.checkpoints.stored_config import parse_config
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
+from lors_det.plugin.saving.stored_config import parse_config
 
 META = {"dataset_meta": {"classes": ("a", "b")}}
 

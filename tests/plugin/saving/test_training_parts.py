@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.runner import Runner
 from references.tiny import ADAMIXER, make_data, tiny_config
+from safetensors.torch import load_file
 
 from lors_det.checkpoints.convert import convert_file, fold_file
 from lors_det.errors import InputError
@@ -44,6 +45,19 @@ def test_a_config_without_it_evaluates_the_checkpoint_and_fine_tunes_it(data, ch
     runner_of(data, tmp_path / "fine", **options).train()
     log = next((tmp_path / "fine").rglob("*.log")).read_text()
     assert "denoising" not in log.split("weights loaded")[1].splitlines()[0]
+
+
+def test_such_a_config_detects_with_it(data, checkpoint, tmp_path):
+    Detector.from_checkpoint(checkpoint, config=tiny_config(data, tmp_path))
+
+
+def test_a_weights_file_for_detection_lacks_it(data, checkpoint, tmp_path):
+    content = torch.load(checkpoint, weights_only=True)
+    content["meta"]["config_data"] = tiny_config(data, tmp_path).to_dict()
+    torch.save(content, tmp_path / "plain.pth")
+    convert_file(tmp_path / "plain.pth", tmp_path / "plain.safetensors")
+    assert TABLE not in load_file(tmp_path / "plain.safetensors")
+    Detector.from_checkpoint(tmp_path / "plain.safetensors")
 
 
 def test_another_model_is_refused_all_the_same(data, checkpoint, tmp_path):

@@ -1,0 +1,135 @@
+"""Weights that fit a model which computes something else with them are refused, wherever a checkpoint is read."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from references.tiny import ADAMIXER, make_data, tiny_config
+
+from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
+from lors_det.errors import InputError
+from lors_det.inference import Detector
+from lors_det.plugin.saving.not_in_weights import OF_DECODER, differences, of_config, of_model, of_training
+
+HEAD = "model.bbox_head."
+OTHER = {
+    f"{HEAD}query_start": ("image", r"query_start is 'image', and was 'grid' in training"),
+    f"{HEAD}decoder.share": ((0, 0, 0, 1), r"decoder.share is \(0, 0, 0, 1\), and was \(0, 0, 1, 1\) in training"),
+    f"{HEAD}decoder.residual_scale": (2.0, "decoder.residual_scale is 2.0, and was 1.0 in training"),
+}
+
+
+BASES = {f"{HEAD}decoder.share": (0, 0, 1, 1)}
+"""Two bases: shares of as many users have weights of the same shapes."""
+
+
+def runner_of(data, folder, **options):
+    cfg = tiny_config(data, folder, **{**BASES, **options})
+    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
+    return Runner.from_cfg(cfg)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    runner_of(data, folder, **{"train_cfg.max_epochs": 1, **BASES}).train()
+    return folder / "epoch_1.pth"
+
+
+def written(data, folder, name, value, config=None):
+    more = {} if config is None else {"config": config}
+    tiny_config(data, folder, **more, **{**BASES, name: value}).dump(folder / "other.py")
+    return folder / "other.py"
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_an_evaluation_refuses_it(data, checkpoint, tmp_path, name):
+    value, words = OTHER[name]
+    with pytest.raises(InputError, match=f"fits by its weights alone: model.bbox_head.{words}; use the config"):
+        runner_of(data, tmp_path, load_from=str(checkpoint), **{name: value}).test()
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_so_do_a_detector_and_a_folding_with_a_config(data, checkpoint, tmp_path, name):
+    value, words = OTHER[name]
+    config = written(data, tmp_path, name, value)
+    with pytest.raises(InputError, match=words):
+        Detector.from_checkpoint(checkpoint, config=config)
+    with pytest.raises(InputError, match=words):
+        fold_file(checkpoint, tmp_path / "dense.pth", config)
+    assert not (tmp_path / "dense.pth").exists()
+
+
+def test_a_resumed_training_refuses_it(data, checkpoint, tmp_path):
+    with pytest.raises(InputError, match="query_start is 'image'"):
+        runner_of(data, tmp_path, load_from=str(checkpoint), resume=True, **{f"{HEAD}query_start": "image"}).train()
+
+
+def test_a_fine_tuning_goes_on_and_says_so(data, checkpoint, tmp_path):
+    options = {f"{HEAD}query_start": "image", "train_cfg.max_epochs": 1}
+    runner_of(data, tmp_path, load_from=str(checkpoint), **options).train()
+    log = next(tmp_path.rglob("*.log")).read_text()
+    assert "WARNING - model.bbox_head.query_start is 'image', and was 'grid' in training" in log
+
+
+def test_no_published_model_has_it(checkpoint, tmp_path):
+    with pytest.raises(InputError, match=r"of no published model; of those .*query_start is 'image', and was 'grid'"):
+        convert_file(checkpoint, tmp_path / "published.pth", back=True)
+    assert not (tmp_path / "published.pth").exists()
+
+
+def test_a_factorisation_changes_the_sharing_and_nothing_else(data, tmp_path):
+    runner = runner_of(data, tmp_path, config=ADAMIXER, **{f"{HEAD}decoder.share": (0, 1, 2, 3)})
+    meta = {"config_data": runner.cfg.to_dict(), "dataset_meta": {"classes": ("a",)}}
+    torch.save({"meta": meta, "state_dict": runner.model.state_dict()}, tmp_path / "dense.pth")
+    scaled = written(data, tmp_path, f"{HEAD}decoder.residual_scale", 2.0)
+    factorise_file(tmp_path / "dense.pth", tmp_path / "lors.pth", scaled)
+    with pytest.raises(InputError, match="query_start is 'image', and was 'grid'"):
+        factorise_file(
+            tmp_path / "dense.pth", tmp_path / "lors.pth", written(data, tmp_path, f"{HEAD}query_start", "image")
+        )
+
+
+def test_which_values_they_are(data, tmp_path):
+    """Those of a config are those of its model; shares of equal numbers count too."""
+    runner = runner_of(data, tmp_path)
+    own = of_model(runner.model)
+    assert own == of_config(runner.cfg)
+    assert own.keys() == {"query_start", *(f"decoder.{name}" for name in OF_DECODER)}
+    runner.cfg.model.bbox_head.decoder.share = (0, 1, 0, 1)
+    assert differences(of_config(runner.cfg), own) == [
+        "model.bbox_head.decoder.share is (0, 0, 1, 1), and was (0, 1, 0, 1) in training"
+    ]
+
+
+def test_a_checkpoint_of_version_0_1_0_began_at_the_whole_image(data, tmp_path):
+    """Its config has no such key, and one more that changed no result."""
+    cfg = tiny_config(data, tmp_path)
+    del cfg.model.bbox_head.query_start
+    cfg.model.bbox_head.decoder.cache_folds = True
+    assert of_training({"meta": {"cfg": cfg.pretty_text}})["query_start"] == "image"
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {},
+        {"cfg": "import os"},
+        {"config_data": {}},
+        {"config_data": {"model": {"bbox_head": {"type": "DETRHead"}}}},
+        {"config_data": {"model": {"bbox_head": {"decoder": {"num_layers": 6}}}}},
+    ],
+)
+def test_where_nothing_is_known_nothing_is_refused(meta):
+    assert of_training({"meta": meta}) is None
+    assert differences(None, {"query_start": "grid"}) == []
+    assert differences({"query_start": "grid"}, of_config(Config())) == []
