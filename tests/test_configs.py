@@ -298,7 +298,7 @@ def test_images_are_flipped_in_the_ways_that_change_no_meaning(dataset):
 def test_swin_has_no_decay_on_tables_and_norms():
     for path in (leaf for leaf in LEAVES if "swin-s" in leaf.stem):
         rules = loaded(path).optim_wrapper.paramwise_cfg
-        assert set(rules.custom_keys) == {"absolute_pos_embed", "relative_position_bias_table"}
+        assert set(rules.custom_keys) == {"relative_position_bias_table"}
         assert all(value == dict(decay_mult=0.0) for value in rules.custom_keys.values())
         assert rules.norm_decay_mult == 0.0
 

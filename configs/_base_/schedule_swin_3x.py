@@ -5,10 +5,7 @@ _base_ = "schedule_3x.py"
 optim_wrapper = dict(
     constructor="MergedOptimWrapperConstructor",
     paramwise_cfg=dict(
-        custom_keys=dict(
-            absolute_pos_embed=dict(decay_mult=0.0),
-            relative_position_bias_table=dict(decay_mult=0.0),
-        ),
+        custom_keys=dict(relative_position_bias_table=dict(decay_mult=0.0)),
         norm_decay_mult=0.0,
     ),
 )

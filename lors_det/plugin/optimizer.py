@@ -42,6 +42,8 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self, params: list[dict[str, Any]], module: nn.Module, prefix: str = "", is_dcn_module: bool | None = None
     ) -> None:
         """Append the groups of a module to ``params``, as mmengine has it; the whole model's are merged."""
+        if not prefix:
+            check_custom_keys(module, self.paramwise_cfg)
         super().add_params(params, module, prefix, is_dcn_module)
         if not prefix:  # mmengine calls it again for every module inside
             params[:] = self._scaled(params, module)
@@ -83,6 +85,23 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         by_parameter = {id(parameter): name for name, parameter in model.named_parameters()}
         own = {"lr": self.base_lr, "weight_decay": self.base_wd}
         return [_scale_group(group, own, scales.get(by_parameter[id(group["params"][0])])) for group in groups]
+
+
+def check_custom_keys(model: nn.Module, paramwise_cfg: Mapping[str, Any] | None) -> None:
+    """Refuse custom keys that are part of no parameter's name: mmengine would pass them over.
+
+    Raises:
+        InputError: it names the keys, and a parameter of nearly such a name.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for key in (paramwise_cfg or {}).get("custom_keys") or {}:
+        if not any(key in name for name in names):
+            last = key.rpartition(".")[2]
+            like = next((name for name in names if last in name), names[-1] if names else "none at all")
+            raise InputError(
+                f"config key optim_wrapper.paramwise_cfg.custom_keys has {key!r}, which is part of no parameter's name "
+                f"and would do nothing; a parameter's name is such as {like}"
+            )
 
 
 def _scale_group(group: Mapping[str, Any], defaults: Mapping[str, Any], scale: Scale | None) -> dict[str, Any]:

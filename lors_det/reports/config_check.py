@@ -19,6 +19,7 @@ from lors_det.errors import InputError
 from lors_det.plugin.config.data import evaluators_of
 from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set, datasets_in
 from lors_det.plugin.mmcv_ops import shapes_alone
+from lors_det.plugin.optimizer import check_custom_keys
 from lors_det.reports.accounting import build_model
 
 
@@ -40,6 +41,7 @@ def check_config(cfg: Config) -> list[str]:
         if wrapper.get("type") == "AmpOptimWrapper" and not torch.cuda.is_available():
             notes.append("optim_wrapper.type AmpOptimWrapper needs a GPU, and this machine has none")
             wrapper = ConfigDict({k: v for k, v in wrapper.items() if k not in _OF_AMP}, type="OptimWrapper")
+        check_custom_keys(model, wrapper.get("paramwise_cfg"))
         optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, wrapper))
         for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
             _built(f"param_scheduler.{number}", lambda s=schedule: _schedule(s, optimizer))

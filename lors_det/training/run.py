@@ -14,6 +14,7 @@ from lors_det.errors import InputError
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.hooks.data_guard import check_training_set
+from lors_det.plugin.optimizer import check_custom_keys
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
 from lors_det.plugin.saving.safe_loading import trust
 from lors_det.plugin.screen.console import make_runner
@@ -137,6 +138,7 @@ def train(
     runner = None
     try:
         runner = make_runner(cfg, console)
+        check_custom_keys(runner.model, cfg.optim_wrapper.get("paramwise_cfg"))
         check_training_set(runner.train_loop.dataloader)
         check_agreed(former)
         if former:

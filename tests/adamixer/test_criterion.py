@@ -168,6 +168,7 @@ def test_every_object_has_its_queries():
         ({"class_loss": "quality"}, "class_loss='quality'; choose from focal, varifocal, matchability"),
         ({"queries_per_object": 0}, "queries_per_object=0"),
         ({"queries_per_object": (4, 1.5, 1)}, r"queries_per_object=\(4, 1.5, 1\)"),
+        ({"queries_per_object": True}, "queries_per_object=True"),
         ({"queries_per_object": ()}, r"queries_per_object=\(\)"),
         ({"queries_per_object": 2}, "the last stage must have 1"),
         ({"queries_per_object": (1, 2)}, "the last stage must have 1"),

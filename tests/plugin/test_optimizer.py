@@ -15,6 +15,7 @@ from mmengine.optim import MultiStepLR, OptimWrapper, build_optim_wrapper
 from mmengine.optim.scheduler import LinearLR
 from torch import Tensor, nn
 
+from lors_det.errors import InputError
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.optimizer import merge_groups, merge_saved_groups
 
@@ -171,14 +172,16 @@ def test_shared_parameters_are_stepped_once():
             super().__init__()
             self.first, self.slow = nn.Linear(4, 4), nn.Linear(4, 4)
 
+    cfg = config()
+    del cfg.paramwise_cfg.custom_keys["position_table"]
     model = Tied()
     model.slow.bias = model.first.bias
     with pytest.raises(ValueError, match="more than one parameter group"):
-        build_optim_wrapper(model, config())
+        build_optim_wrapper(model, cfg)
     model.slow.bias = nn.Parameter(torch.zeros(4))
     model.other = nn.Linear(4, 4)
     model.other.weight = model.first.weight
-    groups = build_optim_wrapper(model, config()).optimizer.param_groups
+    groups = build_optim_wrapper(model, cfg).optimizer.param_groups
     assert [len(group["params"]) for group in groups] == [3, 2]
 
 
@@ -251,3 +254,10 @@ def test_learning_rates_that_cannot_be_merged_are_named():
         merge_saved_groups(old.checkpoint(), new.wrapper.optimizer, new.model.parameters())
     with pytest.raises(ValueError, match=r"2 of the optimiser's 11 parameters are not among"):
         merge_saved_groups(Run(config(None)).checkpoint(), new.wrapper.optimizer, list(new.model.parameters())[:-2])
+
+
+def test_a_key_of_no_parameter_is_named():
+    cfg = config()
+    cfg.paramwise_cfg.custom_keys["decoder.last"] = dict(lr_mult=0.5)
+    with pytest.raises(InputError, match=r"custom_keys has 'decoder\.last', which is part of no .* such as last\.0\."):
+        Run(cfg)

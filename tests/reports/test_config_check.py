@@ -62,6 +62,7 @@ def test_milestones_that_are_never_met_are_told(data, tmp_path):
         ({"model.neck.out_channels": 64}, "features of 64 channels came to a decoder of dim=96"),
         ({"model.test_cfg": dict(max_per_img=99)}, "8 queries with 6 classes give 48 detections at most"),
         ({"optim_wrapper.optimizer.betas": 5}, "config key optim_wrapper: "),
+        ({"optim_wrapper.paramwise_cfg": dict(custom_keys=dict(decodr=dict(lr_mult=2.0)))}, "custom_keys has 'decodr'"),
         ({"param_scheduler.0.begin": 100}, "config key param_scheduler.0: "),
         ({"val_evaluator.metric": "box"}, "config key val_evaluator: "),
     ],
