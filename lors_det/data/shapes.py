@@ -49,7 +49,8 @@ def _split(folder: Path, *, split: str, num_images: int, info: dict[str, Any]) -
 def _holds(root: Path, info: dict[str, Any]) -> bool:
     try:
         sets = [json.loads((root / "annotations" / f"{split}.json").read_text()) for split in SPLITS]
-        return all(content["info"] == info for content in sets)
+        there = [len(list((root / split).glob("*.jpg"))) for split in SPLITS]
+        return all(content["info"] == info and len(content["images"]) == number for content, number in zip(sets, there))
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -75,7 +76,9 @@ def generate_shapes(
     if _holds(root, info):
         return
     if root.exists():
-        raise FileExistsError(f"{root} exists and is no set made with {arguments}: name another folder or move it away")
+        raise FileExistsError(
+            f"{root} exists and is no whole set made with {arguments}: name another folder or move it away"
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
         made = Path(scratch) / root.name

@@ -160,6 +160,22 @@ def test_an_archive_does_not_leave_the_folder(tmp_path, source):
     assert not (tmp_path / "outside.txt").exists()
 
 
+def test_a_split_may_lie_on_another_disk(tmp_path, source):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco/val2017").symlink_to(tmp_path / "disk", target_is_directory=True)
+    prepare(tmp_path / "coco", source)
+    assert len(list((tmp_path / "disk").glob("*.jpg"))) == 2
+
+
+def test_archives_of_others_save_no_room(tmp_path, source, monkeypatch):
+    (tmp_path / "coco").mkdir()
+    (tmp_path / "coco/test2017.zip").write_bytes(bytes(100_000))
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    with pytest.raises(InputError, match="GB free; name a folder on another"):
+        prepare(tmp_path / "coco", source)
+
+
 def test_what_cannot_be_had_is_said(tmp_path, source, monkeypatch):
     del source.files["/zips/train2017.zip"]
     with pytest.raises(InputError, match=r"train2017\.zip cannot be downloaded: .*404"):
@@ -174,6 +190,9 @@ def test_what_cannot_be_had_is_said(tmp_path, source, monkeypatch):
 def test_a_check_names_what_is_wrong(tmp_path, source, capsys):
     root = tmp_path / "coco"
     prepare(root, source)
+    (root / "val2017/000000000000.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"val2017 has 1 empty images, 000000000000\.jpg the first of them; remove"):
+        list(check_coco(root, SPLITS))
     (root / "val2017/000000000000.jpg").unlink()
     with pytest.raises(InputError, match=r"val2017 lacks 1 of 2 images, 000000000000\.jpg the first"):
         list(check_coco(root, SPLITS))

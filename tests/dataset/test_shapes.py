@@ -168,7 +168,7 @@ def test_second_call_keeps_the_set(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
-@pytest.mark.parametrize("kind", ["foreign", "other arguments", "half"])
+@pytest.mark.parametrize("kind", ["foreign", "other arguments", "half", "images gone"])
 def test_refuses_a_folder_with_something_else(tmp_path: Path, kind: str) -> None:
     root = tmp_path / "set"
     if kind == "foreign":
@@ -178,9 +178,11 @@ def test_refuses_a_folder_with_something_else(tmp_path: Path, kind: str) -> None
         generate_shapes(root, num_train=1, num_val=1, image_size=64, seed=1)
         if kind == "half":
             (root / "annotations" / "val.json").write_text('{"info": ')
+        if kind == "images gone":
+            (root / "train" / "000000.jpg").unlink()
     before = files(tmp_path)
     with pytest.raises(FileExistsError, match="name another folder or move it away"):
-        generate_shapes(root, num_train=1, num_val=1, image_size=64, seed=1 if kind == "half" else 2)
+        generate_shapes(root, num_train=1, num_val=1, image_size=64, seed=1 if kind in ("half", "images gone") else 2)
     assert files(tmp_path) == before
 
 

@@ -29,7 +29,22 @@ DECODERS: dict[str, tuple[Path, dict[str, Any]]] = {
     "grouped": (LORS, {"model.bbox_head.decoder.share": (0, 0, 1, 1)}),
     "lors+": (LORS, {"model.bbox_head.decoder.layer_rank": 2}),
     "selected": (LORS, {"model.bbox_head.query_start": "selected"}),
+    "recipe": (
+        LORS,
+        {
+            "model.bbox_head.decoder.residual_gain": True,
+            "model.bbox_head.decoder.mean_gradient": True,
+            "model.bbox_head.decoder.recollect_from": 1,
+            "model.bbox_head.decoder.look_forward_twice": True,
+            "model.bbox_head.criterion": dict(class_loss="matchability", queries_per_object=(2, 2, 1, 1)),
+        },
+    ),
 }
+DRAWN: dict[str, tuple[Path, dict[str, Any]]] = {
+    "denoising": (LORS, {"model.bbox_head.denoising": dict(num_groups=2)}),
+    "noise": (LORS, {"model.bbox_head.decoder.query_noise": 0.1}),
+}
+"""With numbers that each process draws for itself, so that they make another step together than one alone."""
 
 
 def batch(step: int) -> dict[str, Any]:
@@ -53,7 +68,7 @@ def train_all(rank: int, world: int, folder: Path) -> None:
     torch.set_num_threads(1)
     if world > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store{world}", rank=rank, world_size=world)
-    for decoder, (config, changes) in DECODERS.items():
+    for decoder, (config, changes) in {**DECODERS, **DRAWN}.items():
         torch.manual_seed(0)
         model = MODELS.build(tiny_config(folder / "shapes", folder, config, **changes).model).double()
         if world > 1:
@@ -95,6 +110,16 @@ def test_processes_equal_one(trained, decoder, world):
     for name, value in one["state"].items():
         assert all(torch.equal(part["state"][name], parts[0]["state"][name]) for part in parts[1:]), name
         torch.testing.assert_close(parts[0]["state"][name], value, rtol=1e-6, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("world", [2, 4])
+@pytest.mark.parametrize("decoder", DRAWN)
+def test_processes_stay_equal(trained, decoder, world):
+    parts = [torch.load(trained / f"{decoder}-{world}-{rank}.pth") for rank in range(world)]
+    assert all(torch.isfinite(value) for part in parts for step in part["losses"] for value in step.values())
+    for part in parts[1:]:
+        assert [step.keys() for step in part["losses"]] == [step.keys() for step in parts[0]["losses"]]
+        assert all(torch.equal(value, parts[0]["state"][name]) for name, value in part["state"].items())
 
 
 DIVERGED = ({}, {0: (1, 1)}, {1: (0, 2)}, {0: (1, 0), 1: (0, 0)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from http.client import HTTPException
@@ -76,7 +77,8 @@ def prepare_coco(
     missing = [archive for archive in archives if not _has(root, archive, splits)]
     # an archive and what is in it, less what is there of both
     needed = sum(2 * archive.size - _size(root / archive.leaves) for archive in missing)
-    needed -= sum(path.stat().st_size for path in root.glob("*.zip*"))
+    files = [root / f"{Path(archive.path).name}{ending}" for archive in missing for ending in ("", ".part")]
+    needed -= sum(path.stat().st_size for path in files if path.is_file())
     free = shutil.disk_usage(root).free
     if needed > free:
         raise InputError(
@@ -99,10 +101,10 @@ def prepare_coco(
 
 
 def check_coco(root: Path, splits: tuple[Split, ...] = SPLITS) -> Iterator[str]:
-    """What a folder holds of COCO 2017, a line for each split.
+    """What a folder holds of COCO 2017, a line for each split, by the names of images and that none is empty.
 
     Raises:
-        InputError: if a file, images or annotations are missing, or there are others.
+        InputError: if a file, images or annotations are missing, there are others, or an image is empty.
     """
     for split in splits:
         path = root / f"annotations/instances_{split.name}.json"
@@ -122,11 +124,16 @@ def check_coco(root: Path, splits: tuple[Split, ...] = SPLITS) -> Iterator[str]:
                 f"{split.annotations}"
             )
         folder = root / split.name
-        there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-        if lacking := sorted(names - there):
+        sizes = {entry.name: entry.stat().st_size for entry in os.scandir(folder)} if folder.is_dir() else {}
+        if lacking := sorted(names - sizes.keys()):
             raise InputError(
                 f"{folder} lacks {len(lacking)} of {len(names)} images, {lacking[0]} the first of them; "
                 f"lors-det prepare-coco {root} downloads them"
+            )
+        if empty := sorted(name for name in names if not sizes[name]):
+            raise InputError(
+                f"{folder} has {len(empty)} empty images, {empty[0]} the first of them; remove them, and "
+                f"lors-det prepare-coco {root} downloads them again"
             )
         yield f"{split.name}: {counts[0]} images, {counts[1]} annotations"
 
@@ -187,8 +194,8 @@ def _extract(path: Path, root: Path) -> None:
     try:
         with ZipFile(path) as archive:
             for entry in archive.infolist():
-                place = (root / entry.filename).resolve()
-                if not place.is_relative_to(root.resolve()):
+                place = root / entry.filename  # of which a folder may be a link to another disk
+                if Path(entry.filename).is_absolute() or ".." in Path(entry.filename).parts:
                     raise InputError(f"{path} holds {entry.filename}, which is outside {root}")
                 if not (place.is_file() and place.stat().st_size == entry.file_size):
                     archive.extract(entry, root)
