@@ -19,7 +19,7 @@ from lors_det.checkpoints.published_names import UNUSED, from_published, publish
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
-from lors_det.plugin.saving.not_in_weights import PUBLISHED, check_values, differences, of_config, of_training
+from lors_det.plugin.saving.not_in_weights import META, PUBLISHED, check_values, differences, of_config, of_training
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.stored_config import config_of
 from lors_det.plugin.saving.training_parts import drop_training_parts
@@ -49,9 +49,10 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
         if is_weights_file(src) != is_weights_file(dst):
             config = config_of(checkpoint, f"the config in checkpoint {src}")
             kept = {"config_data": config.to_dict()} if config is not None else {}
+            values = {META: checkpoint["meta"][META]} if META in (checkpoint.get("meta") or {}) else {}
             if config is not None and not _has_denoising(config):
                 drop_training_parts(weights)
-            _save({"meta": {**_class_names(checkpoint), **kept}, "state_dict": weights}, dst)
+            _save({"meta": {**_class_names(checkpoint), **values, **kept}, "state_dict": weights}, dst)
             return f"{len(weights)} tensors{', and the config,' if kept else ''} in {dst}"
         raise InputError(
             f"checkpoint {src} has this project's names already; --to-published converts it back, and a name that "
@@ -75,7 +76,8 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
     except (ValueError, RuntimeError) as error:
         raise InputError(f"checkpoint {src}: {error}") from error
     kept = {_UNREAD: weights[UNUSED]} if UNUSED in weights else {}
-    _save({"meta": _class_names(checkpoint), "state_dict": converted, **kept}, dst)
+    values = {} if back else {META: dict(PUBLISHED)}
+    _save({"meta": {**_class_names(checkpoint), **values}, "state_dict": converted, **kept}, dst)
     direction = "to" if back else "from"
     return f"{model}, {backbone}: {len(weights)} tensors {direction} published names, {len(converted)} in {dst}"
 

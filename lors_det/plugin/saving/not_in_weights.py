@@ -22,13 +22,20 @@ PUBLISHED: dict[str, Any] = {
 }
 """Those of the published models, but for ``share``, which the names of published weights show."""
 
+META = "not_in_weights"
+"""Where a checkpoint's ``meta`` has these values if it carries no config, as one of converted published names."""
+
 
 def of_training(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
     """Those of the config that a checkpoint carries, by key below ``model.bbox_head``; None if it tells none."""
     try:
-        return of_config(config_of(checkpoint, "the checkpoint's config"))
+        cfg = config_of(checkpoint, "the checkpoint's config")
     except InputError:  # its config is no data
         return None
+    if cfg is not None:
+        return of_config(cfg)
+    values = (checkpoint.get("meta") or {}).get(META)
+    return dict(values) if isinstance(values, Mapping) else None
 
 
 def of_config(cfg: Mapping[str, Any] | None) -> dict[str, Any] | None:

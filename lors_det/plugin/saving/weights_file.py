@@ -14,9 +14,10 @@ from torch import Tensor
 import lors_det
 from lors_det.errors import InputError
 from lors_det.files import write_whole
+from lors_det.plugin.saving.not_in_weights import META as NOT_IN_WEIGHTS
 
 SUFFIX = ".safetensors"
-_PARTS = {"config": dict, "classes": tuple}
+_PARTS = {"config": dict, "classes": tuple, "values": dict}
 """Texts of the file that hold Python literals, and what each is; JSON would make lists of tuples."""
 
 
@@ -26,18 +27,19 @@ def is_weights_file(path: str | Path) -> bool:
 
 
 def write_weights(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """Write a checkpoint's ``state_dict``, and of its ``meta`` the config and the class names, whole or not at all.
+    """Write a checkpoint's ``state_dict``, and of its ``meta`` what a model is built from, whole or not at all.
 
     Args:
         path: of the file, ``*.safetensors``.
-        checkpoint: ``state_dict``, tensors by name of any dtype and device; ``meta.config_data`` and
-            ``meta.dataset_meta.classes``, where it has them.
+        checkpoint: ``state_dict``, tensors by name of any dtype and device; ``meta.config_data``,
+            ``meta.dataset_meta.classes`` and values that weights do not show, where it has them.
 
     Raises:
         InputError: if the config holds a value that no literal stands for.
     """
     meta = checkpoint.get("meta") or {}
-    parts = {"config": meta.get("config_data"), "classes": (meta.get("dataset_meta") or {}).get("classes")}
+    classes = (meta.get("dataset_meta") or {}).get("classes")
+    parts = {"config": meta.get("config_data"), "classes": classes, "values": meta.get(NOT_IN_WEIGHTS)}
     texts = {"format": "pt", "lors_det_version": lors_det.__version__}
     for name, part in parts.items():
         if part:
@@ -71,6 +73,8 @@ def read_weights(path: Path, device: Any = None) -> dict[str, Any]:
         meta["config_data"] = _value(texts["config"], dict, f"checkpoint {path}: config")
     if "classes" in texts:
         meta["dataset_meta"] = {"classes": _value(texts["classes"], tuple, f"checkpoint {path}: classes")}
+    if "values" in texts:
+        meta[NOT_IN_WEIGHTS] = _value(texts["values"], dict, f"checkpoint {path}: values")
     return {"meta": meta, "state_dict": weights}
 
 

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from references.tiny import ADAMIXER, make_data, tiny_config
 
 from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
+from lors_det.checkpoints.published_names import to_published
 from lors_det.errors import InputError
 from lors_det.inference import Detector
 from lors_det.plugin.saving.not_in_weights import OF_DECODER, differences, of_config, of_model, of_training
@@ -85,6 +86,26 @@ def test_no_published_model_has_it(checkpoint, tmp_path):
     with pytest.raises(InputError, match=r"of no published model; of those .*query_start is 'image', and was 'grid'"):
         convert_file(checkpoint, tmp_path / "published.pth", back=True)
     assert not (tmp_path / "published.pth").exists()
+
+
+def test_a_published_one_began_at_the_whole_image(data, tmp_path):
+    """Its conversion knows that, and so does the weights file that is made of it."""
+    lors = {f"{HEAD}decoder.share": (0, 0, 0, 0), f"{HEAD}query_start": "image"}
+    ours = runner_of(data, tmp_path, **lors).model.state_dict()
+    table = torch.rand(len(ours["bbox_head.queries.content"]), 4)
+    published = {"meta": {"CLASSES": ("a",) * 6}, "state_dict": to_published(ours, table)}
+    torch.save(published, tmp_path / "published.pth")
+    convert_file(tmp_path / "published.pth", tmp_path / "ours.pth")
+    convert_file(tmp_path / "ours.pth", tmp_path / "ours.safetensors")
+    for path in (tmp_path / "ours.pth", tmp_path / "ours.safetensors"):
+        with pytest.raises(InputError, match="query_start is 'grid', and was 'image' in training"):
+            runner_of(data, tmp_path, load_from=str(path), **{**lors, f"{HEAD}query_start": "grid"}).test()
+        Detector.from_checkpoint(path, config=tiny_config(data, tmp_path, **lors))
+
+
+@pytest.mark.parametrize("values", [7, "grid", None])
+def test_values_of_another_kind_are_passed_over(values):
+    assert of_training({"meta": {"not_in_weights": values}}) is None
 
 
 def test_a_factorisation_changes_the_sharing_and_nothing_else(data, tmp_path):

@@ -38,7 +38,11 @@ def test_what_is_kept(path):
         "none": torch.zeros(0, 3),
         "learnt": torch.nn.Parameter(base.double()),
     }
-    meta = {"config_data": CONFIG, "dataset_meta": {"classes": ("a", "é")}}
+    meta = {
+        "config_data": CONFIG,
+        "dataset_meta": {"classes": ("a", "é")},
+        "not_in_weights": {"query_start": "image", "decoder.strides": (4, 8)},
+    }
     write_weights(path, {"state_dict": weights, "meta": meta})
     read = read_weights(path)
     assert read["meta"] == meta
