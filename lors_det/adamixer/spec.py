@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
 from lors_det.adamixer.mixing import OutInit
+from lors_det.adamixer.spec_values import checked_groups, checked_rank, checked_strides, is_int, is_number
 from lors_det.lors import MakeResidual, adaptive, checked_share, static
 from lors_det.lors.adaptive import FactorInit
 
@@ -84,23 +85,27 @@ class DecoderSpec:
     def __post_init__(self) -> None:
         for name in ("num_groups", "num_points", "num_out_points", "dim", "num_heads", "ffn_dim"):
             value = getattr(self, name)
-            if not _is_int(value) or value < 1:
+            if not is_int(value) or value < 1:
                 raise ValueError(f"{name}={value!r}; it must be a positive integer")
+        for name, values in (("out_init", OutInit), ("factor_init", FactorInit)):
+            if getattr(self, name) not in get_args(values):
+                raise ValueError(f"{name}={getattr(self, name)!r}; choose from {', '.join(get_args(values))}")
         for name in ("residual_gain", "mean_gradient", "look_forward_twice"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}; it must be True or False")
         if self.dim % 8:
             raise ValueError(f"dim={self.dim}; it must be a multiple of 8, for the position embedding")
-        if self.dim % self.num_groups:
-            raise ValueError(f"num_groups={self.num_groups} does not divide dim={self.dim}")
+        for name in ("num_groups", "num_heads"):
+            if self.dim % getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)} does not divide dim={self.dim}")
         share = checked_share(self.share, len(self.share))
         self._set("share", share)
-        self._set("strides", tuple(self.strides))
+        self._set("strides", checked_strides(self.strides))
         for kind in ("adaptive_rank", "static_rank"):
             self._set(kind, checked_rank(kind, getattr(self, kind), len(share)))
         self._set("adaptive_groups", checked_groups("adaptive", self.adaptive_rank, self.adaptive_groups, len(share)))
         self._set("static_groups", checked_groups("static", self.static_rank, self.static_groups, len(share)))
-        if not _is_int(self.layer_rank) or self.layer_rank < 0:
+        if not is_int(self.layer_rank) or self.layer_rank < 0:
             raise ValueError(
                 f"layer_rank={self.layer_rank!r}; it must be 0, for layers of the stages' own, or positive"
             )
@@ -113,15 +118,15 @@ class DecoderSpec:
 
     def _check_training(self, share: tuple[int | None, ...]) -> None:
         """What changes the training alone, or the correction: in range, and of use."""
-        if isinstance(self.residual_scale, bool) or not 0 < self.residual_scale < math.inf:
+        if not is_number(self.residual_scale) or not 0 < self.residual_scale < math.inf:
             raise ValueError(f"residual_scale={self.residual_scale!r}; it must be a positive number")
-        if isinstance(self.query_noise, bool) or not 0 <= self.query_noise < math.inf:
+        if not is_number(self.query_noise) or not 0 <= self.query_noise < math.inf:
             raise ValueError(f"query_noise={self.query_noise!r}; it must be a number from 0 on")
         stages = self.gradient_stages
-        if stages is not None and (not _is_int(stages) or not 1 <= stages <= len(share)):
+        if stages is not None and (not is_int(stages) or not 1 <= stages <= len(share)):
             raise ValueError(f"gradient_stages={stages!r}; it must be None or one of 1 to {len(share)}, the stages")
         first = self.recollect_from
-        if first is not None and (not _is_int(first) or not 1 <= first < len(share)):
+        if first is not None and (not is_int(first) or not 1 <= first < len(share)):
             raise ValueError(f"recollect_from={first!r}; it must be None, or a stage from 1 to {len(share) - 1}")
         has_residuals = bool(self.adaptive_rank or self.static_rank or self.layer_rank)
         for name, default in (("residual_scale", 1), ("residual_gain", False)):
@@ -131,8 +136,6 @@ class DecoderSpec:
                 )
         if self.residual_gain and set(share) == {None}:
             raise ValueError("residual_gain=True has no effect without a base, whose rows it would scale; drop it")
-        if self.factor_init not in get_args(FactorInit):
-            raise ValueError(f"factor_init={self.factor_init!r}; choose from {', '.join(get_args(FactorInit))}")
         if self.factor_init != "stacked" and not self.adaptive_rank:
             raise ValueError(f"factor_init={self.factor_init!r} has no effect with adaptive_rank=0; drop it")
         for name in ("query_noise", "look_forward_twice"):
@@ -210,46 +213,6 @@ class DecoderSpec:
         if self.layer_rank:
             shared |= {f"{layer}.weight": static(rank=self.layer_rank, **corrections) for layer in LAYERS}
         return shared
-
-
-def _is_int(value: object) -> bool:
-    """Whether it is a whole number; True and False are none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def checked_rank(name: str, rank: int | Sequence[int], num_stages: int) -> int | tuple[int, ...]:
-    """R, or that of each stage: all positive."""
-    if isinstance(rank, int):
-        if not _is_int(rank) or rank < 0:
-            raise ValueError(f"{name}={rank}; it must be 0, for no residual, or positive")
-        return rank
-    ranks = tuple(rank)
-    if len(ranks) != num_stages or not all(_is_int(each) and each >= 1 for each in ranks):
-        raise ValueError(f"{name}={ranks}; it must be a number, or a positive one for each of the {num_stages} stages")
-    return ranks
-
-
-def checked_groups(
-    kind: str, rank: int | Sequence[int], groups: Sequence[int] | None, num_stages: int
-) -> tuple[int, ...] | None:
-    """K of each stage's residuals of a kind, "adaptive" or "static"; None where there is no residual."""
-    if rank == 0:
-        if groups:
-            raise ValueError(f"{kind}_groups={tuple(groups)} has no effect with {kind}_rank=0; set the rank or drop it")
-        return None
-    if groups is None:
-        if kind == "adaptive":
-            raise ValueError(f"adaptive_rank={rank} needs adaptive_groups, K of each of the {num_stages} stages")
-        groups = (1,) * num_stages
-    groups = tuple(groups)
-    if len(groups) != num_stages:
-        raise ValueError(
-            f"{kind}_groups={groups} has {len(groups)} values for {num_stages} stages (the length of share); "
-            "give one K for each stage"
-        )
-    if min(groups) < 1:
-        raise ValueError(f"{kind}_groups={groups}; each K must be at least 1")
-    return groups
 
 
 ADAMIXER = DecoderSpec(share=range(6), num_groups=4, num_points=32, num_out_points=128)

@@ -154,7 +154,7 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
     checkpoint = load_from_local(str(src), "cpu")
     weights = todays_names(dict(_weights(checkpoint, src)))
     cfg = _config_of(checkpoint, src, config)
-    changed = ("decoder.share", "decoder.residual_scale")  # as a factorisation is meant to
+    changed = ("bbox_head.decoder.share", "bbox_head.decoder.residual_scale")  # as a factorisation is meant to
     check_values(of_training(checkpoint), of_config(cfg), f"checkpoint {src}", changed)
     if not _has_denoising(cfg):
         drop_training_parts(weights)

@@ -17,7 +17,7 @@ from lors_det.plugin.dataset import check_classes
 from lors_det.plugin.hooks.data_guard import datasets_in
 from lors_det.plugin.saving.class_heads import adapt_class_heads
 from lors_det.plugin.saving.first_version import bring_up_to_date
-from lors_det.plugin.saving.not_in_weights import check_values, differences, of_model, of_training
+from lors_det.plugin.saving.not_in_weights import check_values, differences, of_config, of_training
 from lors_det.plugin.saving.training_parts import drop_training_parts
 from lors_det.state_diff import state_diff
 
@@ -26,8 +26,8 @@ from lors_det.state_diff import state_diff
 class CheckpointGuardHook(Hook):
     """Refuses a checkpoint of another model.
 
-    Evaluation and resuming need every weight, the same classes, and the same values of what weights do not show, such
-    as where queries start. Fine-tuning (``load_from``) may lack some, but
+    Evaluation and resuming need every weight, the same classes, and the same values of what weights do not show, see
+    :mod:`lors_det.plugin.saving.not_in_weights`. Fine-tuning (``load_from``) may lack some, but
     not all, and gets class heads for its own classes; what was loaded and what was not is logged. A stock Runner would
     go on with random weights.
 
@@ -53,11 +53,11 @@ class CheckpointGuardHook(Hook):
         testing = isinstance(runner._test_loop, BaseLoop)
         if isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume:
             self._fine_tune(runner, checkpoint, model.state_dict())
-            for words in differences(of_training(checkpoint), of_model(model)):
+            for words in differences(of_training(checkpoint), of_config(runner.cfg)):
                 runner.logger.warning(words)
         else:
             self._check_weights(_weights(checkpoint), model.state_dict())
-            check_values(of_training(checkpoint), of_model(model), "the checkpoint")
+            check_values(of_training(checkpoint), of_config(runner.cfg), "the checkpoint")
             self._check_classes(runner, checkpoint)
 
     @staticmethod

@@ -1,33 +1,43 @@
-"""Values of a model that its weights do not show, and without which they compute something else."""
+"""Values of a model that its weights do not show, and without which they compute something else.
+
+Those of the head and of what images go through before the model. A backbone or neck may have more, such as the groups
+of a norm; of these only ``style`` is known here, where a ResNet strides.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from torch import nn
-
-from lors_det.adamixer import DecoderSpec
 from lors_det.errors import InputError
-from lors_det.plugin.head import AdaMixerHead
 from lors_det.plugin.saving.stored_config import config_of
 
-OF_DECODER = ("share", "strides", "residual_scale")
-"""Fields of :class:`DecoderSpec` that leave the shapes of all weights as they are."""
-
-PUBLISHED: dict[str, Any] = {
-    "query_start": "image",
-    "decoder.strides": (4, 8, 16, 32),
-    "decoder.residual_scale": 1.0,
+_DEFAULTS: dict[str, Any] = {
+    "bbox_head.query_start": "image",
+    "bbox_head.decoder.share": None,
+    "bbox_head.decoder.strides": (4, 8, 16, 32),
+    "bbox_head.decoder.residual_scale": 1.0,
+    "data_preprocessor.mean": None,
+    "data_preprocessor.std": None,
+    "data_preprocessor.bgr_to_rgb": False,
+    "data_preprocessor.rgb_to_bgr": False,
+    "backbone.style": None,
 }
-"""Those of the published models, but for ``share``, which the names of published weights show."""
+"""By key below ``model``: what holds where a config does not say."""
+
+_HEAD = "bbox_head."
+
+PUBLISHED = {
+    name: value for name, value in _DEFAULTS.items() if name.startswith(_HEAD) and name != "bbox_head.decoder.share"
+}
+"""Those of the published models' heads, but for ``share``, which the names of published weights show."""
 
 META = "not_in_weights"
 """Where a checkpoint's ``meta`` has these values if it carries no config, as one of converted published names."""
 
 
 def of_training(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Those of the config that a checkpoint carries, by key below ``model.bbox_head``; None if it tells none."""
+    """Those of the config that a checkpoint carries; None if it tells none."""
     try:
         cfg = config_of(checkpoint, "the checkpoint's config")
     except InputError:  # its config is no data
@@ -39,23 +49,12 @@ def of_training(checkpoint: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def of_config(cfg: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Those of a config; None if it is of no model of this project."""
-    head = ((cfg or {}).get("model") or {}).get("bbox_head") or {}
-    decoder = head.get("decoder")
-    if not isinstance(decoder, Mapping):
+    """Those of a config, by key below ``model``; None if it is of no model of this project."""
+    model = (cfg or {}).get("model")
+    if _at(model, "bbox_head.decoder.share") is None:
         return None
-    try:
-        # cache_folds is of version 0.1.0; it changed no result
-        spec = DecoderSpec(**{name: value for name, value in decoder.items() if name != "cache_folds"})
-    except (TypeError, ValueError):
-        return None
-    return _values(head.get("query_start", "image"), spec)
-
-
-def of_model(model: nn.Module) -> dict[str, Any] | None:
-    """Those of a detector; None if it is of another project."""
-    head = getattr(model, "bbox_head", None)
-    return _values(head.queries.start, head.decoder.spec) if isinstance(head, AdaMixerHead) else None
+    found = {name: _at(model, name) for name in _DEFAULTS}
+    return {name: _DEFAULTS[name] if value is None else value for name, value in found.items()}
 
 
 def differences(
@@ -64,7 +63,7 @@ def differences(
     """Each value that is another than in training, in words; none where either is not known."""
     pairs = [(name, value, (own or {}).get(name, value)) for name, value in (trained or {}).items()]
     return [
-        f"model.bbox_head.{name} is {here!r}, and was {value!r} in training"
+        f"model.{name} is {here!r}, and was {value!r} in training"
         for name, value, here in pairs
         if here != value and name not in ignore
     ]
@@ -91,5 +90,8 @@ def check_values(
         )
 
 
-def _values(query_start: str, spec: DecoderSpec) -> dict[str, Any]:
-    return {"query_start": query_start} | {f"decoder.{name}": getattr(spec, name) for name in OF_DECODER}
+def _at(part: Any, name: str) -> Any:
+    """The value at a key with dots, lists as tuples; None where there is none."""
+    for key in name.split("."):
+        part = part.get(key) if isinstance(part, Mapping) else None
+    return tuple(part) if isinstance(part, (list, range)) else part

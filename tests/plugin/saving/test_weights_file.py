@@ -41,7 +41,7 @@ def test_what_is_kept(path):
     meta = {
         "config_data": CONFIG,
         "dataset_meta": {"classes": ("a", "é")},
-        "not_in_weights": {"query_start": "image", "decoder.strides": (4, 8)},
+        "not_in_weights": {"bbox_head.query_start": "image", "bbox_head.decoder.strides": (4, 8)},
     }
     write_weights(path, {"state_dict": weights, "meta": meta})
     read = read_weights(path)
