@@ -30,9 +30,9 @@ class TrainingResult:
     config: Path
     """The config as it was trained, with all that was chosen."""
     checkpoint: Path | None
-    """Of the best validation; where nothing was validated, the last; None if none was written."""
+    """The best that ``save_best`` kept; else the last; None if none was written."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """The best validation's, such as ``coco/bbox_mAP``; empty where nothing was validated."""
+    """Of the checkpoint's validation, such as ``coco/bbox_mAP``; empty where nothing was validated."""
     constant_box: ConstantBox | None = None
     """The best that a constant box reaches on the validation set, without any model."""
 
@@ -40,12 +40,14 @@ class TrainingResult:
 def result_of(runner: Runner, constant_box: ConstantBox | None) -> TrainingResult:
     """The result of a run that has ended."""
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
-    best = getattr(hook, "best_ckpt_path", None) or getattr(hook, "last_ckpt", None)
+    best, last = (getattr(hook, name, None) for name in ("best_ckpt_path", "last_ckpt"))
+    kept = best or last
+    key = getattr(hook, "key_indicators", [None])[0] if best else None
     return TrainingResult(
         work_dir=Path(runner.work_dir),
         config=Path(runner.work_dir, Path(runner.cfg.filename).name),
-        checkpoint=Path(best) if best else None,
-        metrics=_best_of(runner.message_hub.log_scalars),
+        checkpoint=Path(kept) if kept else None,
+        metrics=_metrics(runner.message_hub.log_scalars, key, getattr(hook, "rules", ["greater"])[0]),
         constant_box=constant_box,
     )
 
@@ -67,18 +69,21 @@ def stored_result(cfg: Config, last: Path, constant_box: ConstantBox | None) -> 
         work_dir=Path(cfg.work_dir),
         config=Path(cfg.work_dir, Path(cfg.filename).name),
         checkpoint=best,
-        metrics=_best_of({name: history_of(value) for name, value in scalars.items()}),
+        # a best checkpoint is written at its validation, and its history ends there
+        metrics=_metrics({name: history_of(value) for name, value in scalars.items()}),
         constant_box=constant_box,
     )
 
 
-def _best_of(scalars: Mapping[str, Any]) -> dict[str, float]:
-    """The figures of the best validation in a history."""
+def _metrics(scalars: Mapping[str, Any], key: str | None = None, rule: str = "greater") -> dict[str, float]:
+    """The figures of the last validation in a history; of the best by a key and its rule, where one is given."""
     history = {
         name.removeprefix("val/"): values.data[0] for name, values in scalars.items() if name.startswith("val/coco/")
     }
-    scores = history.get(MONITOR, ())
-    place = max(range(len(scores)), key=lambda index: scores[index], default=0)
+    scores = history.get(key or MONITOR, ())
+    place = len(scores) - 1
+    if key is not None:
+        place = (max if rule == "greater" else min)(range(len(scores)), key=lambda index: scores[index], default=0)
     return {name: float(values[place]) for name, values in history.items() if len(values) == len(scores) > 0}
 
 
@@ -97,7 +102,9 @@ def report(result: TrainingResult) -> None:
     """Print the model's figures beside those of a constant box, and what to do next."""
     if MONITOR in result.metrics:
         ap50 = result.metrics.get(f"{MONITOR}_50")
-        print(f"best validation: AP {result.metrics[MONITOR]:.3f}" + (f", AP50 {ap50:.3f}" if ap50 is not None else ""))
+        kind = "best" if result.checkpoint is not None and result.checkpoint.name.startswith("best_") else "last"
+        words = f"AP {result.metrics[MONITOR]:.3f}" + (f", AP50 {ap50:.3f}" if ap50 is not None else "")
+        print(f"{kind} validation: {words}")
     if result.constant_box is not None:
         box = result.constant_box
         words = f"AP {box.ap:.3f}, AP50 {box.ap50:.3f}, on {box.num_images} images"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,12 @@ _OF_NO_MATTER = re.compile(
     r"|model\.(.*\.)?init_cfg.*|model\.test_cfg.*"
 )
 """Values among them that do not, or that are there to be changed: a training is made longer."""
+
+_HOOKS_OF_NO_MATTER = ("PatienceHook", "EarlyCheckHook")
+"""They end a training or say something of it, and change no step."""
+
+_SHOWN_OF_HOOK = 80
+"""Characters of a hook's values."""
 
 MOST_SHOWN = 12
 """Differences that a message lists."""
@@ -155,9 +161,11 @@ def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]
     if former.config is None:
         return
     is_longer = former.config.train_cfg.get("max_epochs", 0) < runner.cfg.train_cfg.get("max_epochs", 0)
-    averages = [str(_averages(cfg)) for cfg in (former.config, runner.cfg)]
-    if averages[0] != averages[1]:  # the checkpoint's weights are the mean, where there is one
-        yield "EMAHook in custom_hooks", averages[0], averages[1]
+    hooks = [_hooks(cfg) for cfg in (former.config, runner.cfg)]
+    for kind in dict.fromkeys((*hooks[0], *hooks[1])):
+        old, new = (each.get(kind, "-") for each in hooks)
+        if old != new:
+            yield f"{kind} in custom_hooks", *_apart(old, new)
     before, now = dict(course(former.config)), dict(course(runner.cfg))
     for key in dict.fromkeys((*before, *now)):
         if is_longer and key.startswith("param_scheduler"):  # it follows
@@ -167,9 +175,28 @@ def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]
             yield key, old, new
 
 
-def _averages(cfg: Config) -> list[dict[str, Any]]:
-    """Hooks that keep a mean of the weights."""
-    return [dict(hook) for hook in cfg.get("custom_hooks") or () if hook and hook.get("type") == "EMAHook"]
+def _hooks(cfg: Config) -> dict[str, str]:
+    """Custom hooks by type, as text; a mean of the weights, or a change of pipeline, decides what is learned."""
+    found: dict[str, str] = {}
+    for hook in cfg.get("custom_hooks") or ():
+        if hook and hook.get("type") not in _HOOKS_OF_NO_MATTER:
+            kind = str(hook.get("type"))
+            found[kind] = found.get(kind, "") + repr(_plain(hook))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Of a config, with lists for tuples, and its keys in order."""
+    if isinstance(value, Mapping):
+        return {key: _plain(value[key]) for key in sorted(value, key=str)}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _apart(old: str, new: str) -> tuple[str, str]:
+    """Two long texts from where they part, as much as a line shows."""
+    begin = max(0, next((place for place, (a, b) in enumerate(zip(old, new)) if a != b), 0) - _SHOWN_OF_HOOK // 2)
+    old, new = (("..." if begin else "") + text[begin:][:_SHOWN_OF_HOOK] for text in (old, new))
+    return old, new
 
 
 def course(cfg: Config) -> Iterator[tuple[str, Any]]:

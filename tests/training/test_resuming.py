@@ -11,13 +11,14 @@ from mmengine.config import Config
 from lors_det.errors import InputError
 from lors_det.training.resuming import FormerRun, check_agreed, check_same, may_be_restarted
 
+GENTLE = dict(type="GentleFinishHook", last=0.2, pipeline=[dict(type="Resize", scale=(64, 64))])
 CONFIG = dict(
     model=dict(type="SingleStageDetector", bbox_head=dict(num_queries=8), test_cfg=dict(clip_boxes=False)),
     train_dataloader=dict(batch_size=4, num_workers=2, dataset=dict(data_root="a/")),
     optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1e-3)),
     param_scheduler=[dict(type="MultiStepLR", milestones=[2])],
     train_cfg=dict(type="EpochBasedTrainLoop", max_epochs=3),
-    custom_hooks=[dict(type="EMAHook", momentum=0.1), dict(type="PatienceHook", patience=5)],
+    custom_hooks=[dict(type="EMAHook", momentum=0.1), dict(type="PatienceHook", patience=5), GENTLE],
     randomness=dict(seed=0),
 )
 
@@ -68,6 +69,8 @@ def test_what_does_not_matter(changes):
         ({"train_cfg.max_epochs": 2, "param_scheduler.0.milestones": [1]}, "milestones"),
         ({"custom_hooks.0.momentum": 0.2}, "EMAHook in custom_hooks"),
         ({"custom_hooks": []}, "EMAHook in custom_hooks"),
+        ({"custom_hooks.2.last": 0.9}, "GentleFinishHook in custom_hooks: {'last': 0.2, 'pipeline'"),
+        ({"custom_hooks.2.pipeline": []}, "GentleFinishHook in custom_hooks"),
     ],
     ids=str,
 )
