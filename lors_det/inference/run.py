@@ -109,14 +109,17 @@ class InferenceRun:
         try:
             reader = VideoReader(source.where)
             if path is None:
-                self._frames(source, reader, None)
+                number = self._frames(source, reader, None)
             else:
                 with written_video(path, reader.fps) as writer:
-                    self._frames(source, reader, writer)
+                    number = self._frames(source, reader, writer)
+            if source.kind == "video":
+                reader.check_whole(number)
         except InputError as error:
             self.failed(error)
 
-    def _frames(self, source: Source, reader: VideoReader, writer: VideoWriter | None) -> None:
+    def _frames(self, source: Source, reader: VideoReader, writer: VideoWriter | None) -> int:
+        """Go through a video's frames; returns how many there were."""
         index = 0
         for batch in batched(reader, self.batch_size):
             for found in self.detector.detect(batch):
@@ -128,6 +131,7 @@ class InferenceRun:
                     writer.add(found.select(score_threshold=self.score_threshold).draw())
                 index += 1
             self.done(len(batch))
+        return index
 
     def _count(self, found: Detections) -> None:
         self.num_images += 1

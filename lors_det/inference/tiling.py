@@ -17,6 +17,9 @@ from lors_det.inference.detector import Detector
 from lors_det.inference.images import ImageLike
 from lors_det.inference.streaming import batched, call, with_image
 
+CUT_MARGIN = 0.01
+"""Of a tile's side: a box that ends so near a cut may be of a cut object; a network ends its box about there."""
+
 
 class Tile(NamedTuple):
     """A part of an image in pixels; the right and the bottom edge are beyond it."""
@@ -88,7 +91,8 @@ class TiledDetector:
     def _detect_one(self, image: NDArray[np.uint8]) -> Detections:
         height, width = image.shape[:2]
         (whole,) = self._detector.detect([image])
-        tiles = tiles_of(width, height, tile=self._tile, overlap=self._overlap)
+        # an object as large as the overlap is to be clear of the cuts in one of both tiles
+        tiles = tiles_of(width, height, tile=self._tile, overlap=self._overlap + 2 * CUT_MARGIN)
         if len(tiles) < 2:
             return whole
         parts = [whole]
@@ -128,12 +132,9 @@ def _starts(size: int, tile: int, overlap: float) -> list[int]:
 
 
 def ends_at_cut(boxes: NDArray[np.float32], tile: Tile, *, width: int, height: int) -> NDArray[np.bool_]:
-    """(n,), whether a box in a tile's own pixels ends at an edge of it that is none of the image.
-
-    A hundredth of the tile is near enough: a network ends the box of a cut object about there.
-    """
+    """(n,), whether a box in a tile's own pixels ends near an edge of it that is none of the image."""
     tile_width, tile_height = tile.right - tile.left, tile.bottom - tile.top
-    x_margin, y_margin = tile_width / 100, tile_height / 100
+    x_margin, y_margin = tile_width * CUT_MARGIN, tile_height * CUT_MARGIN
     x1, y1, x2, y2 = boxes.T
     return (
         ((x1 < x_margin) & (tile.left > 0))

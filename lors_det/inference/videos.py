@@ -17,6 +17,9 @@ from lors_det.errors import InputError
 from lors_det.files import publish
 from lors_det.inference.images import swap_red_and_blue
 
+MISSING_SHARE = 0.1
+"""Of the frames that a file tells of: where more are missing, it was cut off; fewer, and the file may have guessed."""
+
 UNKNOWN_FPS = 25.0
 """Frames a second of what does not tell, such as many cameras."""
 
@@ -63,6 +66,18 @@ class VideoReader:
             self._capture.release()
         if empty:
             raise InputError(f"video {self.where} has no frame that can be decoded")
+
+    def check_whole(self, number: int) -> None:
+        """Told how many frames there were, refuse a file that tells of more.
+
+        Raises:
+            InputError: if it ended before its time; OpenCV takes what it cannot decode for the end.
+        """
+        if self.num_frames is not None and number < self.num_frames * (1 - MISSING_SHARE):
+            raise InputError(
+                f"the rest of video {self.where}: it ends after {number} of {self.num_frames} frames, and may be "
+                "damaged; those before are done"
+            )
 
 
 class VideoWriter:

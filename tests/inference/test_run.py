@@ -6,6 +6,7 @@ import gc
 import weakref
 from pathlib import PurePosixPath
 
+import cv2
 import numpy as np
 import pytest
 
@@ -78,6 +79,9 @@ def test_frames_are_let_go_after_their_batch(monkeypatch, tmp_path):
         def __iter__(self):
             return (detector.image() for _ in range(50))
 
+        def check_whole(self, number) -> None:
+            assert number == 50
+
     monkeypatch.setattr(run_module, "VideoReader", Film)
     run = InferenceRun(detector, batch_size=4, pictures=tmp_path)
     run.process([Source("video", "/in/film.avi", PurePosixPath("film.avi"))])
@@ -86,6 +90,23 @@ def test_frames_are_let_go_after_their_batch(monkeypatch, tmp_path):
     assert detector.alive == 0
     assert run.num_images == 50
     assert [path.name for path in tmp_path.iterdir()] == ["film.avi.mp4"]
+
+
+def test_a_video_that_is_cut_off_is_done_as_far_as_it_goes_and_reported(tmp_path):
+    path, errors = tmp_path / "film.avi", []
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for level in range(100):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    whole, content = Source("video", path, PurePosixPath("film.avi")), path.read_bytes()
+    InferenceRun(Counted(), failed=errors.append).process([whole])
+    assert errors == []
+    path.write_bytes(content[: len(content) // 2])
+    run = InferenceRun(Counted(), failed=errors.append)
+    run.process([whole])
+    assert 0 < run.num_images < 90
+    (error,) = errors
+    assert str(error).startswith(f"the rest of video {path}: it ends after {run.num_images} of 100 frames")
 
 
 def test_what_cannot_be_read_is_reported_and_fills_no_batch():

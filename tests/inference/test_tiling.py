@@ -76,6 +76,14 @@ def test_small_objects_are_found_once_wherever_the_cuts_are():
         assert found.image_size == (400, 300)
 
 
+@pytest.mark.parametrize("side", [10, 36, 38])
+def test_an_object_as_large_as_the_overlap_is_found_wherever_it_lies(side):
+    """38 pixels are 0.3 of a tile."""
+    tiled = TiledDetector(BrightSpots(limit=128), tile=128, overlap=0.3)
+    for left in range(400 - side):
+        assert len(tiled(spots([(left, 100, left + side, 100 + side)]))) == 1, left
+
+
 def test_large_objects_come_from_the_whole_image_and_not_in_pieces():
     boxes = [(20, 20, 380, 280)]
     found = TiledDetector(BrightSpots(limit=1000), tile=128)(spots(boxes))
