@@ -13,10 +13,9 @@ from mmengine.runner import Runner
 from lors_det.plugin.optimizer import merge_saved_groups
 from lors_det.plugin.saving.plain_data import NotPlainError, history_of, to_plain
 from lors_det.plugin.saving.schedule_state import (
-    catch_up,
-    expected_rate,
     live_and_saved,
     repair_milestones,
+    replay,
     restore_containers,
     take_constants,
     without_functions,
@@ -77,7 +76,7 @@ class PlainCheckpointHook(Hook):
 def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
     pairs = list(live_and_saved(runner.param_schedulers, checkpoint.get("param_schedulers")))
     rebuilt = max((repair_milestones(state) for _, state in pairs), default=0)
-    behind = False
+    is_longer = False
     for number, (scheduler, state) in enumerate(pairs):
         restore_containers(scheduler, state)
         for name, (saved, own) in take_constants(scheduler, state).items():
@@ -86,32 +85,41 @@ def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
                 f"param_scheduler.{number}, {kind}, had {name}={_in_words(saved)} in the checkpoint's run, and goes on "
                 f"with the config's {name}={_in_words(own)}"
             )
-            behind |= name == "end" and own > saved and catch_up(state)
+            is_longer |= name in ("end", "T_max") and own > saved
     if rebuilt:
         runner.logger.warning("the checkpoint's milestones were written wrongly, by lors_det 0.1.0, and are repaired")
-    # of a run that had been resumed already, and had lost its decays since; or of one that is made longer
-    if rebuilt > 1 or behind:
-        _restore_rates(runner, checkpoint, [state for _, state in pairs if state.get("param_name") == "lr"])
+    if rebuilt > 1 or is_longer:  # resumed before, and without its decays since; or made longer
+        _restore_rates(runner, checkpoint)
 
 
 def _in_words(value: Any) -> str:
     return str(sorted(value)) if isinstance(value, Counter) else str(value)
 
 
-def _restore_rates(runner: Runner, checkpoint: dict[str, Any], states: list[dict[str, Any]]) -> None:
-    groups = [*checkpoint["optimizer"]["param_groups"]]
+def _restore_rates(runner: Runner, checkpoint: dict[str, Any]) -> None:
+    """Rates, and states of the schedules, of a run that always had the config's schedules."""
+    saved = [*checkpoint["optimizer"]["param_groups"]]
     if base := checkpoint["optimizer"].get("base_param_settings"):  # which mmengine schedules beside them
-        groups.append(base)
-    rates: list[Any] = [expected_rate(group["initial_lr"], states) for group in groups if "initial_lr" in group]
-    if len(rates) < len(groups) or None in rates:
-        runner.logger.warning("decays that were missed cannot be told from the schedule: check the learning rate")
+        saved.append(base)
+    epoch_steps, meta = len(runner.train_dataloader), checkpoint["meta"]
+    schedulers, groups = runner.param_schedulers, getattr(runner.optim_wrapper, "param_groups", [])
+    same = isinstance(schedulers, list) and [group.get("initial_lr") for group in groups] == [
+        group.get("initial_lr") for group in saved
+    ]
+    if not same or meta["iter"] // epoch_steps != meta["epoch"]:
+        runner.logger.warning(
+            "the learning rate cannot be told from the schedule, and stays the checkpoint's: check it"
+        )
         return
-    for group, rate in zip(groups, rates):
-        if abs(group["lr"] - rate) > 1e-6 * abs(rate):
-            runner.logger.warning(f"the learning rate was {group['lr']:g}, which missed decays, and is {rate:g} now")
-            group["lr"] = rate
-    for state in states:
-        state["_last_value"] = list(rates)
+    replay(schedulers, meta["iter"], epoch_steps)
+    for name in dict.fromkeys(scheduler.param_name for scheduler in schedulers):
+        for old, new in zip(saved, groups):
+            if name in new and abs(old[name] - new[name]) > 1e-6 * abs(new[name]):
+                runner.logger.warning(
+                    f"{name} was {old[name]:g}, and is {new[name]:g} now, as in a run that always had this schedule"
+                )
+                old[name] = new[name]
+    checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
 
 
 def _reuse_metainfo(runner: Runner, checkpoint: dict[str, Any]) -> None:

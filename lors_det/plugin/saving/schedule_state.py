@@ -7,8 +7,9 @@ and, resumed and saved again, wrote pairs of pairs.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -61,21 +62,6 @@ def take_constants(scheduler: Any, state: dict[str, Any]) -> dict[str, tuple[Any
     return changed
 
 
-def catch_up(state: dict[str, Any]) -> bool:
-    """Count the steps that a schedule did not, because it had ended, and which belong to it now that it ends later.
-
-    Returns:
-        Whether there were any: decays may have been missed.
-    """
-    begin, end, steps = (state.get(name) for name in ("begin", "end", "_global_step"))
-    if begin is None or end is None or steps is None or steps < begin:
-        return False
-    due = min(steps, end - 1) - begin
-    behind = 0 <= state["last_step"] < due
-    state["last_step"] = max(due, state["last_step"])
-    return behind
-
-
 def repair_milestones(state: dict[str, Any]) -> int:
     """Turn milestones that version 0.1.0 wrote into those that were meant.
 
@@ -91,18 +77,20 @@ def repair_milestones(state: dict[str, Any]) -> int:
     return times
 
 
-def expected_rate(initial: float, states: list[dict[str, Any]]) -> float | None:
-    """The learning rate after warm-ups that have ended and decays at milestones; None where another schedule is.
+def replay(schedulers: Sequence[Any], steps: int, epoch_steps: int) -> None:
+    """Take schedules that stand at their beginning to where a run that always had them stands after so many steps.
 
-    rate = initial * prod end_factor * prod gamma^(milestones that have been reached)
+    Values of a schedule follow from the ones before, and of several together have no closed form: each step is made.
+
+    Args:
+        schedulers: of mmengine, freshly built; they and the values in their optimiser's groups change.
+        steps: of the run.
+        epoch_steps: steps of an epoch.
     """
-    rate = initial
-    for state in states:
-        if "milestones" in state:
-            reached = sum(times for step, times in state["milestones"].items() if step <= state["last_step"])
-            rate *= state["gamma"] ** reached
-        elif "end_factor" in state and state["last_step"] >= state["total_iters"]:
-            rate *= state["end_factor"]
-        else:
-            return None
-    return rate
+    by_step = [each for each in schedulers if not each.by_epoch]
+    by_epoch = [each for each in schedulers if each.by_epoch]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimiser made no step
+        for step in range(1, steps + 1):
+            for scheduler in by_step if step % epoch_steps else (*by_step, *by_epoch):
+                scheduler.step()

@@ -47,13 +47,18 @@ class Rates(Hook):
 
 
 def rates_of(
-    work_dir: Path, *, stop_before: int | None = None, resume: bool = False, max_epochs: int = 12
+    work_dir: Path,
+    *,
+    stop_before: int | None = None,
+    resume: bool = False,
+    max_epochs: int = 12,
+    schedule_file: str = "schedule_1x.py",
 ) -> list[float]:
     """Learning rates of a run that is stopped before an epoch, or goes to its end.
 
     The schedule is the published 1x; its epochs and warm-up are shorter.
     """
-    schedule = Config.fromfile(CONFIGS / "_base_/schedule_1x.py")
+    schedule = Config.fromfile(CONFIGS / "_base_" / schedule_file)
     schedule.param_scheduler[0].end = WARM_UP
     runner = Runner(
         Line(),
@@ -117,3 +122,14 @@ def test_a_run_that_is_made_longer_goes_on_as_a_long_one(tmp_path, uninterrupted
     rates = rates_of(tmp_path, max_epochs=5)
     rates += rates_of(tmp_path, resume=True, max_epochs=9)
     assert rates + rates_of(tmp_path, resume=True) == uninterrupted
+
+
+@pytest.mark.parametrize("short", [4, 7])
+def test_a_cosine_that_is_made_longer_goes_on_as_a_long_one(tmp_path, short):
+    """Whether the short one had ended or was stopped, its rate was lower than that of a long one there."""
+    cosine = {"schedule_file": "schedule_scratch.py"}
+    whole = rates_of(tmp_path / "whole", **cosine)
+    assert whole[EPOCH] > 0.98 * max(whole) > 50 * whole[-1]
+    rates_of(tmp_path / "short", stop_before=4 if short > 4 else None, max_epochs=short, **cosine)
+    rest = rates_of(tmp_path / "short", resume=True, **cosine)
+    assert rest == pytest.approx(whole[4 * EPOCH :], rel=1e-9)

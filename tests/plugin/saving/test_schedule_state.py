@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -46,16 +47,23 @@ def stepped(name: str, num_steps: int = 2):
     return optimizer, scheduler
 
 
-def saved_and_loaded(checkpoint: dict, live: list, path) -> dict:
-    """What a run that resumes finds, with these schedulers of its own."""
+class OneStepEpochs(SimpleNamespace):
+    """A loader of epochs of one step."""
+
+    def __len__(self) -> int:
+        return 1
+
+
+def saved_and_loaded(checkpoint: dict, live: list, path, *, groups: Sequence[dict] = (), steps: int = 0) -> dict:
+    """What a run that resumes after so many steps finds, with these schedulers and groups of its own."""
     runner = SimpleNamespace(
         _resume=True,
         logger=MMLogger.get_current_instance(),
         param_schedulers=live,
-        optim_wrapper=None,
-        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(metainfo={})),
+        optim_wrapper=SimpleNamespace(param_groups=groups),
+        train_dataloader=OneStepEpochs(dataset=SimpleNamespace(metainfo={})),
     )
-    checkpoint.update(meta={}, optimizer=checkpoint.get("optimizer", {"param_groups": []}))
+    checkpoint.update(meta=dict(iter=steps, epoch=steps), optimizer=checkpoint.get("optimizer", {"param_groups": []}))
     hook = PlainCheckpointHook()
     hook.before_save_checkpoint(runner, checkpoint)
     torch.save(checkpoint, path)
@@ -128,19 +136,24 @@ def test_milestones_of_the_first_version_are_repaired(times, tmp_path):
 
 
 def test_decays_that_a_resumed_run_missed_are_made_good(tmp_path):
-    parameter = torch.nn.Parameter(torch.ones(2))
-    optimizer = torch.optim.SGD([parameter], lr=0.1)
-    warm_up = PARAM_SCHEDULERS.get("LinearLR")(optimizer, start_factor=0.01, begin=0, end=2)
-    decay = PARAM_SCHEDULERS.get("MultiStepLR")(optimizer, milestones=[3, 4, 9], gamma=0.1)
+    def begun():
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+        warm_up = PARAM_SCHEDULERS.get("LinearLR")(optimizer, start_factor=0.01, begin=0, end=2)
+        return optimizer, [warm_up, PARAM_SCHEDULERS.get("MultiStepLR")(optimizer, milestones=[3, 4, 9], gamma=0.1)]
+
+    optimizer, schedulers = begun()
     for _ in range(5):
         optimizer.step()
-        warm_up.step()
-        decay.step()
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.001)
-    right = optimizer.state_dict()["param_groups"][0]["lr"]
-    states = [warm_up.state_dict(), wrongly_rebuilt(decay.state_dict(), 2)]
+        for scheduler in schedulers:
+            scheduler.step()
+    right, states = optimizer.param_groups[0]["lr"], [scheduler.state_dict() for scheduler in schedulers]
+    assert right == pytest.approx(0.001)
     optimizer.param_groups[0]["lr"] = 0.1  # the resumed run met no milestone
-    checkpoint = {"param_schedulers": states, "optimizer": optimizer.state_dict()}
-    loaded = saved_and_loaded(checkpoint, [warm_up, decay], tmp_path / "state.pth")
-    assert loaded["optimizer"]["param_groups"][0]["lr"] == pytest.approx(right)
-    assert loaded["param_schedulers"][1]["_last_value"] == pytest.approx([right])
+    checkpoint = {
+        "param_schedulers": [states[0], wrongly_rebuilt(states[1], 2)],
+        "optimizer": optimizer.state_dict(),
+    }
+    own, live = begun()
+    loaded = saved_and_loaded(checkpoint, live, tmp_path / "state.pth", groups=own.param_groups, steps=5)
+    assert loaded["optimizer"]["param_groups"][0]["lr"] == right
+    assert_equal(loaded["param_schedulers"], states)
