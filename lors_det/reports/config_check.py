@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.data import evaluators_of
+from lors_det.plugin.config.data import annotation_file, evaluators_of, leaf_datasets
 from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set, datasets_in
 from lors_det.plugin.mmcv_ops import shapes_alone
 from lors_det.plugin.optimizer import check_custom_keys
@@ -139,6 +139,8 @@ def _data(cfg: Config) -> Iterator[str]:
         try:
             dataset = DATASETS.build(loader.dataset)
         except (InputError, FileNotFoundError) as error:
+            if all(Path(annotation_file(each)).is_file() for each in leaf_datasets(loader.dataset)):
+                raise InputError(f"config key {split}_dataloader.dataset: {error}") from error
             yield f"{split}_dataloader was not built: {error}"
             continue
         except Exception as error:

@@ -65,6 +65,10 @@ def test_milestones_that_are_never_met_are_told(data, tmp_path):
         ({"optim_wrapper.paramwise_cfg": dict(custom_keys=dict(decodr=dict(lr_mult=2.0)))}, "custom_keys has 'decodr'"),
         ({"param_scheduler.0.begin": 100}, "config key param_scheduler.0: "),
         ({"val_evaluator.metric": "box"}, "config key val_evaluator: "),
+        (
+            {"train_dataloader.dataset.metainfo": dict(classes=("disc", "sqare"))},
+            "train_dataloader.dataset: annotation",
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

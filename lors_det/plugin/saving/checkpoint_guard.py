@@ -13,7 +13,6 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
 from lors_det.errors import InputError
-from lors_det.plugin.dataset import check_classes
 from lors_det.plugin.hooks.data_guard import datasets_in
 from lors_det.plugin.saving.class_heads import adapt_class_heads
 from lors_det.plugin.saving.first_version import bring_up_to_date
@@ -21,15 +20,18 @@ from lors_det.plugin.saving.not_in_weights import check_values, differences, of_
 from lors_det.plugin.saving.training_parts import drop_training_parts
 from lors_det.state_diff import state_diff
 
+LEAST_FITTING = 0.1
+"""Share of a model's weights that a fine-tuning has to begin with: fewer fit by chance, such as those of like heads."""
+
 
 @HOOKS.register_module()
 class CheckpointGuardHook(Hook):
     """Refuses a checkpoint of another model.
 
     Evaluation and resuming need every weight, the same classes, and the same values of what weights do not show, see
-    :mod:`lors_det.plugin.saving.not_in_weights`. Fine-tuning (``load_from``) may lack some, but
-    not all, and gets class heads for its own classes; what was loaded and what was not is logged. A stock Runner would
-    go on with random weights.
+    :mod:`lors_det.plugin.saving.not_in_weights`. Fine-tuning (``load_from``) may lack many, but not nearly all, and
+    gets class heads for its own classes; what was loaded and what was not is logged. A stock Runner would go on with
+    random weights.
 
     Raises:
         InputError: it names the weights, classes or values that do not fit.
@@ -56,9 +58,9 @@ class CheckpointGuardHook(Hook):
             for words in differences(of_training(checkpoint), of_config(runner.cfg)):
                 runner.logger.warning(words)
         else:
+            self._check_classes(runner, checkpoint)  # first: with others, the shapes of class heads differ too
             self._check_weights(_weights(checkpoint), model.state_dict())
             check_values(of_training(checkpoint), of_config(runner.cfg), "the checkpoint")
-            self._check_classes(runner, checkpoint)
 
     @staticmethod
     def _fine_tune(runner: Runner, checkpoint: dict[str, Any], own: dict[str, Tensor]) -> None:
@@ -73,8 +75,8 @@ class CheckpointGuardHook(Hook):
             held.clear()
             held.update(weights)
         diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
-        if not diff.num_fitting:
-            raise _of_another_model(diff.words)
+        if diff.num_fitting < LEAST_FITTING * len(own):
+            raise _of_another_model(f"{diff.num_fitting} of {len(own)} weights fit; {diff.words}")
         num_made = sum(weights[name] is not weight for name, weight in before.items())
         words = f"{diff.num_fitting - num_made} of {len(own)} weights loaded"
         words += f", {num_made} of class heads made for these classes" if num_made else ""
@@ -94,8 +96,13 @@ class CheckpointGuardHook(Hook):
         loop = next((loop for loop in (runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)), None)
         if trained and loop:
             dataset = loop.dataloader.dataset
-            files = ", ".join(str(getattr(each, "ann_file", each)) for each in datasets_in(dataset))
-            check_classes(trained, dataset.metainfo["classes"], files)
+            own = dataset.metainfo["classes"]
+            if tuple(trained) != tuple(own):
+                files = ", ".join(str(getattr(each, "ann_file", each)) for each in datasets_in(dataset))
+                raise InputError(
+                    f"the checkpoint knows the classes {', '.join(trained)}, and {files} has {', '.join(own)}: they "
+                    "must be the same in the same order; name the data of its training, or fine-tune it: --load-from"
+                )
 
 
 def _weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

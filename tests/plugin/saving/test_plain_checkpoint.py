@@ -74,7 +74,7 @@ def test_a_checkpoint_of_other_classes_is_refused(data, trained, tmp_path):
     content = torch.load(path, weights_only=True)
     content["meta"]["dataset_meta"]["classes"] = ("square", "disc", "triangle", "star", "cross", "ring")
     torch.save(content, tmp_path / "other.pth")
-    with pytest.raises(InputError, match="in another order: square, disc"):
+    with pytest.raises(InputError, match=r"knows the classes square, disc, .* and .* has disc, square,"):
         runner_of(tiny_config(data, tmp_path, load_from=str(tmp_path / "other.pth"))).test()
 
 
@@ -156,7 +156,7 @@ def test_concatenated_sets_are_evaluated_and_resumed(data, trained, tmp_path):
     other = torch.load(path, weights_only=True)
     other["meta"]["dataset_meta"]["classes"] = ("square", "disc", "triangle", "star", "cross", "ring")
     torch.save(other, tmp_path / "other.pth")
-    with pytest.raises(InputError, match=r"annotation file \S*val\.json .*in another order: square, disc"):
+    with pytest.raises(InputError, match=r"knows the classes square, disc, .* and \S*val\.json has disc, square,"):
         runner_of(tiny_config(data, tmp_path, load_from=str(tmp_path / "other.pth"), **options)).test()
 
 
