@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from mmengine.config import Config
 
 from lors_det.errors import InputError
+from lors_det.plugin.config.data import leaf_datasets
 from lors_det.plugin.config.packaged import CONFIGS, PREFIX, resolve_config_path
 from lors_det.plugin.config.reading import config_name
 from lors_det.reports.accounting import count_macs, count_parameters
@@ -56,7 +57,8 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
             seeds; without it the table has no AP. The default work dirs, in ``work_dirs``, are such folders.
 
     Raises:
-        InputError: if a run is missing or did not reach the config's last epoch.
+        InputError: if a run is missing or did not reach the config's last epoch, or runs of a config were validated on
+            other sets.
     """
     columns = ["model", "shared", "private mixing", "other, per stage", "decoder", "decoder GMACs", "model GMACs"]
     aps = {
@@ -86,7 +88,20 @@ def _work_dirs(folder: Path) -> Iterator[Path]:
     found = [path for path in (folder, *sorted(folder.glob("*/"))) if any(path.glob("*/vis_data/scalars.json"))]
     if not found:
         raise InputError(f"{folder} holds no run; train the config there: tools/train.py CONFIG --work-dir {folder}")
+    sets = {images: path for path in found for images in _validated_on(path)}
+    if len(sets) > 1:
+        words = ", ".join(f"{path.name} on {images}" for images, path in sets.items())
+        raise InputError(
+            f"runs in {folder} were validated on other sets, and are no seeds of one: {words}; move some away"
+        )
     yield from found
+
+
+def _validated_on(work_dir: Path) -> Iterator[str]:
+    """Where the images of a run's validation lie, by the config that it keeps."""
+    for path in sorted(work_dir.glob("*.py"))[:1]:
+        for dataset in leaf_datasets(Config.fromfile(path).val_dataloader.dataset):
+            yield str(Path(dataset.get("data_root") or "", (dataset.get("data_prefix") or {}).get("img", "")))
 
 
 def _final_ap(work_dir: Path, max_epochs: int | None) -> float:

@@ -118,7 +118,7 @@ def test_a_tag_chooses_weights_of_the_same_model():
 
 def test_without_timm_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ValueError, match=re.escape('needs timm: pip install "lors_det[timm]"')):
+    with pytest.raises(ValueError, match=re.escape("needs timm: pip install timm")):
         TimmBackbone("test_convnext")
 
 

@@ -6,6 +6,7 @@ import json
 import statistics
 
 import pytest
+from mmengine.config import Config
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import config_name, load_config
@@ -111,4 +112,14 @@ def test_unfinished_and_missing_runs_are_named(configs, tmp_path):
         comparison(configs, 64, 64, tmp_path / "runs")
     log_run(tmp_path / f"runs/{NAMES[0]}", [0.1, 0.2])
     with pytest.raises(InputError, match="has no AP of its last epoch, 3"):
+        comparison(configs, 64, 64, tmp_path / "runs")
+
+
+def test_runs_on_different_sets_are_no_seeds(configs, tmp_path):
+    for name in ("cells", "fish"):
+        log_run(tmp_path / f"runs/{NAMES[0]}/{name}", [0.1, 0.2, 0.3])
+        kept = dict(val_dataloader=dict(dataset=dict(data_root="", data_prefix=dict(img=f"/data/{name}/"))))
+        Config(kept).dump(tmp_path / f"runs/{NAMES[0]}/{name}/config.py")
+    log_run(tmp_path / f"runs/{NAMES[1]}", [0.1, 0.2, 0.25])
+    with pytest.raises(InputError, match="validated on different sets: cells on /data/cells, fish on /data/fish"):
         comparison(configs, 64, 64, tmp_path / "runs")

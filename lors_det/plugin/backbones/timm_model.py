@@ -110,5 +110,5 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError as error:
-        raise InputError(f'{_KEY}.type TimmBackbone needs timm: pip install "lors_det[timm]"') from error
+        raise InputError(f"{_KEY}.type TimmBackbone needs timm: pip install timm") from error
     return timm

@@ -110,7 +110,7 @@ def _read_safetensors(name: str) -> dict[str, Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise InputError(f'reading {name} needs safetensors: pip install "lors_det[timm]"') from error
+        raise InputError(f"reading {name} needs safetensors: pip install safetensors") from error
     try:
         return load_file(name)
     except (OSError, SafetensorError) as error:
