@@ -91,9 +91,7 @@ def _work_dirs(folder: Path) -> Iterator[Path]:
     sets = {images: path for path in found for images in _validated_on(path)}
     if len(sets) > 1:
         words = ", ".join(f"{path.name} on {images}" for images, path in sets.items())
-        raise InputError(
-            f"runs in {folder} were validated on other sets, and are no seeds of one: {words}; move some away"
-        )
+        raise InputError(f"runs in {folder} were validated on different sets: {words}; leave those of one there")
     yield from found
 
 
