@@ -114,7 +114,8 @@ def _arms(study: Study, results: Mapping[Run, Result], name: str) -> Iterator[li
     yield ["arm", "decoder", "decoder GMACs", "model GMACs", "s/step", "MiB", "mean ± deviation", "seeds"]
     yield ["---"] + ["---:"] * 7
     for arm, planned in study.arms.items():
-        kept = [results[run] for run in (Run(name, arm, seed) for seed in planned.seeds) if run in results]
+        found = [results.get(Run(name, arm, seed)) for seed in planned.seeds]
+        kept = [result for result in found if result is not None]
         if not kept:
             continue
         first, values = kept[0], [result.metrics[study.metric] for result in kept]
@@ -126,7 +127,8 @@ def _arms(study: Study, results: Mapping[Run, Result], name: str) -> Iterator[li
             f"{statistics.median(result.seconds_per_step for result in own):.3f}" if own else "",
             f"{max(result.memory_mib for result in own):.0f}" if own else "",
             summary(values),
-            ", ".join(f"{value:.3f}" for value in values),
+            # in the place of its seed, so that arms are compared seed by seed
+            ", ".join("-" if result is None else f"{result.metrics[study.metric]:.3f}" for result in found),
         ]
 
 

@@ -103,6 +103,8 @@ def test_what_is_missing_is_said(study, results):
     assert "14 of 18 runs are missing" in text
     assert "| better less plain | cells | +0.050 |  | 1 |  |  |" in text
     assert "same" not in text.split("Differences")[1]
+    del results[Run("cells", "better", 0)]
+    assert "| 0.455 ± 0.021 | -, 0.440, 0.470 |" in report(study, results)
 
 
 def test_a_set_without_a_result_has_neither_table_nor_panel(tmp_path, study, results):
