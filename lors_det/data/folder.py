@@ -1,9 +1,9 @@
 """A folder of one's own data, in whatever form it lies, made splits in COCO's format. No image is copied.
 
-Kinds of findings: missing-image, unreadable-image, no-image, missing-folder, malformed-file, malformed-entry,
-malformed-line, malformed-box, missing-label, no-label, no-image-of-label, label-of-two-images, listed-twice, no-area,
-outside, size-differs, no-size, zero-based, not-normalised, outlines, predictions, class-range, class-names,
-class-count, class-names-twice, class-extra, class-missing, class-order, class-ids, category-id-order,
+Kinds of findings: missing-image, unreadable-image, no-image, image-folder, missing-folder, malformed-file,
+malformed-entry, malformed-line, malformed-box, missing-label, no-label, no-image-of-label, label-of-two-images,
+listed-twice, no-area, outside, size-differs, no-size, zero-based, not-normalised, outlines, predictions, class-range,
+class-names, class-count, class-names-twice, class-extra, class-missing, class-order, class-ids, category-id-order,
 umbrella-category, duplicate-image-id, duplicate-category-id, annotation-id-0, unknown-image, filled-in, same-split,
 no-split, two-files, no-annotations, no-box.
 """

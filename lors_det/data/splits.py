@@ -52,6 +52,17 @@ def split_of_folders(folder: str) -> SplitName | None:
     return next((split for part in folder.split("/") if (split := split_called(part))), None)
 
 
+def split_apart(folder: str, other: str) -> SplitName | None:
+    """The split that a folder is called like, or mentions, below what its path has in common with another's.
+
+    What both lie in tells nothing: of ``train_data/val`` beside ``train_data/annotations`` it is val.
+    """
+    parts, others = folder.split("/"), other.split("/")
+    common = next((n for n, (a, b) in enumerate(zip(parts, others)) if a != b), min(len(parts), len(others)))
+    rest = "/".join(parts[common:])
+    return split_of_folders(rest) or split_mentioned(rest)
+
+
 def by_folder(
     paths: Iterable[str], root: Path, what: str, findings: list[Finding]
 ) -> tuple[dict[SplitName, list[str]], dict[SplitName, str]]:

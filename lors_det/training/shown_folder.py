@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lors_det.data.doctor import examine, open_case
+from lors_det.data.doctor import check_headers, examine, open_case
 from lors_det.data.doctor.case import TRAINING_SIZE
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder, Finding
@@ -25,7 +25,8 @@ MAX_FINDINGS = 8
 def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None, quiet: bool = False) -> DataFolder:
     """The folder; the first process prints as what it was recognised, and what is to know about it.
 
-    That is what the readers met, and what the doctor finds without opening the images, short of its notes.
+    That is what the readers met, and what the doctor finds without decoding the images, short of its notes. Of images
+    whose annotated size is not their file's, training would learn boxes of another frame, so these are refused.
 
     Args:
         data: the folder.
@@ -38,7 +39,9 @@ def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None
     folder = read_folder(Path(data))
     side = image_side(folder.splits["train"].content)[0] if "train" in folder.splits else None
     size = training_size or ((side, side) if side else TRAINING_SIZE)
-    findings = examine(open_case(folder, with_images=False, training_size=size))
+    case = open_case(folder, with_images=False, training_size=size)
+    # YOLO's files state no sizes: its reader took them from the headers. Wrong sizes come first, as the cause of others
+    findings = [*(check_headers(case) if folder.form != "YOLO" else ()), *examine(case)]
     if is_first_process():
         if not quiet:
             print(folder_title(folder))
@@ -50,7 +53,7 @@ def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None
     if errors:
         raise InputError(
             f"{data} has {counted(len(errors), 'fault')} that must be mended first: {errors[0]}; "
-            f"lors-det check-data {data} lists all"
+            f"lors-det check-data {data} lists all, and with --fix OUT_DIR mends what needs no look at the pictures"
         )
     return folder
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pycocotools import mask
-from references.own_data import coco, lay, picture, pictures
+from references.own_data import PICTURE, coco, lay, picture, pictures
 
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder
@@ -216,6 +216,85 @@ def test_images_are_found_in_folders_of_any_name(tmp_path: Path) -> None:
     assert folder.findings == ()
     assert folder.splits["train"].image_root == tmp_path / "photos" / "2021"
     assert folder.splits["val"].annotation_file is not None
+
+
+WIDE = (80, 30)
+
+
+def of_two_splits(train: str, val: str) -> dict[str, Any]:
+    """Splits that both number their images from 0; those of val are wide."""
+    content = coco("0 1")
+    for image in content["images"]:
+        image["width"], image["height"] = WIDE
+    wide = {f"{val}/{number}.jpg": picture(WIDE) for number in (0, 1)} if val else {}
+    files = {"annotations/train.json": coco("0 1 2 3"), "annotations/val.json": content}
+    return {**files, **pictures(train, "0 1 2 3"), **wide}
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("train_images", "val_images"),
+        ("images_train", "images_val"),
+        ("img/train", "img/val"),
+        ("photos/coco_train", "photos/coco_valid"),
+        ("images", "val_images"),
+        ("data/train/a", "data/val/a"),
+    ],
+)
+@pytest.mark.parametrize("below", ["", "train_data/"])
+def test_images_are_not_those_of_another_split(train: str, val: str, below: str, tmp_path: Path) -> None:
+    """Nor does it matter what the folder around all of them is called."""
+    files = {f"{below}{path}": content for path, content in of_two_splits(train, val).items()}
+    folder = read_folder(lay(tmp_path, files))
+    assert folder.findings == ()
+    roots = {name: split.image_root for name, split in folder.splits.items()}
+    assert roots == {"train": tmp_path / below / train, "val": tmp_path / below / val}
+
+
+def test_train_is_not_read_from_a_folder_of_test(tmp_path: Path) -> None:
+    files = {"annotations/train.json": coco("0 1"), **pictures("test_images", "0 1")}
+    with pytest.raises(InputError, match=r"train.json: .* 0.jpg, are only in test_images, a folder of test; put the"):
+        read_folder(lay(tmp_path, files))
+    folder = read_folder(lay(tmp_path, pictures("photos", "0 1")))
+    assert {split.image_root for split in folder.splits.values()} == {tmp_path / "photos"}
+
+
+def test_a_file_that_calls_itself_no_split_has_the_images_that_there_are(tmp_path: Path) -> None:
+    files = {"annotations/all.json": coco("0 1"), **pictures("test_images", "0 1")}
+    assert {split.image_root.name for split in read_folder(lay(tmp_path, files)).splits.values()} == {"test_images"}
+
+
+@pytest.mark.parametrize("numbers", ["0 1", "4 5"])
+def test_a_folder_of_train_has_images_of_val_that_train_does_not_name(numbers: str, tmp_path: Path) -> None:
+    files = {**of_two_splits("train_images", ""), "annotations/val.json": coco(numbers)}
+    folder = read_folder(lay(tmp_path, {**files, **pictures("train_images", "4 5")}))
+    if numbers == "4 5":
+        assert folder.findings == ()
+        assert folder.splits["val"].image_root == tmp_path / "train_images"
+    else:  # they may be images of which the folder is missing
+        assert kinds(folder) == [("image-folder", "error")]
+        assert "only in train_images, a folder of train" in folder.findings[0].what
+
+
+def test_two_folders_with_other_images_of_the_same_names_are_refused(tmp_path: Path) -> None:
+    files = {"train.json": coco("0 1 2 3"), **pictures("left", "0 1 2 3"), **pictures("right", "1 2 3")}
+    with pytest.raises(InputError, match=r"train.json: left and right both have .*0.jpg is another in each; move away"):
+        read_folder(lay(tmp_path / "other", {**files, "right/0.jpg": picture(WIDE)}))
+    folder = read_folder(lay(tmp_path / "copies", {**files, "right/0.jpg": PICTURE}))
+    assert {split.image_root.name for split in folder.splits.values()} == {"left"}
+
+
+@pytest.mark.parametrize("area", [0, -1, float("nan"), float("inf"), True, "80"])
+def test_areas_with_which_boxes_would_be_passed_over_are_filled_in(area: Any, tmp_path: Path) -> None:
+    content = coco("a b")
+    for annotation in content["annotations"]:
+        annotation["area"] = area
+    folder = read(tmp_path, content)
+    assert kinds(folder) == [("filled-in", "note")]
+    train = folder.splits["train"]
+    assert [annotation["area"] for annotation in train.content["annotations"]] == [80, 80]
+    assert train.annotation_file is None
 
 
 @pytest.mark.parametrize("ids", [(2, 1), (7, 3), ("1", "2"), ("9", "10"), (1, "2")])

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
+import cv2
 import pytest
-from references.own_data import PICTURE, lay, pictures, voc
+from references.own_data import PICTURE, lay, picture, pictures, voc
 
 from lors_det.data.folder import read_folder
 from lors_det.data.record import DataFolder
@@ -114,6 +115,60 @@ def test_an_image_is_the_nearest_of_its_name(tmp_path: Path) -> None:
         "train": ["train/images/a.jpg", "train/images/b.jpg", "train/images/even.jpg"],
         "val": ["val/images/a.jpg", "val/images/b.jpg"],
     }
+
+
+@pytest.mark.parametrize(
+    ("xmls", "images"),
+    [
+        ("annotations_{}", "images_{}"),
+        ("{}_xml", "{}_images"),
+        ("xml/{}", "img/{}"),
+        ("{}_xml", "deep/er/my_{}_photos"),
+    ],
+)
+@pytest.mark.parametrize("below", ["", "set/"])
+def test_an_image_is_of_the_split_of_its_file(xmls: str, images: str, below: str, tmp_path: Path) -> None:
+    """Both splits number theirs from 0; those of val are wide."""
+    files: dict[str, bytes | str] = {}
+    for split, size, names in (("train", (40, 20), "012"), ("val", (80, 30), "01")):
+        for name in names:
+            files[f"{below}{xmls.format(split)}/{name}.xml"] = voc(DOG, size=size)
+            files[f"{below}{images.format(split)}/{name}.jpg"] = picture(size)
+    folder = read_folder(lay(tmp_path, files))
+    assert folder.findings == ()
+    assert {name: len(split.content["images"]) for name, split in folder.splits.items()} == {"train": 3, "val": 2}
+    for split in folder.splits.values():
+        for image in split.content["images"]:
+            height, width = cv2.imread(str(split.image_root / image["file_name"])).shape[:2]
+            assert (image["width"], image["height"]) == (width, height)
+
+
+def test_a_nearer_image_of_another_split_is_not_meant(tmp_path: Path) -> None:
+    files = {"val_xml/0.xml": voc(DOG), "train_xml/0.xml": voc(DOG)}
+    images = {"train_images/0.jpg": PICTURE, "data/more/val_images/0.jpg": PICTURE}
+    splits = read_folder(lay(tmp_path, {**files, **images})).splits
+    names = {name: split.content["images"][0]["file_name"] for name, split in splits.items()}
+    assert names == {"train": "train_images/0.jpg", "val": "data/more/val_images/0.jpg"}
+
+
+def test_an_image_that_may_be_either_of_two_is_not_guessed(tmp_path: Path) -> None:
+    either = {"left/a.jpg": PICTURE, "right/a.jpg": picture((30, 20))}
+    files = {**{f"Annotations/{name}.xml": voc(DOG) for name in "abc"}, **pictures("left", "b c")}
+    folder = read_folder(lay(tmp_path / "one", {**files, **either}))
+    assert kinds(folder) == [("label-of-two-images", "error", "Annotations/a.xml")]
+    assert "2 images (left/a.jpg, right/a.jpg)" in folder.findings[0].what
+    names = {image["file_name"] for split in folder.splits.values() for image in split.content["images"]}
+    assert names == {"left/b.jpg", "left/c.jpg"}  # it is no image without objects either
+    with pytest.raises(
+        InputError, match=r"none of the XML files .* has an image there \(Annotations/a.xml: may describe"
+    ):
+        read_folder(lay(tmp_path / "all", {"Annotations/a.xml": voc(DOG), **either}))
+
+
+def test_copies_of_an_image_are_no_doubt(tmp_path: Path) -> None:
+    xmls = {f"Annotations/{name}.xml": voc(DOG) for name in "ab"}
+    folder = read_folder(lay(tmp_path, {**xmls, **pictures("left", "a b"), **pictures("right", "a b")}))
+    assert folder.findings == ()
 
 
 def test_several_years_are_one_set(tmp_path: Path) -> None:

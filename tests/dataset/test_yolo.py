@@ -195,6 +195,21 @@ def test_a_single_class_without_name(tmp_path: Path) -> None:
         assert found.what.endswith("is called class_0")
 
 
+@pytest.mark.parametrize("yaml", [True, False])
+def test_lines_that_are_repeated_list_an_image_once(yaml: bool, tmp_path: Path) -> None:
+    lists = {"train.txt": "images/a.jpg\nimages/b.jpg\n./images/a.jpg\nimages/a.jpg", "val.txt": "images/c.jpg\n" * 2}
+    described = "names: [cat, dog]\ntrain: train.txt\nval: val.txt"
+    root = lay(tmp_path, {"data.yaml": described} if yaml else {"classes.txt": "cat\ndog"})
+    labels = {f"labels/{name}.txt": GOOD for name in "abc"}
+    folder = read_folder(lay(root, {**lists, **labels, **pictures("images", "a b c")}))
+    names = {name: [image["file_name"] for image in split.content["images"]] for name, split in folder.splits.items()}
+    assert names == {"train": ["images/a.jpg", "images/b.jpg"], "val": ["images/c.jpg"]}
+    assert len(boxes(folder, "a")) == 1
+    assert {(each.kind, each.level) for each in folder.findings} == {("listed-twice", "note")}
+    told = {each.where: each.what.split(" of images")[0] for each in folder.findings}
+    assert told == {"train.txt": "2 lines are", "val.txt": "1 line is"}
+
+
 def test_a_label_file_of_two_images_is_an_error_and_neither_is_used(tmp_path: Path) -> None:
     folder = read(tmp_path, {}, **{"images/a.png": picture(form="PNG")})
     assert (only(folder).kind, only(folder).level) == ("label-of-two-images", "error")

@@ -1,10 +1,10 @@
-"""Which JSON files of a folder are COCO's detection format, which split each is, and where its images lie."""
+"""Which JSON files of a folder are COCO's detection format, and which split each is."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from lors_det.data.splits import SPLITS, SplitName, split_mentioned, split_of_fo
 
 _DEPTH = 3  # below the set's folder
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "image_info_", "stuff_")  # beside COCO's instances_
-_SAMPLE = 50  # file names by which the folder of the images is recognised
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def coco_files(root: Path, listing: Listing, findings: list[Finding]) -> dict[Sp
             continue
         reason = _unfit(content)
         if reason is None:
-            by_split.setdefault(_split(path, root), []).append(CocoFile(Path(path), content))
+            by_split.setdefault(split_of_file(path, root), []).append(CocoFile(Path(path), content))
         elif reason:
             findings.append(Finding("no-annotations", "warning", where, f"{reason}; it is left out"))
     unnamed = by_split.pop(None, [])
@@ -93,52 +92,10 @@ def _unfit(content: Any) -> str | None:
     return None
 
 
-def _split(path: str, root: Path) -> SplitName | None:
+def split_of_file(path: str | Path, root: Path) -> SplitName | None:
+    """The split that an annotation file's name mentions, or that a folder of it is called like."""
     folder, name = os.path.split(os.path.relpath(path, root))
     words = name.lower().replace("_", " ")
     if "trainval" in words:
         return "train"
     return split_mentioned(name.rsplit(".", 1)[0]) or split_of_folders(folder)
-
-
-def image_folder(
-    file: CocoFile, split: SplitName, root: Path, listing: Listing, names: Sequence[str]
-) -> tuple[str, int] | None:
-    """The folder that most images lie in by their ``file_name``, and how many of its first folders are to be left out.
-
-    None if none of the images looked for is anywhere.
-    """
-    step = max(1, len(names) // _SAMPLE)
-    sample = [name.replace("\\", "/") for name in names[::step][:_SAMPLE]]
-    deepest = max(name.count("/") for name in sample)
-    for options in (_likely(file.path, split, root), [place for place, _ in listing.walk(str(root), depth=6)]):
-        for skipped in range(deepest + 1):
-            ends = [end for name in sample if (end := without_folders(name, skipped)) is not None]
-            hits = {option: sum(listing.holds(os.path.join(option, end)) for end in ends) for option in options}
-            best = max(hits, key=lambda option: hits[option])
-            if hits[best] * 2 >= len(sample):
-                return best, skipped
-    # few are there: the folder that has any
-    for skipped in range(deepest + 1):
-        for place, _ in listing.walk(str(root), depth=6):
-            if any((end := without_folders(n, skipped)) and listing.holds(os.path.join(place, end)) for n in names):
-                return place, skipped
-    return None
-
-
-def without_folders(name: str, skipped: int) -> str | None:
-    """``c/d.jpg`` of ``a/b/c/d.jpg`` for 2; None where there are not so many."""
-    parts = name.replace("\\", "/").split("/")
-    return "/".join(parts[skipped:]) if skipped < len(parts) else None
-
-
-def _likely(path: Path, split: SplitName, root: Path) -> list[str]:
-    """Where the images of an annotation file usually are, the likeliest first."""
-    stem, beside = path.stem, path.parent
-    tail = stem.rsplit("_", 1)[-1]  # train2017 of instances_train2017
-    called = [tail, stem, split, *({"val": ("valid", "validation")}.get(split, ()))]
-    options = [f"{place}/{inner}" for place in (root, beside) for name in called for inner in (name, f"{name}/images")]
-    options += [f"{place}/images/{name}" for place in (root, beside) for name in called]
-    options += [str(beside), f"{beside}/images", str(beside.parent), f"{beside.parent}/images"]
-    options += [str(root), f"{root}/images", f"{root}/data", f"{root}/JPEGImages"]
-    return list(dict.fromkeys(option for option in options))

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lors_det.data.coco.files import CocoFile, coco_files, image_folder
+from lors_det.data.coco.files import CocoFile, coco_files
+from lors_det.data.coco.places import image_folder
 from lors_det.data.coco.whole import whole
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding, Level, Split
@@ -36,26 +37,40 @@ def read_coco(root: Path, listing: Listing) -> DataFolder | None:
             raise InputError("; ".join(map(str, broken[:3])))
         return None
     contents = _without_umbrella(files, root, findings)
+    names = {name: _file_names(content) for name, content in contents.items()}
     splits: dict[SplitName, Split] = {}
     for name, file in files.items():
-        split = _read(file, contents[name], name, root, listing, findings)
+        split = _read(file, contents[name], name, root, listing, names, findings)
         if split is not None:
             splits[name] = split
     if not splits:
-        raise InputError("; ".join(str(finding) for finding in findings if finding.kind == "no-image"))
+        raise InputError("; ".join(str(each) for each in findings if each.kind in ("no-image", "image-folder")))
     classes, agreeing = _agreeing(splits, findings)
     return DataFolder(root, "COCO", classes, {str(name): split for name, split in agreeing.items()}, tuple(findings))
 
 
+def _file_names(content: Content) -> list[str]:
+    return [e["file_name"] for e in content["images"] if isinstance(e, dict) and isinstance(e.get("file_name"), str)]
+
+
 def _read(
-    file: CocoFile, content: Content, name: SplitName, root: Path, listing: Listing, findings: list[Finding]
+    file: CocoFile,
+    content: Content,
+    name: SplitName,
+    root: Path,
+    listing: Listing,
+    names: Mapping[SplitName, Sequence[str]],
+    findings: list[Finding],
 ) -> Split | None:
     where = os.path.relpath(file.path, root)
-    entries = content["images"]
-    names = [e["file_name"] for e in entries if isinstance(e, dict) and isinstance(e.get("file_name"), str)]
-    place = image_folder(file, name, root, listing, names) if names else None
+    entries, own = content["images"], names[name]
+    try:
+        place = image_folder(file, name, root, listing, names) if own else None
+    except InputError as error:
+        findings.append(Finding("image-folder", "error", where, str(error)))
+        return None
     if place is None:
-        what = f"none of its images ({len(entries):,}) is found in {root}" + (f", such as {names[0]}" if names else "")
+        what = f"none of its images ({len(entries):,}) is found in {root}" + (f", such as {own[0]}" if own else "")
         findings.append(Finding("no-image", "error", where, what, "put the images beside it, or correct file_name"))
         return None
     made = whole(content, *place, where=where, listing=listing, findings=findings)

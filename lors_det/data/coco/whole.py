@@ -10,9 +10,9 @@ from typing import Any
 
 from lors_det.data.coco.boxes import box_of_outline, lies_inside, usable
 from lors_det.data.coco.categories import usable_categories
-from lors_det.data.coco.files import without_folders
 from lors_det.data.coco.ids import Id, Known, as_id, numbered, same
 from lors_det.data.coco.notes import Notes
+from lors_det.data.coco.places import without_folders
 from lors_det.data.images import displayed_size
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
@@ -54,7 +54,7 @@ def whole(
     return Whole(made, images_alike and categories_alike and boxes_alike, without_area)
 
 
-def _is_size(value: Any) -> bool:
+def _is_positive(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
 
 
@@ -86,7 +86,7 @@ def _images(
             continue
         if name != entry["file_name"]:
             image, alike = {**image, "file_name": name}, False
-        if not (_is_size(entry.get("width")) and _is_size(entry.get("height"))):
+        if not (_is_positive(entry.get("width")) and _is_positive(entry.get("height"))):
             alike = False
             try:
                 width, height = displayed_size(path)
@@ -154,11 +154,13 @@ def _annotations(
             if as_id(entry["image_id"]) != image_id or as_id(entry["category_id"]) != category_id:
                 notes.counts["ids are text where those listed are numbers, or the other way; they are matched"] += 1
             entry, alike = {**entry, "category_id": category, "image_id": image["id"]}, False
-        if not isinstance(entry.get("area"), (int, float)) or entry.get("iscrowd") not in (0, 1):
+        area, (w, h) = entry.get("area"), entry["bbox"][2:]
+        # mmdet trains on no box whose area is 0 or less; a box that has none is left out anyway
+        has_area = _is_positive(area) or (isinstance(area, (int, float)) and not (w > 0 and h > 0))
+        if not has_area or entry.get("iscrowd") not in (0, 1):
             notes.counts["area or iscrowd is filled in"] += 1
-            area = entry.get("area")
-            area = area if isinstance(area, (int, float)) else entry["bbox"][2] * entry["bbox"][3]
-            entry, alike = {**entry, "area": area, "iscrowd": int(bool(entry.get("iscrowd")))}, False
+            crowd = int(bool(entry.get("iscrowd")))
+            entry, alike = {**entry, "area": area if has_area else w * h, "iscrowd": crowd}, False
         if not inside:
             doubtful.append(len(found))
         found.append(entry)

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lors_det.data.decoding import pixels_of
+from lors_det.data.images import exif_orientation, open_header
 
 Form = Literal["colour", "grey", "CMYK", "palette", "alpha", "unknown"]
 
 THUMBNAIL_PX = 32
 """Side of the thumbnails that images are compared by."""
 
-_ORIENTATION = 0x0112
 _FORMS: dict[str, Form] = {
     **dict.fromkeys(("1", "L", "I", "F", "I;16", "I;16B", "I;16L"), "grey"),
     **dict.fromkeys(("P", "PA"), "palette"),
@@ -102,15 +102,13 @@ def read_image_facts(path: str) -> ImageFacts:
 def _header(raw: bytes) -> tuple[Form, tuple[int, int] | None, int]:
     """Form, size as stored and orientation by the header; Pillow does not know all of what OpenCV reads."""
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(raw)) as image:
+        with warnings.catch_warnings(), io.BytesIO(raw) as file:
             warnings.simplefilter("ignore")
+            image = open_header(file)
             form = _FORMS.get(image.mode, "unknown")
             if form == "colour" and "transparency" in image.info:
                 form = "alpha"
-            # of a PNG without EXIF, Pillow would decode the pixels to look for it behind them
-            has_exif = image.format != "PNG" or b"eXIf" in raw
-            orientation = image.getexif().get(_ORIENTATION, 1) if has_exif else 1
-            return form, image.size, orientation if orientation in range(1, 9) else 1
+            return form, image.size, exif_orientation(image, file)
     except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):  # what broken headers raise
         return "unknown", None, 1
 

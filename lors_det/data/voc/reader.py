@@ -32,21 +32,30 @@ def read_voc(root: Path, listing: Listing) -> DataFolder | None:
         return None
     images = VocImages(root, listing)
     annotated: dict[str, Annotated] = {}
+    unclear: list[str] = []
     for path, element in elements.items():
-        image = images.of(path, (element.findtext("filename") or "").strip())
-        if image is None:
+        options = images.of(path, (element.findtext("filename") or "").strip())
+        where = os.path.relpath(path, root)
+        if not options:
             what = "its image is nowhere in the folder; it is left out"
-            remedy = "add the image, or remove the file"
-            findings.append(Finding("missing-image", "warning", os.path.relpath(path, root), what, remedy))
+            findings.append(Finding("missing-image", "warning", where, what, "add the image, or remove the file"))
+        elif len(options) > 1:
+            some = ", ".join(os.path.relpath(option, root) for option in options)
+            what = f"may describe each of {len(options)} images ({some}); none of them is used"
+            remedy = "remove those that are not meant, or put the files beside their images"
+            findings.append(Finding("label-of-two-images", "error", where, what, remedy))
+            unclear += options
         else:
-            annotated[path] = _annotated(path, os.path.relpath(path, root), image, element, findings)
+            annotated[path] = _annotated(path, where, options[0], element, findings)
     if not annotated:
-        raise InputError(f"none of the XML files of {root} ({len(elements):,}) has an image there; add the images")
+        told = next((f" ({each})" for each in findings if each.kind == "label-of-two-images"), "; add the images")
+        raise InputError(f"none of the XML files of {root} ({len(elements):,}) has an image there{told}")
     parts, sources = listed_splits(root, listing, annotated, findings)
     if not parts:  # lists say what belongs to the set; without them all that lies there does
         paths, sources = by_folder(annotated, root, "XML file", findings)
         parts = {split: [annotated[path] for path in paths[split]] for split in paths}
-        _add_unlabelled(parts, images.beside([item.image for item in annotated.values()]), root, findings)
+        used = [*(item.image for item in annotated.values()), *unclear]
+        _add_unlabelled(parts, images.beside(used), root, findings)
     classes = tuple(sorted({o.class_name for part in parts.values() for item in part for o in item.objects}))
     if not classes:
         raise InputError(f"no XML file of {root} has an <object> to tell the classes; annotate some images")

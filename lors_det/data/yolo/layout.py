@@ -15,6 +15,7 @@ from lors_det.data.images import images_below
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
 from lors_det.data.splits import SplitName, by_folder, split_called
+from lors_det.data.words import are, counted
 
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "classes.names", "predefined_classes.txt")
 """Lower-case names of files that list the classes, one a line."""
@@ -53,7 +54,7 @@ def existing(entry: str, bases: Sequence[str]) -> str | None:
 
 
 def images_listed(place: str, bases: Sequence[str], listing: Listing, findings: list[Finding]) -> list[str]:
-    """Paths of the images that a text file lists, relative to itself or to ``bases``, one a line."""
+    """Paths of the images that a text file lists, relative to itself or to ``bases``, one a line; each once."""
     text = Path(place).read_text(encoding="utf-8-sig", errors="replace")
     around = list(dict.fromkeys([os.path.dirname(place), *bases]))
     found: list[str] = []
@@ -73,7 +74,11 @@ def images_listed(place: str, bases: Sequence[str], listing: Listing, findings: 
             findings.append(Finding("missing-image", "warning", where, f"{entry} does not exist", "add the image"))
         else:
             found.append(path)
-    return found
+    once = list(dict.fromkeys(found))
+    if repeated := len(found) - len(once):
+        what = f"{counted(repeated, 'line')} {are(repeated)} of images listed before; each image is used once"
+        findings.append(Finding("listed-twice", "note", os.path.basename(place), what))
+    return once
 
 
 def from_folders(root: Path, listing: Listing, findings: list[Finding]) -> Layout:
