@@ -14,6 +14,7 @@ from references.tiny import ADAMIXER, make_data, tiny_config
 from lors_det.adamixer import Decoder, DecoderSpec
 from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
+from lors_det.data.drawing import CLASSES
 from lors_det.errors import InputError
 from lors_det.inference import Detector
 from lors_det.plugin.saving.not_in_weights import _DEFAULTS, differences, of_config, of_training
@@ -99,7 +100,7 @@ def test_a_published_one_began_at_the_whole_image(data, tmp_path):
     lors = {f"{HEAD}decoder.share": (0, 0, 0, 0), f"{HEAD}query_start": "image"}
     ours = runner_of(data, tmp_path, **lors).model.state_dict()
     table = torch.rand(len(ours["bbox_head.queries.content"]), 4)
-    published = {"meta": {"CLASSES": ("a",) * 6}, "state_dict": to_published(ours, table)}
+    published = {"meta": {"CLASSES": CLASSES}, "state_dict": to_published(ours, table)}
     torch.save(published, tmp_path / "published.pth")
     convert_file(tmp_path / "published.pth", tmp_path / "ours.pth")
     convert_file(tmp_path / "ours.pth", tmp_path / "ours.safetensors")
