@@ -32,8 +32,8 @@ _OF_NO_MATTER = re.compile(
 )
 """Values among them that do not, or that are there to be changed: a training is made longer."""
 
-_HOOKS_OF_NO_MATTER = ("PatienceHook", "EarlyCheckHook")
-"""They end a training or say something of it, and change no step."""
+_HOOKS_THAT_MATTER = ("EMAHook", "GentleFinishHook", "PipelineSwitchHook", "YOLOXModeSwitchHook")
+"""Custom hooks that decide what is learned or kept; of others, such as one's own that draw, that is not known."""
 
 _SHOWN_OF_HOOK = 80
 """Characters of a hook's values."""
@@ -179,7 +179,7 @@ def _hooks(cfg: Config) -> dict[str, str]:
     """Custom hooks by type, as text; a mean of the weights, or a change of pipeline, decides what is learned."""
     found: dict[str, str] = {}
     for hook in cfg.get("custom_hooks") or ():
-        if hook and hook.get("type") not in _HOOKS_OF_NO_MATTER:
+        if hook and hook.get("type") in _HOOKS_THAT_MATTER:
             kind = str(hook.get("type"))
             found[kind] = found.get(kind, "") + repr(_plain(hook))
     return found
