@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lors_det.adamixer.class_loss import ALPHA, CLASS_LOSSES, GAMMA, ClassLoss
 from lors_det.adamixer.geometry import at_least_float32, generalized_iou, paired_iou
 from lors_det.adamixer.matching import Matches, Processes, exchange, first_fault, match
+from lors_det.adamixer.spec_values import is_int
 from lors_det.adamixer.stage import StageOutput
 
 LOG_EPS = 1e-12
@@ -67,7 +68,7 @@ class SetCriterion(nn.Module):
         if class_loss not in get_args(ClassLoss):
             raise ValueError(f"class_loss={class_loss!r}; choose from {', '.join(get_args(ClassLoss))}")
         per_stage = (queries_per_object,) if isinstance(queries_per_object, int) else tuple(queries_per_object)
-        if not per_stage or not all(type(number) is int and number >= 1 for number in per_stage):
+        if not per_stage or not all(is_int(number) and number >= 1 for number in per_stage):
             raise ValueError(
                 f"queries_per_object={queries_per_object!r}; it must be a number from 1 on, or one a stage"
             )

@@ -36,7 +36,8 @@ def main(args: Namespace) -> None:
         raise InputError("--config belongs to --fold or --factorise")
     if args.factorise and not args.config:
         raise InputError("--factorise needs --config, that of the LORS model")
-    from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
+    from lors_det.checkpoints.convert import convert_file
+    from lors_det.checkpoints.folding import factorise_file, fold_file
     from lors_det.plugin.saving.safe_loading import trust
 
     if args.trust_checkpoint:

@@ -98,7 +98,8 @@ def _work_dirs(folder: Path) -> Iterator[Path]:
 def _validated_on(work_dir: Path) -> Iterator[str]:
     """Where the images of a run's validation lie, by the config that it keeps."""
     for path in sorted(work_dir.glob("*.py"))[:1]:
-        for dataset in leaf_datasets(Config.fromfile(path).val_dataloader.dataset):
+        loader = Config.fromfile(path).get("val_dataloader")
+        for dataset in leaf_datasets(loader.dataset) if loader else ():
             yield str(Path(dataset.get("data_root") or "", (dataset.get("data_prefix") or {}).get("img", "")))
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from lors_det.adamixer import Decoder, DecoderSpec, QueryState
 from lors_det.adamixer.first_version import current_name, is_first_version
-from lors_det.checkpoints.convert import todays_names
+from lors_det.checkpoints.contents import todays_names
 
 WRITTEN = json.loads(FILE.read_text())["decoders"]
 

@@ -16,7 +16,8 @@ from references.tiny import ADAMIXER, LORS, make_data, tiny_config
 from torch import nn
 
 from lors_det.checkpoints.around_decoder import BACKBONES
-from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
+from lors_det.checkpoints.convert import convert_file
+from lors_det.checkpoints.folding import factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
 from lors_det.errors import InputError
 from lors_det.files import write_whole

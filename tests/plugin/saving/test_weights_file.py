@@ -13,7 +13,8 @@ import torch
 from references.trained import train_tiny
 from safetensors.torch import save_file
 
-from lors_det.checkpoints.convert import convert_file, fold_file
+from lors_det.checkpoints.convert import convert_file
+from lors_det.checkpoints.folding import fold_file
 from lors_det.errors import InputError
 from lors_det.inference import Detector
 from lors_det.plugin.saving.weights_file import read_weights, write_weights
