@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from lors_det.data.shapes import generate_shapes
 from lors_det.plugin.config.reading import load_config
@@ -41,6 +43,12 @@ def overrides(data: Path) -> dict[str, object]:
 def tiny_config(data: Path, work_dir: Path, config: Path = LORS, **changes: object) -> Config:
     """A shapes config on the tiny set."""
     return load_config(config, {**overrides(data), **changes}, str(work_dir))
+
+
+def runner_of(cfg: Config) -> Runner:
+    """Its runner, under a name of its own: mmengine keeps runners by name."""
+    cfg.experiment_name = f"test_{uuid.uuid4().hex}"
+    return Runner.from_cfg(cfg)
 
 
 def write_config(path: Path, data: Path, config: Path = LORS, **changes: object) -> Path:

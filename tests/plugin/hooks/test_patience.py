@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 import torch
-from mmengine.runner import Runner, find_latest_checkpoint
-from references.tiny import make_data, tiny_config
+from mmengine.runner import find_latest_checkpoint
+from references.tiny import make_data, runner_of, tiny_config
 
 from lors_det.errors import InputError
 from lors_det.plugin.hooks.patience import standing
 
 PATIENCE = dict(type="PatienceHook", patience=2, min_gain=0.9)
-
-
-def runner_of(cfg):
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    return Runner.from_cfg(cfg)
 
 
 @pytest.fixture(scope="module")

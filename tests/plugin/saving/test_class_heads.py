@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 import torch
-from mmengine.runner import Runner, find_latest_checkpoint
-from references.tiny import make_data, tiny_config
+from mmengine.runner import find_latest_checkpoint
+from references.tiny import make_data, runner_of, tiny_config
 
+from lors_det.errors import InputError
 from lors_det.plugin.saving.class_heads import adapt_class_heads
 
 HEAD = "bbox_head.decoder.stack.stages.0.classify.3"
@@ -65,9 +64,13 @@ def data(tmp_path_factory):
     return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
-def runner_of(cfg):
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    return Runner.from_cfg(cfg)
+def test_a_start_from_a_foreign_checkpoint_is_refused(data, tmp_path):
+    """Some of its weights fit by chance."""
+    runner = runner_of(tiny_config(data, tmp_path))
+    own = runner.model.state_dict()
+    torch.save({"state_dict": dict(list(own.items())[:5])}, tmp_path / "foreign.pth")
+    with pytest.raises(InputError, match=rf"5 of {len(own)} weights fit; .* use the config that it was trained with"):
+        runner_of(tiny_config(data, tmp_path, load_from=str(tmp_path / "foreign.pth"))).train()
 
 
 @pytest.mark.parametrize("swap", [False, True])

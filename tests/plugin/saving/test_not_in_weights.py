@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
-from references.tiny import ADAMIXER, make_data, tiny_config
+from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
 
 from lors_det.adamixer import Decoder, DecoderSpec
-from lors_det.checkpoints.convert import convert_file, factorise_file, fold_file
+from lors_det.checkpoints.convert import convert_file
+from lors_det.checkpoints.folding import factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
 from lors_det.data.drawing import CLASSES
 from lors_det.errors import InputError
@@ -35,10 +34,8 @@ BASES = {f"{HEAD}decoder.share": (0, 0, 1, 1)}
 """Two bases: shares of as many users have weights of the same shapes."""
 
 
-def runner_of(data, folder, **options):
-    cfg = tiny_config(data, folder, **{**BASES, **options})
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    return Runner.from_cfg(cfg)
+def run_of(data, folder, **options):
+    return runner_of(tiny_config(data, folder, **{**BASES, **options}))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +46,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def checkpoint(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    runner_of(data, folder, **{"train_cfg.max_epochs": 1, **BASES}).train()
+    run_of(data, folder, **{"train_cfg.max_epochs": 1, **BASES}).train()
     return folder / "epoch_1.pth"
 
 
@@ -63,7 +60,7 @@ def written(data, folder, name, value, config=None):
 def test_an_evaluation_refuses_it(data, checkpoint, tmp_path, name):
     value, words = OTHER[name]
     with pytest.raises(InputError, match=f"fits by its weights alone: .*{words}; use the config"):
-        runner_of(data, tmp_path, load_from=str(checkpoint), **{name: value}).test()
+        run_of(data, tmp_path, load_from=str(checkpoint), **{name: value}).test()
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -79,12 +76,12 @@ def test_so_do_a_detector_and_a_folding_with_a_config(data, checkpoint, tmp_path
 
 def test_a_resumed_training_refuses_it(data, checkpoint, tmp_path):
     with pytest.raises(InputError, match="query_start is 'image'"):
-        runner_of(data, tmp_path, load_from=str(checkpoint), resume=True, **{f"{HEAD}query_start": "image"}).train()
+        run_of(data, tmp_path, load_from=str(checkpoint), resume=True, **{f"{HEAD}query_start": "image"}).train()
 
 
 def test_a_fine_tuning_goes_on_and_says_so(data, checkpoint, tmp_path):
     options = {f"{HEAD}query_start": "image", "train_cfg.max_epochs": 1}
-    runner_of(data, tmp_path, load_from=str(checkpoint), **options).train()
+    run_of(data, tmp_path, load_from=str(checkpoint), **options).train()
     log = next(tmp_path.rglob("*.log")).read_text()
     assert "WARNING - model.bbox_head.query_start is 'image', and was 'grid' in training" in log
 
@@ -98,7 +95,7 @@ def test_no_published_model_has_it(checkpoint, tmp_path):
 def test_a_published_one_began_at_the_whole_image(data, tmp_path):
     """Its conversion knows that, and so does the weights file that is made of it."""
     lors = {f"{HEAD}decoder.share": (0, 0, 0, 0), f"{HEAD}query_start": "image"}
-    ours = runner_of(data, tmp_path, **lors).model.state_dict()
+    ours = run_of(data, tmp_path, **lors).model.state_dict()
     table = torch.rand(len(ours["bbox_head.queries.content"]), 4)
     published = {"meta": {"CLASSES": CLASSES}, "state_dict": to_published(ours, table)}
     torch.save(published, tmp_path / "published.pth")
@@ -106,7 +103,7 @@ def test_a_published_one_began_at_the_whole_image(data, tmp_path):
     convert_file(tmp_path / "ours.pth", tmp_path / "ours.safetensors")
     for path in (tmp_path / "ours.pth", tmp_path / "ours.safetensors"):
         with pytest.raises(InputError, match="query_start is 'grid', and was 'image' in training"):
-            runner_of(data, tmp_path, load_from=str(path), **{**lors, f"{HEAD}query_start": "grid"}).test()
+            run_of(data, tmp_path, load_from=str(path), **{**lors, f"{HEAD}query_start": "grid"}).test()
         Detector.from_checkpoint(path, config=tiny_config(data, tmp_path, **lors))
 
 
@@ -116,7 +113,7 @@ def test_values_of_another_kind_are_passed_over(values):
 
 
 def test_a_factorisation_changes_the_sharing_and_nothing_else(data, tmp_path):
-    runner = runner_of(data, tmp_path, config=ADAMIXER, **{f"{HEAD}decoder.share": (0, 1, 2, 3)})
+    runner = run_of(data, tmp_path, config=ADAMIXER, **{f"{HEAD}decoder.share": (0, 1, 2, 3)})
     meta = {"config_data": runner.cfg.to_dict(), "dataset_meta": {"classes": ("a",)}}
     torch.save({"meta": meta, "state_dict": runner.model.state_dict()}, tmp_path / "dense.pth")
     scaled = written(data, tmp_path, f"{HEAD}decoder.residual_scale", 2.0)

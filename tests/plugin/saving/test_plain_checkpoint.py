@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pickle
 import shutil
-import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
 from references.hostile import Hostile
-from references.tiny import ADAMIXER, make_data, tiny_config
+from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
 
 from lors_det.errors import InputError
 
@@ -30,11 +29,6 @@ def trained(data, tmp_path_factory) -> Path:
     work_dir = tmp_path_factory.mktemp("run")
     runner_of(tiny_config(data, work_dir, **{"train_cfg.max_epochs": 2})).train()
     return work_dir
-
-
-def runner_of(cfg) -> Runner:
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    return Runner.from_cfg(cfg)
 
 
 def test_a_checkpoint_is_plain_data_and_resumes(data, trained):

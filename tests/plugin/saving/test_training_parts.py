@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 import torch
-from mmengine.runner import Runner
-from references.tiny import ADAMIXER, make_data, tiny_config
+from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
 from safetensors.torch import load_file
 
-from lors_det.checkpoints.convert import convert_file, fold_file
+from lors_det.checkpoints.convert import convert_file
+from lors_det.checkpoints.folding import fold_file
 from lors_det.errors import InputError
 from lors_det.inference import Detector
 from lors_det.plugin.saving.training_parts import drop_training_parts
 
 TABLE = "bbox_head.denoising.content"
-
-
-def runner_of(*arguments, **options):
-    cfg = tiny_config(*arguments, **options)
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    return Runner.from_cfg(cfg)
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +25,16 @@ def data(tmp_path_factory):
 def checkpoint(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     options = {"model.bbox_head.denoising": dict(num_groups=2), "train_cfg.max_epochs": 1}
-    runner_of(data, folder, **options).train()
+    runner_of(tiny_config(data, folder, **options)).train()
     return folder / "epoch_1.pth"
 
 
 def test_a_config_without_it_evaluates_the_checkpoint_and_fine_tunes_it(data, checkpoint, tmp_path):
     assert TABLE in torch.load(checkpoint, weights_only=True)["state_dict"]
-    metrics = runner_of(data, tmp_path / "test", load_from=str(checkpoint)).test()
+    metrics = runner_of(tiny_config(data, tmp_path / "test", load_from=str(checkpoint))).test()
     assert "coco/bbox_mAP" in metrics
     options = {"load_from": str(checkpoint), "train_cfg.max_epochs": 1}
-    runner_of(data, tmp_path / "fine", **options).train()
+    runner_of(tiny_config(data, tmp_path / "fine", **options)).train()
     log = next((tmp_path / "fine").rglob("*.log")).read_text()
     assert "denoising" not in log.split("weights loaded")[1].splitlines()[0]
 
@@ -62,7 +54,7 @@ def test_a_weights_file_for_detection_lacks_it(data, checkpoint, tmp_path):
 
 def test_another_model_is_refused_all_the_same(data, checkpoint, tmp_path):
     with pytest.raises(InputError, match="another model"):
-        runner_of(data, tmp_path, config=ADAMIXER, load_from=str(checkpoint)).test()
+        runner_of(tiny_config(data, tmp_path, config=ADAMIXER, load_from=str(checkpoint))).test()
 
 
 def test_conversions(checkpoint, tmp_path):
