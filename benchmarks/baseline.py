@@ -6,6 +6,7 @@ from another, all are made and summed, the projection W + B A is formed in every
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,20 @@ class Baseline:
         spec = decoder.spec
         self.share, self.strides, self.dim, self.num_groups = spec.share, spec.strides, spec.dim, spec.num_groups
         self.weights = {name: weight.detach().clone().requires_grad_() for name, weight in self._published().items()}
+
+    def kept_in(self, dtype: torch.dtype) -> Baseline:
+        """The same for inference, the weights of its products in ``dtype`` already, so that no call casts them."""
+        kept = copy.copy(self)
+        kept.weights = {
+            name: weight.detach().to(dtype) if self._is_of_a_product(name) else weight.detach()
+            for name, weight in self.weights.items()
+        }
+        return kept
+
+    def _is_of_a_product(self, name: str) -> bool:
+        """A matrix or a bias that goes with one; norms stay in float32."""
+        place = name.removesuffix(".bias")
+        return self.weights[f"{place}.weight" if place != name else name].ndim > 1
 
     def _published(self) -> dict[str, Tensor]:
         """The decoder's parameters in the published layout, as functions of them."""

@@ -142,7 +142,7 @@ def _without_gradients(
 ) -> Case:
     return Case(
         Candidate(inference(ours, models.precision)),
-        Candidate(inference(of_baseline(models.baseline), models.precision)),
+        Candidate(inference(of_baseline(models.baseline_in_precision), models.precision)),
         Candidate(inference(of_baseline(models.exact))),
         inputs,
     )

@@ -24,6 +24,7 @@ from benchmarks.case import Examination
 from benchmarks.cases import cases
 from benchmarks.timing import MIN_ROUNDS, Comparison, Effort
 from lors_det.errors import InputError
+from lors_det.inference.device import find_device
 
 SLACK = 3.0
 """Our error against float64 may be this many times that of the baseline."""
@@ -75,7 +76,7 @@ def _checked_device(name: str) -> torch.device:
         raise InputError(f"--device is {name}; it must be cpu or cuda")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {name} needs a GPU, and torch sees none; leave it out to measure on the CPU")
-    return torch.device(name)
+    return find_device(name)
 
 
 def _checked_pair(pair: str) -> tuple[int, int]:

@@ -55,6 +55,11 @@ class Models:
         return Baseline(self.decoder)
 
     @cached_property
+    def baseline_in_precision(self) -> Baseline:
+        """The baseline for inference, whose weights are in the precision of its products, as the folded ones are."""
+        return self.baseline.kept_in(self.dtype)
+
+    @cached_property
     def exact(self) -> Baseline:
         return Baseline(copy.deepcopy(self.decoder).double())
 

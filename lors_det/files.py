@@ -14,6 +14,24 @@ _UMASK_AT_START = os.umask(0)  # reading it so sets it, for every thread: not wh
 os.umask(_UMASK_AT_START)
 
 
+def check_place(path: Path, *suffixes: str) -> None:
+    """Refuse, before the work that fills it, a file that could not be written.
+
+    Args:
+        path: of the file.
+        suffixes: one of which its name must end in, where there are any.
+
+    Raises:
+        InputError: if it has another suffix, is a folder, or its folder does not exist.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise InputError(f"{path}: the file's name must end in {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file to write")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: its folder does not exist")
+
+
 def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: bool = False) -> None:
     """Call ``write`` with a file that becomes ``path`` when it returns, and is removed if it raises.
 
@@ -23,11 +41,15 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: boo
         lasting: whether to wait until the disk has it, so that a machine that loses power keeps it too.
 
     Raises:
-        InputError: if the path is a folder.
+        InputError: if the path is a folder, or nothing can be written beside it.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file to write")
-    handle, scratch = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp", dir=path.absolute().parent)
+    folder = path.absolute().parent
+    try:
+        handle, scratch = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp", dir=folder)
+    except OSError as error:  # which names the scratch file
+        raise InputError(f"{path} cannot be written: folder {folder}: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -36,7 +58,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: boo
                 os.fsync(file.fileno())
         publish(scratch, path)
         if lasting:
-            _sync_folder(path.absolute().parent)
+            _sync_folder(folder)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise

@@ -76,6 +76,8 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=2000)
     args = parser.parse_args()
+    if args.steps < 10 * EVERY:
+        parser.error(f"--steps is {args.steps}; a trend takes at least {10 * EVERY}")
     with tempfile.TemporaryDirectory() as folder:
         found = readings(args.steps, Path(folder))
     warm = [reading for reading in found if reading[0] >= WARM_SHARE * args.steps]

@@ -33,6 +33,7 @@ from lors_det.data.folder import read_folder, summary_rows
 from lors_det.data.record import Finding
 from lors_det.data.words import counted
 from lors_det.errors import InputError
+from lors_det.files import check_place
 from lors_det.reports.folder_table import folder_table, folder_title
 
 NUM_EXAMPLES = 3
@@ -59,6 +60,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     if args.fix_classes and args.fix is None:
         raise InputError("--fix-classes renames classes in the repaired copy; add --fix OUT_DIR")
+    if args.picture is not None:
+        check_place(args.picture, ".png")
     case = _open(args.data, with_images=not args.no_images)
     findings = examine(case)
     report: dict[str, Any] = {}

@@ -7,19 +7,24 @@ python tools/analysis/draw_sheet.py CONFIG predictions.pkl sheet.png
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from lors_det.errors import InputError
+from lors_det.files import check_place
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config")
     parser.add_argument("predictions", help="file that tools/test.py --out wrote")
-    parser.add_argument("out", help="PNG file to write")
-    parser.add_argument("--num-images", type=int, default=12)
-    parser.add_argument("--score-threshold", type=float, default=0.3)
+    parser.add_argument("out", type=Path, help="PNG file to write")
+    parser.add_argument("--num-images", type=int, default=12, help="spread evenly over the set; %(default)s")
+    parser.add_argument("--score-threshold", type=float, default=0.3, help="draw what scores more; %(default)s")
 
 
 def main(args: Namespace) -> None:
+    check_place(args.out, ".png")
+    if args.num_images < 1:
+        raise InputError(f"--num-images is {args.num_images}; it must be at least 1")
     from mmengine.fileio import load
 
     from lors_det.plugin.config.data import build_test_set

@@ -99,15 +99,15 @@ def main(args: Namespace) -> None:
         console=Console(stderr=True),
         disable=args.quiet,
     )
+    results = None
+    if args.json:
+        truth = Path(args.annotations) if args.annotations else None
+        results = CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
+    total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=out))
     with ExitStack() as open_files:
-        results = None
-        if args.json:
-            truth = Path(args.annotations) if args.annotations else None
-            results = open_files.enter_context(
-                CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
-            )
+        if results is not None:
+            open_files.enter_context(results)
         open_files.enter_context(bar)
-        total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=out))
         task = bar.add_task("images", total=total)
         run = InferenceRun(
             detector,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
+from lors_det.files import check_place
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -33,10 +34,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    if args.out and not args.out.endswith((".pkl", ".pickle")):
-        raise InputError(f"--out {args.out}: the file's name must end in .pkl or .pickle")
-    if args.out and not Path(args.out).absolute().parent.is_dir():
-        raise InputError(f"--out {args.out}: its folder does not exist")
+    if args.out:
+        check_place(Path(args.out), ".pkl", ".pickle")
 
     from lors_det.plugin.config.chosen import check_chosen
     from lors_det.plugin.config.data import augment_test_time, evaluators_of
@@ -64,7 +63,8 @@ def main(args: Namespace) -> None:
     cfg.resume = False
     if args.show or args.show_dir:
         drawing = dict(draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir)
-        cfg.default_hooks.visualization.update(drawing)
+        hook = cfg.default_hooks.get("visualization") or dict(type="DetVisualizationHook")
+        cfg.default_hooks.visualization = {**hook, **drawing}
     if args.tta:
         augment_test_time(cfg)
     if args.out:

@@ -16,6 +16,9 @@ FORMS = (
     "and Pascal VOC (an XML file for each image)"
 )
 
+COCO = ("images", "annotations", "categories")
+"""The lists of a COCO file."""
+
 MOST_BYTES = 50_000_000
 """Larger JSON files are not read to tell what is wrong with them."""
 
@@ -41,14 +44,20 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
     known: Counter[str] = Counter()
     folders_of_images: set[str] = set()
     broken: list[str] = []
+    lacking: list[str] = []
     for place, names in listing.walk(str(root)):
         for name in names:
             suffix = os.path.splitext(name)[1].lower()
             suffixes[suffix or "without suffix"] += 1
             if suffix in _BY_SUFFIX:
                 known[_BY_SUFFIX[suffix]] += 1
-            if suffix == ".json" and len(broken) < 3 and (fault := _fault_of_json(Path(place, name))):
-                broken.append(f"{os.path.relpath(f'{place}/{name}', root)} is no JSON ({fault})")
+            if suffix == ".json" and len(broken) + len(lacking) < 3:
+                fault, lack = _faults_of_json(Path(place, name))
+                where = os.path.relpath(f"{place}/{name}", root)
+                if fault:
+                    broken.append(f"{where} is no JSON ({fault})")
+                elif lack:
+                    lacking.append(f"{where} {lack}")
             if suffix in (".json", ".xml") and sum(known.values()) < 20:
                 ends = both_ends(f"{place}/{name}")
                 for mark, form in (_IN_JSON if suffix == ".json" else _IN_XML).items():
@@ -64,6 +73,8 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
         likeliest = [form for form, _ in known.most_common(2)]
         remedy = "unpack it, and name the folder that it makes" if likeliest[0] == _ARCHIVE else _EXPORT
         return InputError(f"{message}; it looks like {' or '.join(likeliest)}: {remedy}")
+    if lacking:
+        return InputError(f"{message}; {'; '.join(lacking)}: {_EXPORT}")
     if len(folders_of_images) > 1:
         return InputError(
             f"{message}; images in {len(folders_of_images)} folders without annotations look like a set for "
@@ -72,11 +83,15 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
     return InputError(f"{message}; the images, if any, are not annotated")
 
 
-def _fault_of_json(path: Path) -> str | None:
-    """What is wrong with a file that should be JSON; None where nothing is, or it is too large to look."""
+def _faults_of_json(path: Path) -> tuple[str | None, str | None]:
+    """Why a file is no JSON, and what it lacks of COCO's form; None where nothing, or it is too large to look."""
     try:
-        if path.stat().st_size <= MOST_BYTES:
-            json.loads(path.read_bytes())
+        if path.stat().st_size > MOST_BYTES:
+            return None, None
+        content = json.loads(path.read_bytes())
     except (ValueError, RecursionError, OSError) as error:
-        return str(error)
-    return None
+        return str(error), None
+    if not isinstance(content, dict):
+        return None, f"holds a {type(content).__name__}, not a dictionary"
+    missing = [name for name in COCO if not isinstance(content.get(name), list)]
+    return None, f"has no list of {' and of '.join(missing)}" if missing else None

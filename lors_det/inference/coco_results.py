@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO, Any, BinaryIO
 
 from lors_det.errors import InputError
-from lors_det.files import write_whole
+from lors_det.files import check_place, write_whole
 from lors_det.inference.detections import Detections
 from lors_det.plugin.dataset import read_json
 
@@ -32,14 +32,16 @@ class CocoResults:
         score_threshold: detections below it are left out.
 
     Raises:
-        InputError: if the folder of ``path`` does not exist, or the annotation file is none or lacks a class.
+        InputError: if ``path`` is a folder, in one that does not exist, or the annotation file itself, or that file is
+            none or lacks a class.
     """
 
     def __init__(
         self, path: Path, classes: Sequence[str], *, annotations: Path | None = None, score_threshold: float = 0.0
     ) -> None:
-        if not path.absolute().parent.is_dir():
-            raise InputError(f"{path}: its folder does not exist")
+        check_place(path)
+        if annotations is not None and path.resolve() == annotations.resolve():
+            raise InputError(f"{path} would replace the annotations by the results; name another file for these")
         self._path, self._classes, self._threshold = path, classes, score_threshold
         self._truth = _Truth(annotations, classes) if annotations is not None else None
         self._count = 0

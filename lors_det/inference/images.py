@@ -110,11 +110,18 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Write an RGB image in the format that the suffix names, whole or not at all.
 
     Raises:
-        InputError: if the suffix is no image's, or the folder does not exist.
+        InputError: if the suffix is no image's, the format cannot hold an image of this size, or the folder does not
+            exist.
     """
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise InputError(f"{path}: the suffix must name an image format: {', '.join(IMAGE_SUFFIXES)}")
     if not path.absolute().parent.is_dir():
         raise InputError(f"{path}: its folder does not exist")
-    _, content = cv2.imencode(path.suffix.lower(), swap_red_and_blue(image))
+    try:
+        encoded, content = cv2.imencode(path.suffix.lower(), swap_red_and_blue(image))
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        size = f"{image.shape[1]} x {image.shape[0]}"
+        raise InputError(f"{path}: the format cannot hold an image of {size} pixels; name another, such as .png")
     write_whole(path, lambda file: file.write(content.tobytes()))

@@ -134,20 +134,36 @@ def _files(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
 
 
 def _walked(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
-    """Files and all in folders, each folder sorted; a file that several paths lead to comes once."""
+    """Files and all in folders, linked ones too, each folder sorted; a file that several paths lead to comes once.
+
+    Raises:
+        InputError: at a folder that cannot be read.
+    """
     seen: set[tuple[Path, str]] = set()  # a link to a file is a file of its own name
+    walked: set[Path] = set()  # links may lead back
     for path in paths:
-        walk = iter([(str(path.parent), list[str](), [path.name])]) if path.is_file() else os.walk(path)
+        walk = iter([(str(path.parent), list[str](), [path.name])]) if path.is_file() else _walk(path)
         for folder, folders, names in walk:
             here = Path(folder)
+            place = here.resolve()
+            if path.is_dir() and place in walked:
+                folders.clear()
+                continue
+            walked.add(place)
             folders[:] = sorted(
                 name for name in folders if leave_out is None or (here / name).resolve() != leave_out.resolve()
             )
-            place = here.resolve()
             for name in sorted(names):
                 if (place, name) not in seen:
                     seen.add((place, name))
                     yield here / name
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"folder {error.filename} cannot be read: {error.strerror}") from error
+
+    return os.walk(folder, followlinks=True, onerror=refuse)
 
 
 def _is_media(path: Path) -> bool:

@@ -86,18 +86,22 @@ class VideoWriter:
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
         self._writer: Any = None
+        self._size = (0, 0)
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        """Append a frame; the first decides the size.
+        """Append a frame; the first decides the size, to which others are scaled, as OpenCV would drop them in silence.
 
         Raises:
             InputError: if OpenCV cannot write such a video.
         """
         if self._writer is None:
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), code, self._fps, (frame.shape[1], frame.shape[0]))
+            self._size = (frame.shape[1], frame.shape[0])
+            self._writer = cv2.VideoWriter(str(self._path), code, self._fps, self._size)
             if not self._writer.isOpened():
                 raise InputError(f"{self._path.parent} cannot take a video: OpenCV has no writer for MPEG-4 (mp4v)")
+        if (frame.shape[1], frame.shape[0]) != self._size:
+            frame = np.asarray(cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA), np.uint8)
         self._writer.write(swap_red_and_blue(frame))
 
     def close(self) -> None:

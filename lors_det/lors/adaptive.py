@@ -132,9 +132,12 @@ class AdaptiveResidual(Residual):
         """One of the K terms after the other, each of what remains, by higher-order SVD (De Lathauwer et al., 2000).
 
         A term's ``left`` and ``right`` span the R largest singular directions of rows and of columns, and ``core`` is
-        the projection on them. Exact where R reaches the larger side; else near the best, not the best itself.
+        the projection on them. Exact where R reaches the larger side; else near the best, not the best itself. A gain
+        becomes zero: the correction is what has to be added to the base as it is.
         """
         weight, bias = corrections
+        if self.gain is not None:
+            self.gain.zero_()
         num_groups, num_residuals, rows, rank = self.left.shape
         columns = self.right.shape[3]
         remains = torch.cat([weight, bias[:, None]], dim=1).double() / self.scale

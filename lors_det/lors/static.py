@@ -85,8 +85,13 @@ class StaticResidual(Residual):
 
     @torch.no_grad()
     def fit(self, *corrections: Tensor) -> None:
-        """Truncated singular value decomposition, the roots of the values in both factors (Eckart and Young, 1936)."""
+        """Truncated singular value decomposition, the roots of the values in both factors (Eckart and Young, 1936).
+
+        A gain becomes zero: the correction is what has to be added to the base as it is.
+        """
         (correction,) = corrections
+        if self.gain is not None:
+            self.gain.zero_()
         rank = self.up.shape[1]
         left, values, right = torch.linalg.svd(correction.double() / self.scale, full_matrices=False)
         roots = values[:rank].sqrt()

@@ -55,8 +55,11 @@ def _obstacle(x: Tensor, channel: Tensor, spatial: Tensor) -> str | None:
             "float32 products at full precision spill registers, and TF32 is off "
             "(torch.set_float32_matmul_precision('high') allows it)"
         )
-    if not len(x) or max(*x.shape[1:], spatial.shape[1]) > MAX_KERNEL_SIDE:
-        return f"it holds matrices of 1 to {MAX_KERNEL_SIDE} rows and columns, and got {tuple(x.shape)} points"
+    if not len(x):
+        return "there is nothing to mix"
+    sides = (*x.shape[1:], spatial.shape[1])
+    if max(sides) > MAX_KERNEL_SIDE:  # their number is not told: it changes from batch to batch, and this is told once
+        return f"it holds matrices of up to {MAX_KERNEL_SIDE} rows and columns, and got sides of {sides}"
     from lors_det.ops.triton.mix import plan_for
 
     return plan_for(x, channel, spatial).obstacle

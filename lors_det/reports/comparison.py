@@ -62,7 +62,11 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
     """
     columns = ["model", "shared", "private mixing", "other, per stage", "decoder", "decoder GMACs", "model GMACs"]
     aps = {
-        name: [_final_ap(work_dir, cfg.train_cfg.max_epochs) for work_dir in _work_dirs(runs / name)] if runs else []
+        name: [
+            _final_ap(work_dir, (cfg.get("train_cfg") or {}).get("max_epochs")) for work_dir in _work_dirs(runs / name)
+        ]
+        if runs
+        else []
         for name, cfg in configs.items()
     }  # before all counting, which takes longer
     common = os.path.commonpath([PurePath(name).parent for name in configs])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lors_det.errors import InputError
+from lors_det.files import write_whole
 from lors_det.reports.scalars import read_scalars
 
 CELL_WIDTH_PX = 340
@@ -144,11 +146,14 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     iterations = [entry["iter"] for entry in train]
-    stages = sorted({name.split(".")[0] for name in train[0] if ".loss_" in name})
-    shades = colormaps["viridis"](np.linspace(0.05, 0.85, max(len(stages), 1)))
-    for stage, shade in zip(stages, shades):
-        losses = [sum(value for name, value in entry.items() if name.startswith(f"{stage}.loss_")) for entry in train]
-        left.plot(iterations, losses, color=shade, label=f"stage {stage[1:]}")
+    stages = sorted({int(number[1]) for name in train[0] if (number := re.match(r"s(\d+)\.loss_", name))})
+    parts = {f"s{stage}": f"stage {stage}" for stage in stages}
+    if any(name.startswith("selection.loss_") for name in train[0]):
+        parts["selection"] = "selection of queries"
+    shades = [*colormaps["viridis"](np.linspace(0.05, 0.85, max(len(stages), 1))), "tab:red"]
+    for (part, label), shade in zip(parts.items(), shades):
+        losses = [sum(value for name, value in entry.items() if name.startswith(f"{part}.loss_")) for entry in train]
+        left.plot(iterations, losses, color=shade, label=label)
     left.set(
         xlabel="iteration", ylabel="loss (class + L1 + GIoU)", title="Training loss of each decoder stage", yscale="log"
     )
@@ -168,10 +173,10 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
+    write_whole(Path(path), lambda file: figure.savefig(file, format="png", dpi=130))
 
 
 def _write(image: NDArray[np.uint8], path: str | Path) -> None:
     """RGB image to a PNG file."""
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise InputError(f"cannot write {path}; check that the folder exists")
+    _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_whole(Path(path), lambda file: file.write(content.tobytes()))

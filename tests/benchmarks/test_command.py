@@ -170,6 +170,7 @@ def test_a_row_is_seen_when_its_case_is_done(monkeypatch):
         (["--seconds", "-1"], "--seconds is -1.0; it must be positive"),
         (["--threads", "0"], "--threads is 0; it must be positive"),
         (["--device", "tpu"], "--device is tpu; it must be cpu or cuda"),
+        (["--device", "cpu:x"], "device 'cpu:x' is none that torch knows"),
         (["--device", "cuda"], "--device cuda needs a GPU, and torch sees none"),
     ],
 )

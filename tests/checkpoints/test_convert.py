@@ -155,6 +155,8 @@ def test_written_files_are_for_all_who_may_read(tmp_path):
     assert (tmp_path / "without-suffix").stat().st_mode & 0o777 == 0o640
     with pytest.raises(InputError, match="is a folder"):
         write_whole(tmp_path, lambda file: None)
+    with pytest.raises(InputError, match=r"gone/out\.pth cannot be written: folder .*/gone: No such file"):
+        write_whole(tmp_path / "gone/out.pth", lambda file: None)
 
 
 @pytest.fixture(scope="module")

@@ -105,6 +105,16 @@ def test_wrong_annotations_are_named(tmp_path, content, words):
         CocoResults(tmp_path / "none/out.json", CLASSES)
 
 
+def test_what_is_there_is_not_replaced(tmp_path):
+    given = truth(tmp_path / "truth.json")
+    (tmp_path / "link.json").symlink_to(given)
+    for path in (given, tmp_path / "link.json"):
+        with pytest.raises(InputError, match="would replace the annotations by the results"):
+            CocoResults(path, CLASSES, annotations=given)
+    with pytest.raises(InputError, match="is a folder; name a file to write"):
+        CocoResults(tmp_path, CLASSES)
+
+
 def test_pycocotools_gives_the_ap_of_the_test_command(detector, trained, tmp_path):
     """Of a truth that the tiny model half knows: some of its own detections, moved."""
     content = json.loads(trained.annotations.read_text())

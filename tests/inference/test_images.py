@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lors_det.errors import InputError
-from lors_det.inference.images import as_rgb
+from lors_det.inference.images import as_rgb, write_image
 from lors_det.inference.streaming import call
 
 RAMP = np.linspace(0, 65535, 64 * 4).astype(np.uint16).reshape(4, 64)
@@ -57,3 +57,9 @@ def test_encoded_bytes_are_one_image_that_is_no_array(content):
 def test_addresses_are_not_fetched(address):
     with pytest.raises(InputError, match=f"{address} is an address.*download it"):
         as_rgb(address)
+
+
+def test_an_image_that_its_format_cannot_hold(tmp_path):
+    with pytest.raises(InputError, match=r"long\.webp: the format cannot hold an image of 16400 x 2 pixels"):
+        write_image(tmp_path / "long.webp", np.zeros((2, 16400, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,33 @@ def test_folders_are_walked_in_order_less_the_outputs(tree):
     kinds = {str(source.name): source.kind for source in find_sources([str(tree)])}
     assert kinds["deep/film.MP4"] == "video"
     assert kinds["a.PNG"] == "image"
+
+
+def test_linked_folders_are_walked_once(tree, tmp_path):
+    """Though a link leads back."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "d.jpg").write_bytes(b"x")
+    (tree / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(tree)
+    (tree / "twice").symlink_to(tree / "other")
+    assert names(tree, leave_out=tree / "found") == [
+        *("a.PNG", "b.jpg", "deep/film.MP4", "deep/er/c.jpeg", "linked/d.jpg", "other/b.jpg"),
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tree, monkeypatch):
+    """Not passed over."""
+    scan = os.scandir
+
+    def denied(path: str) -> object:
+        if Path(path).name == "er":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(InputError, match=r"folder .*er cannot be read: Permission denied"):
+        names(tree)
 
 
 def test_outputs_of_several_inputs_never_share_a_name(tree):

@@ -49,6 +49,16 @@ def test_an_error_leaves_nothing_and_ctrl_c_leaves_what_there_is(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_frame_of_another_size_is_scaled(tmp_path):
+    """As a stream may send that changes its mode."""
+    with written_video(tmp_path / "film.mp4", 10) as writer:
+        for image in (frame(99), np.repeat(frame(200), 2, axis=0), frame(99)):
+            writer.add(image)
+    frames = list(VideoReader(tmp_path / "film.mp4"))
+    assert [image.shape for image in frames] == [(48, 64, 3)] * 3
+    assert frames[1][..., 0].mean() > 150
+
+
 def test_what_is_no_video_is_named(tmp_path):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video")

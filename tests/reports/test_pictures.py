@@ -94,6 +94,17 @@ def test_curves_without_validation(tmp_path, drawn):
     assert 0 < right.mean() < left.mean() < 0.5  # ink: a frame and its texts; beside it, a curve too
 
 
+def test_stages_are_in_their_order_and_the_selection_is_none_of_them(tmp_path, drawn):
+    names = ["s0", "s10", "s2", "selection"]
+    entry = {f"{name}.loss_cls": float(number) for number, name in enumerate(names, 1)}
+    folder = tmp_path / "20260101_000000/vis_data"
+    folder.mkdir(parents=True)
+    (folder / "scalars.json").write_text(json.dumps({"loss": 10.0, **entry, "epoch": 1, "iter": 1}))
+    training_curves(tmp_path, tmp_path / "curves.png")
+    found = {label: points[0][1] for label, points in curves(drawn[0].axes[0]).items()}
+    assert list(found.items()) == [("stage 0", 1), ("stage 2", 3), ("stage 10", 2), ("selection of queries", 4)]
+
+
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=f"{tmp_path} holds no log"):
         read_scalars(tmp_path)

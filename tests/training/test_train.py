@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from references.mean_score import MeanScore  # noqa: F401 - registers it
 from references.tiny import LORS, make_data, tiny_config
 
 import lors_det
@@ -167,15 +168,27 @@ def test_a_set_with_an_error_is_refused_before_training(shapes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tmp_path, capsys):
-    """The best validation's AP is that of the kept checkpoint on the validation split, whoever names it."""
-    result = trained(shapes, tmp_path / "run")
-    for words in (["--split", "val"], [], ["--data", str(as_yolo(shapes, tmp_path / "yolo"))]):
-        capsys.readouterr()
+def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tmp_path):
+    """The best validation's figures are those of the kept checkpoint on the validation split, whoever names it."""
+    config = tmp_path / "scored.py"  # after two steps there is no AP to compare
+    config.write_text(
+        f'_base_ = ["{LORS}"]\nval_evaluator = [_base_.val_evaluator, dict(type="MeanScore")]\n'
+        "test_evaluator = val_evaluator\n"
+    )
+    result = lors_det.train(config, shapes, work_dir=tmp_path / "run", epochs=1, batch_size=8, options=QUICK)
+    other = shutil.copytree(shapes, tmp_path / "other")
+    for image, another in zip((other / "val").iterdir(), (other / "train").iterdir()):
+        shutil.copyfile(another, image)
+
+    def score(*words: str) -> float:
         run("test", [str(result.config), str(result.checkpoint), "--work-dir", str(tmp_path / "test"), *words])
         (metrics,) = (json.loads(path.read_text()) for path in (tmp_path / "test").glob("[0-9]*/*.json"))
-        assert metrics["coco/bbox_mAP"] == result.metrics["coco/bbox_mAP"]
         shutil.rmtree(tmp_path / "test")
+        return metrics["coco/mean_score"]
+
+    for words in (["--split", "val"], [], ["--data", str(as_yolo(shapes, tmp_path / "yolo"))]):
+        assert score(*words) == result.metrics["coco/mean_score"] > 0
+    assert score("--data", str(other)) != result.metrics["coco/mean_score"]
 
 
 def test_a_test_takes_the_sizes_of_the_training(shapes, tmp_path):

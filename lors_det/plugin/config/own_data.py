@@ -10,14 +10,25 @@ from mmengine.config import Config, ConfigDict
 from lors_det.data.record import DataFolder, Split
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-from lors_det.plugin.config.data import leaf_datasets
+from lors_det.plugin.config.data import evaluators_of, leaf_datasets
+
+_OF_A_SET = {
+    "CocoMetric",
+    "CocoOccludedSeparatedMetric",
+    "CrowdHumanMetric",
+    "LVISMetric",
+    "OpenImagesMetric",
+    "VOCMetric",
+}
+"""Evaluators that score against annotations in the form of one public set."""
 
 
 def use_folder(cfg: Config, folder: DataFolder, annotations: Path) -> None:
     """Let a config train, validate and test on a folder's splits.
 
     A split that no COCO file of the folder describes is written into ``annotations``; images stay where they lie.
-    Without a test split the validation split is tested. Images without boxes are trained on, as negatives.
+    Without a test split the validation split is tested. Images without boxes are trained on, as negatives. Evaluators
+    that score against annotations of their own give way to COCO's AP; others, those that write predictions say, stay.
 
     Args:
         cfg: changed in place; it keeps its pipelines, samplers and batch sizes.
@@ -48,9 +59,9 @@ def use_folder(cfg: Config, folder: DataFolder, annotations: Path) -> None:
         if name == "train":
             datasets[0].filter_cfg = ConfigDict(filter_empty_gt=False)
         else:
-            cfg[f"{name}_evaluator"] = ConfigDict(
-                type="CocoMetric", ann_file=str(files[split.name]), metric="bbox", classwise=True
-            )
+            others = [each for each in evaluators_of(cfg, name) if each.type not in _OF_A_SET]
+            metric = ConfigDict(type="CocoMetric", ann_file=str(files[split.name]), metric="bbox", classwise=True)
+            cfg[f"{name}_evaluator"] = [metric, *others] if others else metric
     head = cfg.model.get("bbox_head", {})
     if "num_classes" in head:
         head.num_classes = None  # the annotation files say it
