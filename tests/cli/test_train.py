@@ -16,6 +16,8 @@ import torch
 from mmengine.fileio import load
 from references.tiny import ADAMIXER, make_data, write_config
 
+from lors_det.cli import run
+
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -83,7 +85,7 @@ def test_training_goes_on_after_ctrl_c(interrupted):
 
 
 def same_predictions(left: Path, right: Path) -> bool:
-    pairs = zip(load(left), load(right))
+    pairs = zip(load(left), load(right), strict=True)
     return all(
         torch.equal(a["pred_instances"][name], b["pred_instances"][name])
         for a, b in pairs
@@ -91,50 +93,52 @@ def same_predictions(left: Path, right: Path) -> bool:
     )
 
 
-def test_evaluation_repeats_the_last_validation_of_training(root, config, interrupted, tmp_path):
+def test_evaluation_repeats_the_last_validation_of_training(config, interrupted, tmp_path):
     out, earlier = tmp_path / "predictions.pkl", tmp_path / "earlier.pkl"
     for epoch, path in ((3, out), (1, earlier)):
-        done = call(root, "test.py", config, interrupted / f"epoch_{epoch}.pth", "--work-dir", tmp_path, "--out", path)
-        assert done.returncode == 0, done.stderr
+        places = ["--work-dir", str(tmp_path), "--out", str(path)]
+        run("test", [str(config), str(interrupted / f"epoch_{epoch}.pth"), *places])
     assert len(load(out)) == 8
     assert same_predictions(out, config.with_name("validation.pkl"))
     assert not same_predictions(out, earlier)
 
-    for tool, args in (("draw_sheet.py", (config, out)), ("plot_curves.py", (interrupted,))):
-        picture = tmp_path / f"{tool}.png"
-        drawn = call(root, f"analysis/{tool}", *args, picture)
-        assert drawn.returncode == 0, drawn.stderr
+    heights = []
+    for command, *words in (
+        ("draw-sheet", config, out),
+        ("draw-sheet", "--num-images", "1", config, out),
+        ("plot-curves", interrupted),
+    ):
+        picture = tmp_path / "drawn.png"
+        run(command, [*map(str, words), str(picture)])
         image = cv2.imread(str(picture))
-        assert min(image.shape[:2]) > 400
+        picture.unlink()
+        assert image.shape[1] > 400
         assert image.std() > 10
+        heights.append(image.shape[0])
+    assert heights[0] > 2 * heights[1]
 
 
-def test_test_time_augmentation(root, config, interrupted):
+def test_pictures_of_a_test(config, interrupted, tmp_path):
+    """One of each image, with what was detected beside the truth."""
+    words = [str(config), str(interrupted / "epoch_3.pth"), "--work-dir", str(tmp_path), "--show-dir", "drawn"]
+    run("test", words)
+    assert len(list(tmp_path.glob("*/drawn/*.png"))) == 8
+
+
+def test_test_time_augmentation(config, interrupted):
     """In the work dir of the training, whose config stays what was trained."""
     trained = (interrupted / config.name).read_text()
-    done = call(root, "test.py", config, interrupted / "epoch_3.pth", "--work-dir", interrupted, "--tta")
-    assert done.returncode == 0, done.stderr
+    run("test", [str(config), str(interrupted / "epoch_3.pth"), "--work-dir", str(interrupted), "--tta"])
     assert "coco/bbox_mAP" in metrics(interrupted)
     assert (interrupted / config.name).read_text() == trained
     assert "DetTTAModel" in (interrupted / f"{config.stem}_test.py").read_text()
 
 
-def test_learning_rate_scales_with_the_batch(root, config, tmp_path):
-    done = call(
-        root,
-        "train.py",
-        config,
-        "--work-dir",
-        tmp_path,
-        "--auto-scale-lr",
-        "--verbose",
-        "--cfg-options",
-        "train_cfg.max_epochs=1",
-        "auto_scale_lr.base_batch_size=16",
-        "default_hooks.checkpoint.interval=-1",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Scaling the original LR by 0.5" in done.stdout + done.stderr
+def test_learning_rate_scales_with_the_batch(config, tmp_path, capfd):
+    options = ["train_cfg.max_epochs=1", "auto_scale_lr.base_batch_size=16", "default_hooks.checkpoint.interval=-1"]
+    words = ["--work-dir", str(tmp_path), "--auto-scale-lr", "--verbose", "--cfg-options", *options]
+    run("train", [str(config), *words])
+    assert "Scaling the original LR by 0.5" in "".join(capfd.readouterr())
 
 
 def failed(done: subprocess.CompletedProcess[str]) -> str:
@@ -162,22 +166,9 @@ def test_an_undecodable_image_is_named_from_a_worker(root, tmp_path):
     assert f"{broken.name} cannot be decoded" in line
 
 
-def test_two_processes_train_from_the_command_line(config, root, tmp_path):
-    """torchrun, over gloo, without a GPU."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    options = ("--cfg-options", "train_cfg.max_epochs=1", "train_dataloader.batch_size=4")
-    words = command(root, "train.py", config, "--work-dir", tmp_path, "--launcher", "pytorch", *options)[1:]
-    done = subprocess.run([*launcher, *words], capture_output=True, text=True, env=ENVIRONMENT, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert torch.load(tmp_path / "epoch_1.pth", weights_only=True)["meta"]["iter"] == 2
-    assert done.stdout.count(" validated  AP ") == 1, "the first process alone speaks"
-
-
-def test_resume_without_a_checkpoint_says_so(root, config, tmp_path):
-    options = ("--cfg-options", "train_cfg.max_epochs=1")
-    done = call(root, "train.py", config, "--work-dir", tmp_path, "--resume", *options)
-    assert done.returncode == 0, done.stderr
-    assert f"{tmp_path} holds no checkpoint, so this starts from the beginning" in done.stderr
+def test_resume_without_a_checkpoint_says_so(config, tmp_path, capfd):
+    run("train", [str(config), "--work-dir", str(tmp_path), "--resume", "--cfg-options", "train_cfg.max_epochs=1"])
+    assert f"{tmp_path} holds no checkpoint, so this starts from the beginning" in capfd.readouterr().err
 
 
 def test_mmdets_inferencer_takes_our_checkpoints(root, interrupted, config, data, tmp_path):

@@ -91,7 +91,8 @@ def trained(tmp_path_factory) -> Path:
     """What one, two and four processes made of the same batches; each of the four has an image, one of them no box."""
     folder = tmp_path_factory.mktemp("trained")
     make_data(folder / "shapes")
-    for world in (1, 2, 4):
+    train_all(0, 1, folder)
+    for world in (2, 4):
         mp.spawn(train_all, args=(world, folder), nprocs=world)
     return folder
 
@@ -132,9 +133,9 @@ def diverge(rank: int, folder: Path) -> None:
     Writes how each step ended, and its number of reductions.
     """
     torch.set_num_threads(1)
-    # a process that waits for one that has raised gives up after the timeout
+    # a process that waits for one that has raised gives up after the timeout, which is also that of their meeting
     dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timedelta(seconds=10)
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timedelta(seconds=120)
     )
     reductions, all_reduce = [], dist.all_reduce
     dist.all_reduce = lambda *args, **kwargs: reductions.append(1) or all_reduce(*args, **kwargs)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
-from references.tiny import LORS, tiny_config
+from references.tiny import LORS, runner_of, tiny_config
 from torch import Tensor
 
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
@@ -61,8 +60,7 @@ def run(
 ) -> Runner:
     """A training in this process; the runner, after its end or after it was killed."""
     cfg = tiny_config(data, folder, config, **{**BASE, **options})
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    runner = Runner.from_cfg(cfg)
+    runner = runner_of(cfg)
     if hook is not None:
         runner.register_hook(hook)
     if kill is None:
@@ -87,7 +85,9 @@ def assert_same(left: Runner, right: Runner) -> None:
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
     states = [runner.optim_wrapper.optimizer.state_dict()["state"] for runner in (left, right)]
+    assert states[0].keys() == states[1].keys() != set()
     for index, state in states[0].items():
+        assert state.keys() == states[1][index].keys() != set()
         assert all(torch.equal(value, states[1][index][name]) for name, value in state.items())
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 from mmengine.config import Config
 from mmengine.fileio import load
-from mmengine.runner import Runner
-from references.tiny import make_data, tiny_config
+from references.tiny import make_data, runner_of, tiny_config
 
 from lors_det.plugin.config.data import augment_test_time, evaluators_of
 
@@ -43,8 +41,7 @@ def train_tiny(folder: Path) -> Trained:
         cv2.imwrite(str(path), cv2.imread(str(path))[: image["height"], : image["width"]])
     annotations.write_text(json.dumps(content))
     cfg = tiny_config(data, folder / "run", **{"train_cfg.max_epochs": 1, "randomness.seed": 0})
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    Runner.from_cfg(cfg).train()
+    runner_of(cfg).train()
     (config,) = (folder / "run").glob("*.py")
     images = [data / "val" / image["file_name"] for image in content["images"]]
     return Trained(folder / "run/epoch_1.pth", config, annotations, images)
@@ -56,7 +53,6 @@ def evaluated(
     """What ``lors-det test`` predicts for each validation image, and its metrics; with other annotations, of those."""
     cfg = Config.fromfile(trained.config)
     cfg.load_from, cfg.work_dir = str(trained.checkpoint), str(folder)
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"
     cfg.test_dataloader.batch_size = batch_size
     if annotations is not None:
         cfg.test_dataloader.dataset.ann_file = cfg.test_evaluator.ann_file = str(annotations)
@@ -64,5 +60,5 @@ def evaluated(
         augment_test_time(cfg)
     dump = folder / f"{cfg.experiment_name}.pkl"
     cfg.test_evaluator = [*evaluators_of(cfg, "test"), dict(type="DumpDetResults", out_file_path=str(dump))]
-    metrics = Runner.from_cfg(cfg).test()
+    metrics = runner_of(cfg).test()
     return [each["pred_instances"] for each in load(dump)], metrics

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import Runner
 from PIL import Image
-from references.tiny import make_data, tiny_config
+from references.tiny import make_data, runner_of, tiny_config
 
 NAMES = ["disc", "square", "triangle", "star", "cross", "ring"]
 EXTREMES: dict[str, tuple[tuple[int, int], list[dict[str, Any]]]] = {  # (width, height), annotations
@@ -64,8 +62,7 @@ def test_training_stays_finite(tmp_path, batch_size):
         "train_dataloader.dataset.filter_cfg": dict(filter_empty_gt=False),
     }
     cfg = tiny_config(data, tmp_path / "run", **options)
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    runner = Runner.from_cfg(cfg)
+    runner = runner_of(cfg)
     runner.train()
     assert runner.iter == 2 * len(EXTREMES) // batch_size
     losses = runner.message_hub.log_scalars["train/loss"].data[0]

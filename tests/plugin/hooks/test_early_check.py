@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
-from mmengine.runner import Runner
-from references.tiny import make_data, tiny_config
+from references.tiny import make_data, runner_of, tiny_config
 
 from lors_det.errors import InputError
 from lors_det.plugin.hooks.early_check import EarlyCheckHook
@@ -27,8 +24,7 @@ from lors_det.plugin.hooks.early_check import EarlyCheckHook
 def test_what_is_said(tmp_path, expected, num_images, said):
     hook = dict(type="EarlyCheckHook", expected=expected, num_images=num_images)
     cfg = tiny_config(make_data(tmp_path / "shapes"), tmp_path / "run", **{"default_hooks.early_check": hook})
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    Runner.from_cfg(cfg).train()  # three epochs
+    runner_of(cfg).train()  # three epochs
     log = next((tmp_path / "run").rglob("*.log")).read_text()
     assert all(words in log for words in said)
     told = [line for line in log.splitlines() if "where a sound run has" in line]

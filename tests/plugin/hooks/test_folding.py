@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+from references.tiny import runner_of as runner_of_config
 from torch import Tensor
 
 from lors_det.lors import SharedStack
@@ -63,8 +63,7 @@ def runner_of(data: Path, folder: Path, config: Path = LORS, *, tta: bool = Fals
     cfg = tiny_config(data, folder, config, **{"train_cfg.max_epochs": 2, **options})
     if tta:
         augment_test_time(cfg)
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    runner = Runner.from_cfg(cfg)
+    runner = runner_of_config(cfg)
     runner.register_hook(Spy())
     return runner
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
-
 import numpy as np
 import pytest
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
-from mmengine.runner import Runner
-from references.tiny import make_data, tiny_config
+from references.tiny import make_data, runner_of, tiny_config
 
 from lors_det.errors import InputError
 
@@ -43,8 +40,7 @@ def colours(tmp_path, max_epochs, hook, workers=0):
         "custom_hooks": [dict(type="GentleFinishHook", pipeline=pipeline(50), **hook)],
     }
     cfg = tiny_config(data, tmp_path / "run", **options)
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"
-    runner = Runner.from_cfg(cfg)
+    runner = runner_of(cfg)
     seen = {}
     preprocess = runner.model.data_preprocessor.forward
 
@@ -82,6 +78,5 @@ def test_a_wrapped_set(tmp_path):
     hook = dict(type="GentleFinishHook", pipeline=pipeline(50))
     cfg = tiny_config(make_data(tmp_path / "data"), tmp_path / "run", custom_hooks=[hook])
     cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=1, dataset=cfg.train_dataloader.dataset)
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"
     with pytest.raises(InputError, match="RepeatDataset"):
-        Runner.from_cfg(cfg).train()
+        runner_of(cfg).train()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.runner import Runner
 from references.loops import BASE, EPOCH_STEPS, EPOCHS, EVERY_STEP, KillHook, assert_same, run
-from references.tiny import ADAMIXER, make_data, tiny_config
+from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
 
 from lors_det.plugin.loop.train_loop import ExactTrainLoop
 
@@ -113,8 +112,7 @@ def test_a_validation_that_did_not_end_is_made_first(data, tmp_path):
 def test_batches_before_the_first_are_not_read(data, tmp_path):
     run(data, tmp_path, KillHook(EPOCH_STEPS + 3), **EVERY_STEP)
     cfg = tiny_config(data, tmp_path, **{**BASE, **EVERY_STEP, "resume": True, "train_cfg.max_epochs": 2})
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"
-    runner = Runner.from_cfg(cfg)
+    runner = runner_of(cfg)
     runner._train_loop = runner.build_train_loop(runner._train_loop)
     dataset = runner.train_dataloader.dataset
     read, prepare = [], dataset.prepare_data

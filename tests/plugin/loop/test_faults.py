@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from references.loops import SpoilHook
-from references.tiny import make_data, tiny_config
+from references.tiny import make_data, runner_of, tiny_config
 from torch import nn
 
 from lors_det.errors import InputError
@@ -27,8 +26,7 @@ def run(data: Path, folder: Path, hook: Hook, **options: object) -> Runner:
     cfg = tiny_config(
         data, folder, **{"randomness.seed": 0, "train_cfg.max_epochs": 2, "train_cfg.val_interval": 2, **options}
     )
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    runner = Runner.from_cfg(cfg)
+    runner = runner_of(cfg)
     runner.register_hook(hook)
     runner.train()
     return runner

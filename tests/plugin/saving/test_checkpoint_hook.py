@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
-import uuid
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.runner import Runner
 from references.tiny import make_data, tiny_config
+from references.tiny import runner_of as runner_of_config
 
 import lors_det
 from lors_det.errors import InputError
@@ -27,9 +26,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def runner_of(data: Path, folder: Path, **options: object) -> Runner:
-    cfg = tiny_config(data, folder, **options)
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    return Runner.from_cfg(cfg)
+    return runner_of_config(tiny_config(data, folder, **options))
 
 
 def names(folder: Path) -> set[str]:
@@ -137,20 +134,29 @@ def test_what_is_still_being_written_is_not_removed(data, tmp_path, monkeypatch)
     """A validation after a training takes a checkpoint, and the training may go on while that is written."""
     runner = runner_of(data, tmp_path, **{"train_cfg.max_epochs": 1})
     runner.train()
-    begun, write_all = threading.Event(), checkpoint_hook.write_all
+    begun, waited_for, write_all = threading.Event(), threading.Event(), checkpoint_hook.write_all
+    scratch = tmp_path / "epoch_1-abcd_123.tmp"
 
     def slowly(*args: object) -> None:
-        scratch = tmp_path / "epoch_1-abcd_123.tmp"
         scratch.write_bytes(b"half")
         begun.set()
-        time.sleep(0.3)
+        waited_for.wait(10)
         scratch.unlink()  # which has to be there
         write_all(*args)
+
+    wait = BackgroundWriter.wait
+
+    def waiting(writer: BackgroundWriter) -> None:
+        waited_for.set()
+        wait(writer)
 
     monkeypatch.setattr(checkpoint_hook, "write_all", slowly)
     runner.val()
     assert begun.wait(10)
+    monkeypatch.setattr(BackgroundWriter, "wait", waiting)
     runner.call_hook("before_train")
+    assert waited_for.is_set()
+    assert not scratch.exists()
     checkpoint_hook.finish_writing(runner)
 
 
@@ -191,17 +197,18 @@ def test_a_disk_that_is_full_ends_the_run(data, tmp_path, monkeypatch):
 
 
 def test_one_job_at_a_time():
-    writer, done, running = BackgroundWriter(), [], []
-
-    def job(number: int) -> None:
-        running.append(number)
-        assert len(running) - len(done) == 1
-        done.append(number)
-
-    for number in range(5):
-        writer.submit(lambda number=number: job(number))
+    """The next is not even taken while one is unfinished: it would hold a second copy of the weights."""
+    writer, go_on, done = BackgroundWriter(), threading.Event(), []
+    writer.submit(lambda: done.append(go_on.wait(60)))
+    second = threading.Thread(target=writer.submit, args=(lambda: done.append("second"),))
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()
+    assert done == []
+    go_on.set()
+    second.join(60)
     writer.wait()
-    assert done == [0, 1, 2, 3, 4]
+    assert done == [True, "second"]
 
 
 def test_a_snapshot_keeps_what_it_was_and_what_was_one_tensor():

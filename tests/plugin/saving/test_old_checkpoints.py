@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import uuid
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from references.first_version import FILE
 from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+from references.tiny import runner_of as runner_of_config
 from torch import Tensor
 
 from lors_det.adamixer import DecoderSpec
@@ -43,8 +43,7 @@ def runner_of(data: Path, folder: Path, model: str, **options: object) -> Runner
     """Of two epochs, the same each time: on a GPU too, where gradients are else added up in an order that changes."""
     same = {"randomness": dict(seed=0, deterministic=True), "train_cfg.max_epochs": 2, "train_cfg.val_interval": 2}
     cfg = tiny_config(data, folder, CONFIGS[model], **{**same, **options})
-    cfg.experiment_name = f"test_{uuid.uuid4().hex}"  # mmengine keeps runners by name
-    return Runner.from_cfg(cfg)
+    return runner_of_config(cfg)
 
 
 @cache
