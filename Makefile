@@ -26,7 +26,7 @@ demo: $(READY)
 # tensors are tiny, and as many processes run as there are cores
 test: export OMP_NUM_THREADS = 1
 test: lint
-	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(PY) -m ruff check .

@@ -7,6 +7,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,9 +22,33 @@ else:
 
 from mmengine.registry import init_default_scope
 
+if TYPE_CHECKING:
+    from references.trained import Trained
+
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]  # for `references`, and for `benchmarks`
 torch.set_num_threads(1)  # tensors are tiny: threads would wait for each other
+
+LONGEST = (
+    "studies/test_running.py",
+    "cli/test_train.py",
+    "tools/test_launchers.py",
+    "plugin/test_distributed.py",
+    "training/test_kill.py",
+    "benchmarks/test_command.py",
+    "plugin/loop/test_mixed_precision.py",
+    "ops/test_kernel_resources.py",
+    "training/test_extreme_data.py",
+    "checkpoints/test_published.py",
+    "test_wheel.py",
+)
+"""Files that take a minute or more, the longest first: they come first, so that no core waits for one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In the order of :data:`LONGEST`; pytest-xdist's own, by the number of tests, is off in the Makefile."""
+    places = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish() -> None:
@@ -53,6 +78,14 @@ def bccd() -> Path:
     if found is None:
         pytest.skip(f"the photographs of blood cells are neither at {BCCD[0]} nor at {BCCD[1]}")
     return found
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Trained:
+    """A tiny model that was trained for a moment, and its data, which tests read and do not change."""
+    from references.trained import train_tiny  # mmdet takes seconds, which not every test needs
+
+    return train_tiny(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")

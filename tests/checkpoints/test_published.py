@@ -8,8 +8,6 @@ stages multiply the rounding of the first: there its error may be as large as th
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from references.published import PUBLISHED, Batch, Shape, Stage
 from torch import Tensor, nn
 
 from lors_det.checkpoints.convert import convert_file
+from lors_det.cli import run
 from lors_det.plugin.config.reading import load_config
 
 ROOT = Path(__file__).parents[2]
@@ -151,9 +150,7 @@ def converted(checkpoint, tmp_path_factory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("checkpoint")
     source, target = folder / "published.pth", folder / "ours.pth"
     torch.save({"meta": {}, "state_dict": checkpoint}, source)
-    words = [sys.executable, str(ROOT / "tools/convert_checkpoint.py"), str(source), str(target)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    run("convert", [str(source), str(target)])
     source.unlink()  # half a gigabyte
     yield target
     target.unlink()

@@ -9,17 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from references.trained import Trained, train_tiny
+from references.trained import Trained
 
 from lors_det.cli import infer, run_command
 from lors_det.inference import Detector
 from lors_det.inference import run as run_module
 from lors_det.inference.videos import VideoReader, written_video
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Trained:
-    return train_tiny(tmp_path_factory.mktemp("trained"))
 
 
 def call(trained: Trained, *words: object) -> int:

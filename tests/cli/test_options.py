@@ -41,11 +41,20 @@ def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, 
     assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", **own)
 
 
-def test_mixed_precision_by_a_config_needs_a_gpu(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (dict(amp=True), "--amp.*needs a GPU"),
+        (
+            dict(cfg_options={"optim_wrapper.type": "AmpOptimWrapper"}),
+            r"optim_wrapper\.type is AmpOptimWrapper.*needs a GPU",
+        ),
+    ],
+)
+def test_mixed_precision_needs_a_gpu(config, tmp_path, monkeypatch, asked, words):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    options = {"optim_wrapper.type": "AmpOptimWrapper"}
-    with pytest.raises(InputError, match=r"optim_wrapper\.type is AmpOptimWrapper.*needs a GPU"):
-        train.main(train_arguments(config, tmp_path, cfg_options=options))
+    with pytest.raises(InputError, match=words):
+        train.main(train_arguments(config, tmp_path, **asked))
 
 
 def test_scaling_the_rate_needs_the_batch_that_it_is_for(config, tmp_path):

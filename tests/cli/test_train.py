@@ -122,7 +122,7 @@ def test_pictures_of_a_test(config, interrupted, tmp_path):
     """One of each image, with what was detected beside the truth."""
     words = [str(config), str(interrupted / "epoch_3.pth"), "--work-dir", str(tmp_path), "--show-dir", "drawn"]
     run("test", words)
-    assert len(list(tmp_path.glob("*/drawn/*.png"))) == 8
+    assert len(list(tmp_path.glob("*/drawn/*.jpg"))) == 8
 
 
 def test_test_time_augmentation(config, interrupted):

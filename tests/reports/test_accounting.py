@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
+from lors_det.cli import run
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import load_config
 from lors_det.reports.accounting import count_macs, count_parameters
@@ -57,11 +56,10 @@ def test_a_selection_of_queries_is_counted(root):
     assert macs["selection"] == (cells + chosen) * dim * (dim + 5) + chosen * dim * (dim + 4)
 
 
-def test_json(root):
-    config = root / "configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
-    command = [sys.executable, root / "tools/analysis/count_params.py", config, "--json"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads(printed) == count_parameters(load_config(config))
+def test_json(root, capsys):
+    options = ["--cfg-options", "model.bbox_head.num_classes=5"]
+    run("count-params", [str(root / "configs/ablations/shapes/lors.py"), "--json", *options])
+    assert json.loads(capsys.readouterr().out) == count_parameters(small(root))
 
 
 def small(root, **changes):

@@ -19,7 +19,7 @@ from lors_det.cli import run
 from lors_det.errors import InputError
 from lors_det.studies.fingerprints import Courses, course_of, courses_of, data_of
 from lors_det.studies.one_run import Order, _commits, carry_out
-from lors_det.studies.plan import Run, read_study
+from lors_det.studies.plan import Run, Study, read_study
 from lors_det.studies.processes import _surroundings, carried_out
 from lors_det.studies.results import Result, read_results, write_results
 from lors_det.studies.running import _order, borrow, current_of, run_study
@@ -183,11 +183,19 @@ def test_some_runs_alone(folder, capsys):
     assert [run.arm for run in read_results(folder / "alone/results.json")] == ["lors"]
 
 
+def result_of(study: Study, run: Run) -> Result:
+    """What it would be taken for."""
+    values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1}, steps=1, commit="", data="")
+    values |= dict(macs={"decoder": 1, "total": 1}, seconds_per_step=1.0, memory_mib=1.0)
+    return Result(**run._asdict(), course=course_of(study, run), **values)
+
+
 def test_results_of_other_values_are_refused_whichever_runs_are_asked_for(folder, capsys):
     """Tables are of all results."""
     places = ["--out", str(folder / "stale"), "--work-dir", str(folder / "runs-stale")]
-    study(folder, *places, options="{}")
-    capsys.readouterr()
+    (folder / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", "{}"))
+    before = read_study(folder / "size.yaml")
+    write_results(folder / "stale/results.json", [result_of(before, run) for run in before.runs()])
     other = "{optim_wrapper.optimizer.lr: 2.0e-3}"
     for words, remedy in (([], "--again runs them again"), (["--again"], "--only has to name these too")):
         with pytest.raises(SystemExit) as ended:
@@ -372,11 +380,7 @@ def test_data_that_is_not_there(folder, tmp_path, capsys):
     text = STUDY.replace("{tiny: {", f"{{fish: {{data: {tmp_path / 'gone'}}}, tiny: {{").replace("OPTIONS", "{}")
     (tmp_path / "size.yaml").write_text(text.replace("FOLDER", str(folder)).replace("{set}", "tiny"))
     study = read_study(tmp_path / "size.yaml")
-    fish = Run("fish", "lors", 3)
-    result = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1}, macs={}, steps=1, commit="")
-    result |= dict(course=course_of(study, fish), data="d", seconds_per_step=1.0, memory_mib=1.0)
-    result["macs"] = {"decoder": 1, "total": 1}
-    kept = Result(**fish._asdict(), **result)
+    kept = replace(result_of(study, Run("fish", "lors", 3)), data="d")
     write_results(tmp_path / "size/results.json", [kept])
     words = [str(tmp_path / "size.yaml"), "--work-dir", str(tmp_path / "runs")]
     with pytest.raises(SystemExit) as ended:

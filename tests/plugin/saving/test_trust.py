@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from references.hostile import Hostile
-from references.trained import train_tiny
 
 from lors_det.cli import run
 from lors_det.errors import InputError
@@ -19,11 +18,6 @@ from lors_det.plugin.saving.safe_loading import load_from_local, trust
 @pytest.fixture(autouse=True)
 def _trusting_nothing(monkeypatch):
     monkeypatch.setattr(safe_loading, "_trusted", set())
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return train_tiny(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from references.trained import train_tiny
 from safetensors.torch import save_file
 
 from lors_det.checkpoints.convert import convert_file
@@ -106,9 +105,8 @@ def test_files_that_are_none(path, content):
         read_weights(path)
 
 
-def test_a_detector_from_such_a_file_alone(tmp_path, path):
+def test_a_detector_from_such_a_file_alone(trained, tmp_path, path):
     """To the bit, there and back; and folded."""
-    trained = train_tiny(tmp_path / "trained")
     image = trained.images[0]
     whole = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)
     expected = whole(image)
