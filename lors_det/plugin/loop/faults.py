@@ -108,6 +108,9 @@ def keep_step(path: Path, batch: Mapping[str, Any], model: nn.Module, facts: Map
 def replay(path: Path) -> dict[str, Tensor]:
     """Make the losses, and their gradients, of a step that :func:`keep_step` wrote; on the CPU, in float32.
 
+    What the step drew on a GPU, denoising queries and noise between stages, is drawn anew; and what only half precision
+    cannot hold is no fault here. A step that is replayed without one may have had such a cause.
+
     Returns:
         The losses, where nothing is wrong any more.
 
