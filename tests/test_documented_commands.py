@@ -37,6 +37,14 @@ def commands(page: Path) -> list[list[str]]:
     return found
 
 
+CONFIGS = [
+    pytest.param(block, id=str(page.relative_to(ROOT)))
+    for page in PAGES
+    for block in re.findall(
+        r"^```python\n(_base_ = .*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+]
+
 DOCUMENTED = [
     pytest.param(words, id=f"{page.relative_to(ROOT)}: {' '.join(words)[:80]}")
     for page in PAGES
@@ -47,6 +55,13 @@ DOCUMENTED = [
 def test_there_are_some_on_many_pages():
     pages = {str(each.id).partition(":")[0] for each in DOCUMENTED}
     assert {"README.md", "docs/ablations.md", "docs/studies/README.md", "configs/finetune/README.md"} <= pages
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_a_config_of_ones_own_is_read(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(text)
+    load_config(tmp_path / "own.py", {"model.bbox_head.num_classes": 80}, "work_dir")
 
 
 @pytest.mark.parametrize("words", DOCUMENTED)

