@@ -16,7 +16,9 @@ _OF_A_SET = {
     "CocoMetric",
     "CocoOccludedSeparatedMetric",
     "CrowdHumanMetric",
+    "LVISFixedAPMetric",
     "LVISMetric",
+    "OVCocoMetric",
     "OpenImagesMetric",
     "VOCMetric",
 }
