@@ -46,9 +46,9 @@ class Baseline:
         return kept
 
     def _is_of_a_product(self, name: str) -> bool:
-        """A matrix or a bias that goes with one; norms stay in float32."""
-        place = name.removesuffix(".bias")
-        return self.weights[f"{place}.weight" if place != name else name].ndim > 1
+        """A matrix or a bias that goes with one, its own or a base's; norms stay in float32."""
+        partner = self.weights.get(f"{name.removesuffix('bias')}weight") if name.endswith(".bias") else None
+        return partner.ndim > 1 if partner is not None else name.endswith(".bias") or self.weights[name].ndim > 1
 
     def _published(self) -> dict[str, Tensor]:
         """The decoder's parameters in the published layout, as functions of them."""

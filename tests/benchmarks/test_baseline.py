@@ -119,3 +119,13 @@ def test_kernels_are_stacked_then_summed():
     found = published.corrected_kernels(shared, left, core, right)
     expected = shared + torch.einsum("gkar,qgkrs,gksc->qgac", left, core, right)
     torch.testing.assert_close(found, expected)
+
+
+def test_weights_that_are_kept_in_a_precision_are_those_of_products():
+    """Also a bias whose weight is a base's; norms and the temperatures of attention stay in float32."""
+    baseline = Baseline(lors_decoder())
+    kept = baseline.kept_in(torch.bfloat16).weights
+    others = {name.split(".", 3)[3] for name, weight in kept.items() if weight.dtype == torch.float32}
+    places = ("attention.norm", "mixing.norm", "ffn.norm", "classify.1", "regress.1")
+    assert others == {"attention.tau", *(f"{place}.{kind}" for place in places for kind in ("weight", "bias"))}
+    assert kept.keys() == baseline.weights.keys()
