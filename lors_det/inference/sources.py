@@ -142,14 +142,16 @@ def _walked(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
     seen: set[tuple[Path, str]] = set()  # a link to a file is a file of its own name
     walked: set[Path] = set()  # links may lead back
     for path in paths:
-        walk = iter([(str(path.parent), list[str](), [path.name])]) if path.is_file() else _walk(path)
+        is_file = path.is_file()
+        walk = iter([(str(path.parent), list[str](), [path.name])]) if is_file else _walk(path)
         for folder, folders, names in walk:
             here = Path(folder)
             place = here.resolve()
-            if path.is_dir() and place in walked:
-                folders.clear()
-                continue
-            walked.add(place)
+            if not is_file:
+                if place in walked:
+                    folders.clear()
+                    continue
+                walked.add(place)
             folders[:] = sorted(
                 name for name in folders if leave_out is None or (here / name).resolve() != leave_out.resolve()
             )

@@ -49,6 +49,11 @@ def test_linked_folders_are_walked_once(tree, tmp_path):
     ]
 
 
+def test_a_file_and_its_folder(tree):
+    left = ["deep/film.MP4", "deep/er/c.jpeg", "other/b.jpg"]
+    assert names(tree / "b.jpg", tree, leave_out=tree / "found") == ["b.jpg", "a.PNG", *left]
+
+
 def test_a_folder_that_cannot_be_read_is_named(tree, monkeypatch):
     """Not passed over."""
     scan = os.scandir
