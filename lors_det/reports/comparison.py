@@ -61,14 +61,8 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
             other sets.
     """
     columns = ["model", "shared", "private mixing", "other, per stage", "decoder", "decoder GMACs", "model GMACs"]
-    aps = {
-        name: [
-            _final_ap(work_dir, (cfg.get("train_cfg") or {}).get("max_epochs")) for work_dir in _work_dirs(runs / name)
-        ]
-        if runs
-        else []
-        for name, cfg in configs.items()
-    }  # before all counting, which takes longer
+    # before all counting, which takes longer
+    aps = {name: _final_aps(runs / name, cfg) if runs else [] for name, cfg in configs.items()}
     common = os.path.commonpath([PurePath(name).parent for name in configs])
     rows = [columns + (["AP", "runs"] if runs else []), ["---"] + ["---:"] * (len(columns) - 1 + 2 * bool(runs))]
     for name, cfg in configs.items():
@@ -105,6 +99,12 @@ def _validated_on(work_dir: Path) -> Iterator[str]:
         loader = Config.fromfile(path).get("val_dataloader")
         for dataset in leaf_datasets(loader.dataset) if loader else ():
             yield str(Path(dataset.get("data_root") or "", (dataset.get("data_prefix") or {}).get("img", "")))
+
+
+def _final_aps(folder: Path, cfg: Config) -> list[float]:
+    """Of each run; a training by iterations has no number of epochs."""
+    max_epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
+    return [_final_ap(work_dir, max_epochs) for work_dir in _work_dirs(folder)]
 
 
 def _final_ap(work_dir: Path, max_epochs: int | None) -> float:
