@@ -81,6 +81,14 @@ def bccd() -> Path:
 
 
 @pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    """The tiny set of shapes, which tests read and do not change."""
+    from references.tiny import make_data  # mmdet takes seconds, which not every test needs
+
+    return make_data(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Trained:
     """A tiny model that was trained for a moment, and its data, which tests read and do not change."""
     from references.trained import train_tiny  # mmdet takes seconds, which not every test needs

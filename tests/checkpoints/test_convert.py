@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from references.small import randomise
-from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+from references.tiny import ADAMIXER, LORS, tiny_config
 from torch import nn
 
 from lors_det.checkpoints.around_decoder import BACKBONES
@@ -26,11 +25,6 @@ from lors_det.plugin.saving.not_in_weights import PUBLISHED
 from lors_det.plugin.saving.stored_config import parse_config
 
 META = {"dataset_meta": {"classes": ("a", "b")}}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def model_of(cfg: Config) -> nn.Module:

@@ -35,11 +35,6 @@ def metrics(work_dir: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
-
-
-@pytest.fixture(scope="module")
 def config(data, tmp_path_factory) -> Path:
     """A tiny config whose validation also writes its predictions beside it."""
     path = tmp_path_factory.mktemp("config") / "tiny.py"

@@ -9,16 +9,11 @@ import cv2
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
-from references.tiny import LORS, make_data, overrides
+from references.tiny import LORS, overrides
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.dataset import CocoDetection
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def open_set(ann_file: Path, **changes) -> CocoDetection:

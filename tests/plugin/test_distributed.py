@@ -22,7 +22,7 @@ from lors_det.adamixer import StageOutput
 from lors_det.adamixer.criterion import Target
 from lors_det.plugin.criterion import set_criterion
 
-NUM_STEPS, BATCH = 10, 4
+NUM_STEPS, BATCH = 3, 4
 DECODERS: dict[str, tuple[Path, dict[str, Any]]] = {
     "lors": (LORS, {}),
     "adamixer": (ADAMIXER, {}),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from references.tiny import CONFIGS, LORS, make_data, tiny_config
+from references.tiny import CONFIGS, LORS, tiny_config
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import load_config, read_config
@@ -14,11 +12,6 @@ from lors_det.reports.config_difference import ABSENT, differences
 
 SHORT = {"param_scheduler.0.end": 5}
 """A warm-up that ends within the six steps of the tiny run."""
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def test_a_sound_config_has_nothing_to_note(data, tmp_path):

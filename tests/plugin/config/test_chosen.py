@@ -6,7 +6,7 @@ import json
 from math import ceil
 
 import pytest
-from references.tiny import LORS, make_data, overrides
+from references.tiny import LORS, overrides
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.chosen import check_chosen
@@ -23,11 +23,6 @@ from lors_det.plugin.config.size_rules import (
 )
 
 SIZED = [dict(type="LoadImageFromFile"), dict(type="Resize", scale=None, keep_ratio=True), dict(type="PackDetInputs")]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def open_config(data, tmp_path, **changes):

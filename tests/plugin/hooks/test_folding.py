@@ -9,18 +9,13 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
-from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+from references.tiny import ADAMIXER, LORS, tiny_config
 from references.tiny import runner_of as runner_of_config
 from torch import Tensor
 
 from lors_det.lors import SharedStack
 from lors_det.plugin.config.data import augment_test_time
 from lors_det.plugin.hooks.folding import FoldingHook
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 class Spy(Hook):

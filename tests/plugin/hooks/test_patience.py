@@ -5,17 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.runner import find_latest_checkpoint
-from references.tiny import make_data, runner_of, tiny_config
+from references.tiny import runner_of, tiny_config
 
 from lors_det.errors import InputError
 from lors_det.plugin.hooks.patience import standing
 
 PATIENCE = dict(type="PatienceHook", patience=2, min_gain=0.9)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 from mmengine.runner import Runner
 from references.loops import BASE, EPOCH_STEPS, EPOCHS, EVERY_STEP, KillHook, assert_same, run
-from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
+from references.tiny import ADAMIXER, runner_of, tiny_config
 
 from lors_det.plugin.loop.train_loop import ExactTrainLoop
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 @pytest.fixture(scope="module")

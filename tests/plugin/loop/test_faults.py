@@ -9,17 +9,12 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from references.loops import SpoilHook
-from references.tiny import make_data, runner_of, tiny_config
+from references.tiny import runner_of, tiny_config
 from torch import nn
 
 from lors_det.errors import InputError
 from lors_det.plugin.loop import train_loop
 from lors_det.plugin.loop.faults import check_gradients, checked_steps, replay
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def run(data: Path, folder: Path, hook: Hook, **options: object) -> Runner:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from references.loops import EVERY_STEP, KillHook, SpoilHook, assert_same, run
-from references.tiny import make_data
 
 from lors_det.errors import InputError
 
@@ -25,11 +23,6 @@ PRECISIONS = [
 def wrapper_without_a_gpu(monkeypatch) -> None:
     """mmengine's wrapper refuses to work on a CPU, whose autocast knows bf16 as well."""
     monkeypatch.setattr(amp_optimizer_wrapper, "is_cuda_available", lambda: True)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def options(precision: dict[str, Any], **more: object) -> dict[str, object]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.runner import Runner
-from references.tiny import make_data, tiny_config
 from references.tiny import runner_of as runner_of_config
+from references.tiny import tiny_config
 
 import lors_det
 from lors_det.errors import InputError
@@ -18,11 +18,6 @@ from lors_det.plugin.saving import checkpoint_hook
 from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
 from lors_det.plugin.saving.checkpoint_files import CheckpointFile
 from lors_det.plugin.saving.checkpoint_hook import SafeCheckpointHook
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def runner_of(data: Path, folder: Path, **options: object) -> Runner:

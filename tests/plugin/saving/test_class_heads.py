@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from mmengine.runner import find_latest_checkpoint
-from references.tiny import make_data, runner_of, tiny_config
+from references.tiny import runner_of, tiny_config
 
 from lors_det.errors import InputError
 from lors_det.plugin.saving.class_heads import adapt_class_heads
@@ -57,11 +57,6 @@ def test_without_names_the_number_decides():
 def test_heads_of_another_width_are_left_to_the_comparison_of_shapes():
     weights = {f"{HEAD}.weight": torch.zeros(2, 5)}
     assert adapt_class_heads(weights, head(-1, -2), ["cat", "dog"], ["red", "blue"]) is None
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def test_a_start_from_a_foreign_checkpoint_is_refused(data, tmp_path):

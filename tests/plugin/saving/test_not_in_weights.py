@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 from mmengine.config import Config
-from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
+from references.tiny import ADAMIXER, runner_of, tiny_config
 
 from lors_det.adamixer import Decoder, DecoderSpec
 from lors_det.checkpoints.convert import convert_file
@@ -36,11 +36,6 @@ BASES = {f"{HEAD}decoder.share": (0, 0, 1, 1)}
 
 def run_of(data, folder, **options):
     return runner_of(tiny_config(data, folder, **{**BASES, **options}))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 @pytest.fixture(scope="module")

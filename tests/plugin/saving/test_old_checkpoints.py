@@ -18,7 +18,7 @@ from mmdet.registry import MODELS
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from references.first_version import FILE
-from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+from references.tiny import ADAMIXER, LORS, tiny_config
 from references.tiny import runner_of as runner_of_config
 from torch import Tensor
 
@@ -32,11 +32,6 @@ DECODER = "bbox_head.decoder."
 SINGLE_GROUPS = {"optim_wrapper.paramwise_cfg": dict(norm_decay_mult=0.0)}
 MERGED = {"optim_wrapper.constructor": "MergedOptimWrapperConstructor"}
 AVERAGE = {"custom_hooks": [dict(type="EMAHook", momentum=0.3)]}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def runner_of(data: Path, folder: Path, model: str, **options: object) -> Runner:

@@ -13,14 +13,9 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import find_latest_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint
 from references.hostile import Hostile
-from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
+from references.tiny import ADAMIXER, runner_of, tiny_config
 
 from lors_det.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 @pytest.fixture(scope="module")

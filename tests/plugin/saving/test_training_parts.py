@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from references.tiny import ADAMIXER, make_data, runner_of, tiny_config
+from references.tiny import ADAMIXER, runner_of, tiny_config
 from safetensors.torch import load_file
 
 from lors_det.checkpoints.convert import convert_file
@@ -14,11 +14,6 @@ from lors_det.inference import Detector
 from lors_det.plugin.saving.training_parts import drop_training_parts
 
 TABLE = "bbox_head.denoising.content"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 @pytest.fixture(scope="module")

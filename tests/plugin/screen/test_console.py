@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
 
 import pytest
 from mmengine.runner import Runner
-from references.tiny import make_data, tiny_config
+from references.tiny import tiny_config
 from torch import nn
 
 from lors_det.plugin.screen.console import LEVELS, make_runner
 from lors_det.plugin.screen.own_runner import OwnRunner
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 @pytest.mark.parametrize("level", LEVELS)

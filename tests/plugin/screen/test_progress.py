@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.hooks import Hook
-from references.tiny import make_data, tiny_config
+from references.tiny import tiny_config
 from rich.console import Console
 
 from lors_det.plugin.screen import console as console_module
@@ -156,11 +156,6 @@ class Spoken:
 class Interrupt(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         raise KeyboardInterrupt
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    return make_data(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def run(data: Path, work_dir: Path, level: str, capsys, **changes: object) -> Spoken:
