@@ -103,7 +103,7 @@ class InitialQueries(nn.Module):
             image_sizes: (B, 2), width and height of each image before padding, pixels, float32 or float64.
         """
         num_queries, dim = self.content.shape
-        content = F.layer_norm(self.content, (dim,)).expand(len(image_sizes), -1, -1)
+        content = F.layer_norm(self.content, (dim,)).expand(image_sizes.shape[0], -1, -1)
         xyzr = whole_image_xyzr(image_sizes)[:, None].expand(-1, num_queries, -1)
         if self.start == "grid":
             centres = self.cells.to(image_sizes) * image_sizes[:, None]

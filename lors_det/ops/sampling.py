@@ -102,32 +102,15 @@ def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
         from lors_det.ops.triton.sample import sample
 
         return sample(bank.rows, bank.table, points, bank.strides)
-    x, y, z = points.unbind(-1)
-    scale = level_weights(z, bank.strides)
-    indices, weights = [], []
-    start = 0
-    for level, ((height, width), stride) in enumerate(zip(bank.shapes, bank.strides)):
-        column, row = x / stride - 0.5, y / stride - 0.5
-        left, top = column.floor(), row.floor()
-        right_share, bottom_share = column - left, row - top
-        for dy, share_y in ((0, 1 - bottom_share), (1, bottom_share)):
-            for dx, share_x in ((0, 1 - right_share), (1, right_share)):
-                corner_x, corner_y = left + dx, top + dy
-                inside = (corner_x >= 0) & (corner_x < width) & (corner_y >= 0) & (corner_y < height)
-                # before the cast: a point far outside, or not a number, would overflow the integer
-                pixel = torch.where(inside, corner_y * width + corner_x, 0).long()
-                indices.append(start + pixel)
-                weights.append(scale[..., level] * share_x * share_y * inside)
-        start += height * width
-    index = torch.stack(indices, dim=-1)  # (B, Q, G, P, 4 L), row of the bank
-    image = torch.arange(points.shape[0], device=points.device).view(-1, 1, 1, 1, 1) * start
-    group = torch.arange(num_groups, device=points.device).view(1, 1, -1, 1, 1)
-    index = (index + image) * num_groups + group
-    sampled = F.embedding_bag(
-        index.flatten(0, 3),
-        bank.rows.reshape(-1, bank.rows.shape[-1] // num_groups),
-        per_sample_weights=torch.stack(weights, dim=-1).flatten(0, 3),
-        mode="sum",
+    index, weights = _corners(bank, points.flatten(0, 3))
+    num_images, num_queries, _, num_points, _ = points.shape
+    image = torch.arange(num_images, device=points.device).view(-1, 1, 1, 1) * bank.rows.shape[1]
+    group = torch.arange(num_groups, device=points.device).view(-1, 1)
+    index = (
+        index.view(4 * len(bank.shapes), num_images, num_queries, num_groups, num_points) + image
+    ) * num_groups + group
+    sampled = _weighted_sums(
+        bank.rows.reshape(-1, bank.rows.shape[-1] // num_groups), index.flatten(1).T, weights.flatten(0, -2).T
     )
     return sampled.view(*points.shape[:-1], -1)
 
@@ -152,6 +135,33 @@ def sample_3d_reference(bank: FeatureBank, points: Tensor) -> Tensor:
         sampled = sampled.view(num_images, num_groups, -1, num_queries, num_points).permute(0, 3, 1, 4, 2)
         total = total + sampled * scale[..., level, None]
     return total
+
+
+def _corners(bank: FeatureBank, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each point (x, y, z), (N, 3): the rows of an image's bank around it and their weights, both (L, 2, 2, N)."""
+    strides = points.new_tensor(bank.strides)[:, None]
+    size = points.new_tensor([shape[::-1] for shape in bank.shapes]).T[..., None, None]  # (2, L, 1, 1)
+    first = torch.tensor([*accumulate((h * w for h, w in bank.shapes[:-1]), initial=0)], device=points.device)
+    place = points.T[:2, None] / strides - 0.5  # (2, L, N)
+    low = place.floor()
+    far_share = place - low
+    corner = torch.stack([low, low + 1], dim=2)  # (2, L, 2, N), x and y apart
+    inside = (corner >= 0) & (corner < size)
+    share_x, share_y = torch.stack([1 - far_share, far_share], dim=2) * inside
+    scale = level_weights(points[:, 2], bank.strides).T  # (L, N)
+    weights = (scale[:, None] * share_x)[:, None] * share_y[:, :, None]
+    column, row = corner
+    both_inside = inside[0][:, None] & inside[1][:, :, None]
+    # before the cast: a point far outside, or not a number, would overflow the integer
+    pixel = torch.where(both_inside, row[:, :, None] * size[0][:, None] + column[:, None], 0).long()
+    return pixel + first.view(-1, 1, 1, 1), weights
+
+
+def _weighted_sums(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """sum_k weights[n, k] rows[index[n, k]], (N, C)."""
+    if torch.compiler.is_exporting():  # ONNX has no such operation, and would loop over the points
+        return torch.matmul(weights[:, None], rows[index]).squeeze(1)
+    return F.embedding_bag(index, rows, per_sample_weights=weights, mode="sum")
 
 
 def _obstacle(bank: FeatureBank, points: Tensor) -> str | None:
