@@ -25,6 +25,7 @@ COMMANDS = {
     "check-data": "examine a data set before training on it",
     "check-config": "check a config without training",
     "convert": "convert checkpoints: published names, and folded models",
+    "export": "write a model as an ONNX file, and compare it with torch",
     "make-shapes": "generate the synthetic detection set",
     "prepare-coco": "download COCO 2017, and check it",
     "voc-to-coco": "convert a split of a Pascal VOC set",

@@ -19,7 +19,7 @@ from lors_det.data.coco.reader import read_coco
 from lors_det.data.images import is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
-from lors_det.data.splits import VAL_FRACTION, complete, split_called
+from lors_det.data.splits import VAL_FRACTION, complete, present, split_called
 from lors_det.data.unknown_form import FORMS, unknown_form
 from lors_det.data.voc.reader import read_voc
 from lors_det.data.yolo.layout import NAME_FILES
@@ -37,7 +37,7 @@ _INNER = 2  # folders of an unpacked archive around the set
 _PARTS = {"annotations", "images", "imageset", "imagesets", "jpegimages", "labels"}
 
 
-def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION) -> DataFolder:
+def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION, to_train: bool = True) -> DataFolder:
     """Read a set in YOLO's, COCO's or Pascal VOC's form; the set may be in a single sub-folder.
 
     What cannot be used is left out and told in the findings, and the reading goes on.
@@ -46,6 +46,7 @@ def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION) -> DataFolder
         root: the folder.
         val_fraction: where there is no val split, the share of train that becomes one, by the file names: the same each
             time, see :func:`lors_det.data.chosen_val.chosen_for_val`.
+        to_train: whether there must be a train and a val split; else the splits are those that are there.
 
     Raises:
         InputError: if the folder does not exist or is of no known form, a file that describes the whole set is
@@ -61,7 +62,7 @@ def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION) -> DataFolder
     for read in _READERS:
         folder = read(place, listing)
         if folder is not None:
-            return _completed(folder, val_fraction)
+            return _completed(folder, val_fraction if to_train else None)
     raise unknown_form(place, listing)
 
 
@@ -84,17 +85,17 @@ def _is_of_a_set(name: str) -> bool:
     return described or is_image(name) or (low.endswith(".txt") and split_called(stem) is not None)
 
 
-def _completed(folder: DataFolder, val_fraction: float) -> DataFolder:
-    """With a val split, and told of boxes that are nowhere."""
+def _completed(folder: DataFolder, val_fraction: float | None) -> DataFolder:
+    """With a val split, where one is made at all, and told of boxes that are nowhere."""
     try:
-        splits = complete(folder.splits, val_fraction)
+        splits = complete(folder.splits, val_fraction) if val_fraction else present(folder.splits)
     except InputError as error:
         told = "; ".join(str(f) for f in folder.findings if f.level != "note" and f.kind != "class-missing")
         raise InputError(f"{folder.root}: {error}" + (f" ({told[:500]})" if told else "")) from error
     findings = [
         Finding("no-box", "error", name, f"none of its images ({len(splits[name].content['images']):,}) has a box")
         for name in splits
-        if name != "test" and not splits[name].content["annotations"]
+        if (name != "test" or not val_fraction) and not splits[name].content["annotations"]
     ]
     return replace(folder, splits=splits, findings=(*folder.findings, *findings))
 

@@ -22,7 +22,7 @@ VAL_FRACTION = 0.2
 
 ALIASES: dict[str, SplitName] = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "valset", "dev"), "val"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "valset", "dev", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "testset"), "test"),
 }
 """What the splits are called; "trainval" is none of them, since it stands beside both."""
@@ -101,11 +101,9 @@ def complete(splits: Mapping[str, Split], val_fraction: float) -> dict[str, Spli
     Raises:
         InputError: if there is no train, or it has too few images to be split.
     """
-    if not splits:
-        raise InputError("none of the images can be used")
-    if "train" not in splits:
-        raise InputError(f"there is no train split, only {', '.join(splits)}; name the folder train")
-    found = dict(splits)
+    found = present(splits)
+    if "train" not in found:
+        raise InputError(f"there is no train split, only {', '.join(found)}; name the folder train")
     if "val" not in found:
         train = found["train"]
         chosen = chosen_for_val(train.content, val_fraction)
@@ -115,4 +113,15 @@ def complete(splits: Mapping[str, Split], val_fraction: float) -> dict[str, Spli
             content = part_of(train.content, chosen, keep=keep)
             source = f"{len(content['images']):,} of {counted(number, 'image')} of {train.source}, by their names"
             found[name] = replace(train, name=name, content=content, source=source, annotation_file=None)
-    return {name: found[name] for name in SPLITS if name in found}
+    return present(found)
+
+
+def present(splits: Mapping[str, Split]) -> dict[str, Split]:
+    """Those that are there, in their order.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if not splits:
+        raise InputError("none of the images can be used")
+    return {name: splits[name] for name in SPLITS if name in splits}

@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -21,6 +22,7 @@ from lors_det.errors import InputError
 from lors_det.inference.detections import Detections, known_classes
 from lors_det.inference.device import find_device
 from lors_det.inference.images import ImageLike, as_rgb, checked_path, swap_red_and_blue
+from lors_det.inference.onnx.runtime import OnnxModel
 from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
 from lors_det.inference.stored_model import faults_of, load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
@@ -90,7 +92,8 @@ class Detector:
         """A detector from a checkpoint file, which is read as plain data; no other file and no network is needed.
 
         Args:
-            path: a checkpoint of a training, of this version or 0.1.0.
+            path: a checkpoint of a training, of this version or 0.1.0, or what ``lors-det export`` wrote of one, which
+                onnxruntime computes.
             device: such as "cuda:1"; by default the GPU, where there is one.
             score_threshold: detections below it are left out, 0..1; 0 keeps all, as an evaluation does.
             classes: names of which detections are kept; None: all.
@@ -103,6 +106,18 @@ class Detector:
         Raises:
             InputError: if the checkpoint or an argument is wrong; it names what, where and the remedy.
         """
+        if Path(path).suffix.lower() == ".onnx":
+            if tta or trust or config is not None or names is not None:
+                raise InputError(f"{path} has its config and names inside; tta, config, names and trust are not for it")
+            exported = OnnxModel(Path(path), device)
+            return cls(
+                exported,
+                loader=LoadImageFromFile(),
+                pipeline=exported.prepare,
+                classes=exported.facts.classes,
+                score_threshold=score_threshold,
+                wanted=classes,
+            )
         place = find_device(device)
         stored = load_stored_model(path, config=config, names=names, trust=trust)
         cfg, model = stored.cfg, stored.model

@@ -127,7 +127,24 @@ class AdaMixerHead(BaseModule):
         self, levels: Sequence[Tensor], batch_data_samples: SampleList, rescale: bool = True
     ) -> list[InstanceData]:
         """Detections of each image, best first: bboxes (n, 4) xyxy, scores (n,), labels (n,)."""
-        image_sizes = self._image_sizes(levels, batch_data_samples)
+        boxes, scores, labels = self.best(levels, self._image_sizes(levels, batch_data_samples))
+        if rescale:
+            factors = [_scale_factor(sample.metainfo) * 2 for sample in batch_data_samples]
+            boxes = boxes / boxes.new_tensor(factors)[:, None]
+        return [
+            InstanceData(bboxes=box, scores=score, labels=label) for box, score, label in zip(boxes, scores, labels)
+        ]
+
+    def best(self, levels: Sequence[Tensor], image_sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The K best detections of each image, best first, in pixels of the network's input.
+
+        Args:
+            levels: (B, D, H_l, W_l).
+            image_sizes: (B, 2), width and height before padding, float32.
+
+        Returns:
+            Boxes (B, K, 4) xyxy, scores (B, K), labels (B, K) int64.
+        """
         (last,) = self.decoder(levels, self._start(levels, image_sizes)[0], last_only=True)
         scores = at_least_float32(last.logits).sigmoid().flatten(1)
         scores, index = scores.topk(min(self.max_per_img, scores.shape[1]))
@@ -135,13 +152,7 @@ class AdaMixerHead(BaseModule):
         boxes = last.boxes_xyxy.gather(1, query)
         if self.clip_boxes:
             boxes = torch.minimum(boxes.clamp(min=0), image_sizes.repeat(1, 2)[:, None])
-        if rescale:
-            factors = [_scale_factor(sample.metainfo) * 2 for sample in batch_data_samples]
-            boxes = boxes / boxes.new_tensor(factors)[:, None]
-        return [
-            InstanceData(bboxes=box, scores=score, labels=label)
-            for box, score, label in zip(boxes, scores, index % self.num_classes)
-        ]
+        return boxes, scores, index % self.num_classes
 
     def _start(self, levels: Sequence[Tensor], image_sizes: Tensor) -> tuple[QueryState, StageOutput | None]:
         """The queries that enter the first stage, and what they were selected by."""

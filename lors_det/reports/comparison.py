@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from mmengine.config import Config
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.data import leaf_datasets
+from lors_det.plugin.config.data import image_folder, leaf_datasets
 from lors_det.plugin.config.packaged import CONFIGS, PREFIX, resolve_config_path
 from lors_det.plugin.config.reading import config_name
 from lors_det.reports.accounting import count_macs, count_parameters
@@ -98,7 +98,7 @@ def _validated_on(work_dir: Path) -> Iterator[str]:
     for path in sorted(work_dir.glob("*.py"))[:1]:
         loader = Config.fromfile(path).get("val_dataloader")
         for dataset in leaf_datasets(loader.dataset) if loader else ():
-            yield str(Path(dataset.get("data_root") or "", (dataset.get("data_prefix") or {}).get("img", "")))
+            yield str(image_folder(dataset))
 
 
 def _final_aps(folder: Path, cfg: Config) -> list[float]:

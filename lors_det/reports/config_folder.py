@@ -11,7 +11,7 @@ from mmengine.config import Config, ConfigDict
 
 from lors_det.data.record import DataFolder, Finding, Split
 from lors_det.errors import InputError
-from lors_det.plugin.config.data import annotation_file, leaf_datasets
+from lors_det.plugin.config.data import annotation_file, image_folder, leaf_datasets
 from lors_det.plugin.dataset import read_json
 
 _SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
@@ -32,10 +32,10 @@ def config_folder(cfg: Config) -> DataFolder:
     for name in _SPLITS:
         loader = cfg.get(f"{name}_dataloader")
         datasets = list(leaf_datasets(loader.dataset)) if loader else []
-        sources[name] = [(str(annotation_file(dataset)), str(_image_root(dataset))) for dataset in datasets]
+        sources[name] = [(str(annotation_file(dataset)), str(image_folder(dataset))) for dataset in datasets]
         if not datasets or (name == "test" and sources[name] == sources["val"]):
             continue
-        read = [(_read(dataset, findings), _image_root(dataset)) for dataset in datasets]
+        read = [(_read(dataset, findings), image_folder(dataset)) for dataset in datasets]
         contents = [(content, root) for content, root in read if content is not None]
         if contents:
             content, root = contents[0] if len(datasets) == 1 else (_joined(contents), Path())
@@ -71,11 +71,6 @@ def _scales(step: Any) -> Iterator[tuple[int, int]]:
     elif isinstance(step, (list, tuple)):
         for each in step:
             yield from _scales(each)
-
-
-def _image_root(dataset: ConfigDict) -> Path:
-    prefix = dataset.get("data_prefix") or {}
-    return Path(dataset.get("data_root") or "", prefix.get("img") or prefix.get("img_path") or "")
 
 
 def _read(dataset: ConfigDict, findings: list[Finding]) -> dict[str, Any] | None:

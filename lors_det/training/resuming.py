@@ -59,6 +59,8 @@ class FormerRun:
     """Processes; None where the checkpoint does not tell."""
     is_validated: bool
     """Whether the validation of the last epoch was made."""
+    classes: tuple[str, ...] | None
+    """Of the model; None where the checkpoint does not tell."""
 
 
 def may_be_restarted() -> bool:
@@ -94,6 +96,7 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
         epoch_steps=meta.get("epoch_steps", by_epochs),
         world_size=meta.get("world_size"),
         is_validated=meta.get("is_validated", True),
+        classes=tuple((meta.get("dataset_meta") or {}).get("classes") or ()) or None,
     )
 
 

@@ -22,7 +22,13 @@ MAX_FINDINGS = 8
 """Findings of a kind that are listed one by one."""
 
 
-def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None, quiet: bool = False) -> DataFolder:
+def read_shown(
+    data: str | Path,
+    *,
+    training_size: tuple[int, int] | None = None,
+    quiet: bool = False,
+    to_train: bool = True,
+) -> DataFolder:
     """The folder; the first process prints as what it was recognised, and what is to know about it.
 
     That is what the readers met, and what the doctor finds without decoding the images, short of its notes. Of images
@@ -32,11 +38,12 @@ def read_shown(data: str | Path, *, training_size: tuple[int, int] | None = None
         data: the folder.
         training_size: width and height in pixels that images fit into; by default the side that would be chosen.
         quiet: print warnings alone.
+        to_train: whether there must be a train and a val split, see :func:`lors_det.data.folder.read_folder`.
 
     Raises:
         InputError: if it is in no known form, or has a fault with which training makes no sense.
     """
-    folder = read_folder(Path(data))
+    folder = read_folder(Path(data), to_train=to_train)
     side = image_side(folder.splits["train"].content)[0] if "train" in folder.splits else None
     size = training_size or ((side, side) if side else TRAINING_SIZE)
     case = open_case(folder, with_images=False, training_size=size)

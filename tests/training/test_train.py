@@ -190,6 +190,23 @@ def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tm
     assert score("--data", str(other)) != result.metrics["coco/mean_score"]
 
 
+def test_a_test_on_another_folder_leaves_the_trainings_alone(shapes, tmp_path, capsys):
+    """In its own work dir, with the config that it left there; classes are matched by their names."""
+    result = lors_det.train(
+        LORS, as_yolo(shapes, tmp_path / "yolo"), work_dir=tmp_path / "run", epochs=1, options=QUICK
+    )
+    trained_on = {path.name: path.read_bytes() for path in (tmp_path / "run/data").iterdir()}
+    assert trained_on.keys() == {"train.json", "val.json"}
+    other = as_voc(shapes, tmp_path / "voc")  # in the order of the alphabet, and without splits
+    capsys.readouterr()
+    run("test", [str(result.config), str(result.checkpoint), "--data", str(other), "--work-dir", str(tmp_path / "run")])
+    assert "tested: 16 images, the whole folder" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run/data").iterdir()} == trained_on
+    written = json.loads((tmp_path / "run/data_tested/test.json").read_text())
+    assert len(written["images"]) == 16
+    assert [each["name"] for each in written["categories"]] == ["disc", "square", "triangle", "star", "cross", "ring"]
+
+
 def test_a_test_takes_the_sizes_of_the_training(shapes, tmp_path):
     """Where the config leaves them to the data, and the data of the test would ask for others."""
     result = fine_tuned(shapes, tmp_path / "run", epochs=1, image_side=64, batch_size=8)

@@ -97,6 +97,12 @@ def annotation_file(dataset: ConfigDict) -> Path:
     return Path(dataset.get("data_root") or "", dataset.ann_file)
 
 
+def image_folder(dataset: ConfigDict) -> Path:
+    """What the file names of a dataset's images are relative to."""
+    prefix = dataset.get("data_prefix") or {}
+    return Path(dataset.get("data_root") or "", prefix.get("img") or prefix.get("img_path") or "")
+
+
 def annotation_files(cfg: Config) -> list[Path]:
     """Those of all datasets of the train, val and test dataloaders, whether they exist or not."""
     return list(dict.fromkeys(map(annotation_file, _datasets(cfg))))

@@ -36,6 +36,7 @@ def load_config(
     work_dir: str | None = None,
     *,
     data: DataFolder | None = None,
+    data_notes: str = "data",
     image_side: int | None = None,
     before: Config | None = None,
     say: Callable[[str], object] = lambda words: None,
@@ -51,7 +52,8 @@ def load_config(
         work_dir: folder of the run; by default ``work_dirs/<path of the config under configs/>``, and in it one of the
             data's name where ``data`` is given.
         data: a folder that replaces the config's data; annotations that it does not have as COCO files are written
-            into ``<work_dir>/data``.
+            into the work dir's folder ``data_notes``.
+        data_notes: its name; a test has another than the training whose work dir it is in.
         image_side: pixels, in place of the side that would be chosen.
         before: the config of a run that is resumed: what it chose is kept.
         say: is told each thing that was chosen from the data, in words.
@@ -67,7 +69,7 @@ def load_config(
         cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook is not None]
     add_safe_hooks(cfg)
     if data is not None:
-        use_folder(cfg, data, Path(cfg.work_dir, "data"))
+        use_folder(cfg, data, Path(cfg.work_dir, data_notes))
     fill_classes(cfg)
     for words in choose(cfg, image_side, before=before):
         say(words)

@@ -1,0 +1,142 @@
+"""Write a model as an ONNX file, after onnxruntime was seen to find with it what torch does."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+import lors_det
+from lors_det.errors import InputError
+from lors_det.files import check_place, write_whole
+from lors_det.inference.onnx.facts import KEY, Facts
+from lors_det.inference.onnx.graph import DetectionGraph
+from lors_det.inference.onnx.parity import Parity, compare
+from lors_det.inference.stored_model import StoredModel
+
+INPUTS, OUTPUTS = ("images", "sizes"), ("boxes", "scores", "labels")
+"""Names of the graph's arguments and results, see :class:`DetectionGraph`."""
+
+OPSET = 20
+"""Version of ONNX's operators, of December 2023."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Attributes:
+        path: of the file.
+        num_bytes: of the file.
+        input_size: width and height of its input.
+        facts: what it says of itself.
+        parity: how far onnxruntime's detections are from torch's.
+    """
+
+    path: Path
+    num_bytes: int
+    input_size: tuple[int, int]
+    facts: Facts
+    parity: Parity
+
+
+def export(stored: StoredModel, path: Path, *, fit: tuple[int, int] | None = None) -> Exported:
+    """Write a model's graph for any number of images of one size.
+
+    Shared weights are in the file once, with each stage's residuals beside them: it is as small as the model, and a
+    runtime adds them up when it opens the file, since all of it is constant.
+
+    Args:
+        stored: the model, on the CPU, and its config.
+        path: of the file, which ends in .onnx.
+        fit: width and height that images are scaled to fit into; that of the config's test pipeline by default. The
+            input is as large, rounded up to what the config pads to.
+
+    Raises:
+        InputError: if packages are missing, the model has another head or an operation that ONNX lacks, or
+            onnxruntime finds something else than torch; nothing is written then.
+    """
+    check_place(path, ".onnx")
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        _needed(package)
+    model: Any = stored.model
+    graph = DetectionGraph(model).eval()
+    fit = fit or _fit_of_pipeline(stored.cfg)
+    divisor = model.data_preprocessor.pad_size_divisor
+    width, height = (math.ceil(side / divisor) * divisor for side in fit)
+    facts = Facts(stored.classes, fit, lors_det.__version__)
+    with torch.no_grad():
+        content = _content(graph, facts, width, height)
+        with model.bbox_head.decoder.folded():
+            parity = compare(graph, content, INPUTS, OUTPUTS, (width, height))
+    if not parity.holds:
+        raise InputError(
+            f"{path}: onnxruntime finds something else than torch, {parity}; nothing is written. Export with other "
+            "versions of onnxscript or onnxruntime"
+        )
+    write_whole(path, lambda file: file.write(content))
+    return Exported(path, len(content), (width, height), facts, parity)
+
+
+def _needed(package: str) -> Any:
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise InputError(f'an export needs {package}: pip install "lors_det[onnx]"') from error
+
+
+def _fit_of_pipeline(cfg: Config) -> tuple[int, int]:
+    """Width and height of the test pipeline's one resize."""
+    key = "test_dataloader.dataset.pipeline"
+    steps = cfg.test_dataloader.dataset.get("pipeline") or ()
+    scales = [step.scale for step in steps if step.type == "Resize" and step.get("keep_ratio") and step.get("scale")]
+    if len(scales) != 1 or not isinstance(scales[0], Sequence) or len(scales[0]) != 2:
+        raise InputError(
+            f"config key {key} has no single Resize with keep_ratio and a scale of two sides; name the size of the "
+            "input: --size WIDTH HEIGHT"
+        )
+    width, height = scales[0]
+    return int(width), int(height)
+
+
+def _content(graph: DetectionGraph, facts: Facts, width: int, height: int) -> bytes:
+    """The file's bytes."""
+    batch = torch.export.Dim("batch", min=1)
+    images = torch.zeros(2, height, width, 3, dtype=torch.uint8)  # torch takes a batch of one for a constant
+    sizes = torch.tensor([[width, height]] * 2)
+    with _quiet():
+        try:
+            program = torch.export.export(graph, (images, sizes), dynamic_shapes=({0: batch}, {0: batch}), strict=False)
+            written: Any = torch.onnx.export(
+                program, input_names=INPUTS, output_names=OUTPUTS, opset_version=OPSET, dynamo=True, verbose=False
+            )
+        except Exception as error:  # whatever a tracer raises of operations that it does not know
+            first = str(error).strip().partition("\n")[0]
+            raise InputError(f"the model cannot be exported: {type(error).__name__}: {first}") from error
+        written.model.producer_name, written.model.producer_version = "lors_det", lors_det.__version__
+        written.model.metadata_props[KEY] = facts.to_json()
+        for node in written.model.graph.all_nodes():
+            node.metadata_props.clear()  # paths and lines of the source on this machine
+        return written.model_proto.SerializeToString()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of its own steps."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
