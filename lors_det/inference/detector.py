@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -42,7 +43,8 @@ class Detector:
     The detections are those of ``lors-det test``, to the bit, where the images, their order and the batch size are the
     same: a batch is padded to the largest of its images, and another number of images may be computed by another
     routine, so that another batch size can round differently. The weights of the decoder are corrected once, when the
-    detector is made (see :meth:`lors_det.lors.SharedStack.folded`), and must not be changed after.
+    detector is made (see :meth:`lors_det.lors.SharedStack.folded`), and must not be changed after. Threads may share a
+    detector: it computes one batch at a time.
 
     Args:
         model: in evaluation mode; its ``test_step`` takes what the pipeline makes.
@@ -71,6 +73,7 @@ class Detector:
         self.wanted = wanted if wanted is None else known_classes(wanted, classes)
         self._model: Any = model
         self._loader, self._pipeline = loader, pipeline
+        self._computing = Lock()
         self._folded = ExitStack()
         for module in model.modules():
             if isinstance(module, Decoder):
@@ -184,7 +187,8 @@ class Detector:
         if not images:
             return []
         inputs = [prepared(self._pipeline, self._loaded(image, number)) for number, image in enumerate(images)]
-        samples = self._model.test_step(pseudo_collate(inputs))
+        with self._computing:
+            samples = self._model.test_step(pseudo_collate(inputs))
         return [self._detections(sample.pred_instances, image) for sample, image in zip(samples, images)]
 
     def _loaded(self, image: NDArray[np.uint8], number: int) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class SharedStack(nn.Module):
     def weights(self, number: int) -> dict[str, Tensor]:
         """The shared parameters of a stage as it computes with them: corrected, or as :meth:`folded` keeps them."""
         if self._kept is not None:
-            return self._kept[number]
+            return dict(self._kept[number])  # a copy: functional_call writes into what it is given
         base = self.share[number]
         weights: dict[str, Tensor] = {}
         for name, names in self.names.items():

@@ -149,7 +149,7 @@ def _data(cfg: Config) -> Iterator[str]:
         whole = {**loader, "dataset": dataset, "batch_size": loader.get("batch_size") or 1}
         built = _built(f"{split}_dataloader", lambda c=whole: Runner.build_dataloader(c))
         if split == "train":
-            check_training_set(built)
+            check_training_set(built, by_epochs="max_iters" not in cfg.train_cfg)
             yield from _steps(cfg, len(built))
         else:
             check_validation_set(dataset)

@@ -6,8 +6,10 @@ import os
 
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from lors_det.errors import InputError
+from lors_det.lors import SharedStack
 
 
 def is_first_process() -> bool:
@@ -61,8 +63,28 @@ def check_mixed_precision(cfg: Config) -> None:
         )
 
 
+def check_activation_checkpointing(cfg: Config, model: nn.Module) -> None:
+    """Refuse it inside of stages that compute with weights that are not their own.
+
+    What is computed again in the backward pass is the stage's module, without the weights that its stack puts in.
+
+    Raises:
+        InputError: it names the module, and one that can be named instead.
+    """
+    stacks = [name for name, module in model.named_modules() if isinstance(module, SharedStack) and module.names]
+    for name in cfg.get("activation_checkpointing") or ():
+        for stack in stacks:
+            if f"{name}.".startswith(f"{stack}.stages."):
+                raise InputError(
+                    f"config key activation_checkpointing names {name}, which has shared weights only while its stack "
+                    f"computes; name the whole, {stack.rpartition('.')[0] or stack}"
+                )
+
+
 def scale_learning_rate(cfg: Config) -> None:
-    """Let mmengine scale the learning rate to the batch size.
+    """Let mmengine scale the learning rate to the batch size, that of an update: steps that it accumulates count.
+
+    A config that has it on already, as a run's own has, is left as it is.
 
     Raises:
         InputError: if the config does not say for which batch size its learning rate is.
@@ -72,4 +94,7 @@ def scale_learning_rate(cfg: Config) -> None:
             "--auto-scale-lr needs the batch size that the config's learning rate is for: "
             "--cfg-options auto_scale_lr.base_batch_size=16"
         )
-    cfg.auto_scale_lr.enable = True
+    if not cfg.auto_scale_lr.get("enable"):
+        cfg.auto_scale_lr.enable = True
+        # mmengine divides the batch of a step by it
+        cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get("accumulative_counts", 1)

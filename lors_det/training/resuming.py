@@ -59,7 +59,7 @@ class FormerRun:
     """Processes; None where the checkpoint does not tell."""
     is_validated: bool
     """Whether the validation of the last epoch was made."""
-    classes: tuple[str, ...] | None
+    classes: tuple[str, ...] | None = None
     """Of the model; None where the checkpoint does not tell."""
 
 

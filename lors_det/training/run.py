@@ -21,6 +21,7 @@ from lors_det.plugin.screen.console import make_runner
 from lors_det.reports.config_check import schedule_notes
 from lors_det.reports.config_folder import training_size
 from lors_det.training.launch import (
+    check_activation_checkpointing,
     check_mixed_precision,
     is_first_process,
     launch,
@@ -138,8 +139,9 @@ def train(
     runner = None
     try:
         runner = make_runner(cfg, console)
+        check_activation_checkpointing(cfg, runner.model)
         check_custom_keys(runner.model, cfg.optim_wrapper.get("paramwise_cfg"))
-        check_training_set(runner.train_loop.dataloader)
+        check_training_set(runner.train_loop.dataloader, by_epochs="max_iters" not in cfg.train_cfg)
         check_agreed(former)
         if former:
             check_same(former, runner, anyway=resume_anyway)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
-from references.tiny import LORS, make_data, write_config
+from mmengine.optim import OptimWrapper
+from references.tiny import ADAMIXER, LORS, make_data, tiny_config, write_config
 
 from lors_det.cli import test, train
 from lors_det.errors import InputError
+from lors_det.plugin.screen.measures import highest_rate
 from lors_det.training import launch
 
 
@@ -62,6 +67,33 @@ def test_scaling_the_rate_needs_the_batch_that_it_is_for(config, tmp_path):
     path.write_text(f'_base_ = ["{config}"]\nauto_scale_lr = dict(_delete_=True)\n')
     with pytest.raises(InputError, match=r"auto_scale_lr\.base_batch_size=16"):
         train.main(train_arguments(path, tmp_path, auto_scale_lr=True))
+
+
+@pytest.mark.parametrize(("steps", "base"), [(1, 16), (4, 4)])
+def test_the_rate_is_scaled_to_the_batch_of_an_update(steps, base):
+    """mmengine compares the batch of a step with it; a run's own config, where it is on, is not scaled again."""
+    cfg = Config(dict(auto_scale_lr=dict(base_batch_size=16), optim_wrapper=dict(accumulative_counts=steps)))
+    for _ in range(2):
+        launch.scale_learning_rate(cfg)
+        assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=base)
+
+
+@pytest.mark.parametrize(("config", "is_shared"), [(LORS, True), (ADAMIXER, False)])
+def test_activation_checkpointing_stays_outside_of_shared_weights(config, is_shared):
+    model = MODELS.build(tiny_config(Path("none"), Path("none"), config, **{"model.bbox_head.num_classes": 2}).model)
+    for names in (["backbone.layer1", "bbox_head.decoder"], ["bbox_head.decoder.stack"]):
+        launch.check_activation_checkpointing(Config(dict(activation_checkpointing=names)), model)
+    inside = Config(dict(activation_checkpointing=["bbox_head.decoder.stack.stages.1.mixing"]))
+    words = r"names bbox_head\.decoder\.stack\.stages\.1\.mixing, .* name the whole, bbox_head\.decoder"
+    with pytest.raises(InputError, match=words) if is_shared else nullcontext():
+        launch.check_activation_checkpointing(inside, model)
+
+
+def test_the_rate_that_is_shown_is_one_that_a_weight_has():
+    wrapper = OptimWrapper(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1))
+    wrapper.base_param_settings = dict(params=torch.zeros(1), lr=0.4)
+    assert wrapper.get_lr()["base_lr"] == [0.4]
+    assert highest_rate(SimpleNamespace(optim_wrapper=wrapper)) == 0.1
 
 
 def test_a_launcher_keeps_what_a_config_says_of_the_model_wrapper(monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from references.trained import evaluated
 
 from lors_det.errors import InputError
 from lors_det.inference import Detections, Detector
+from lors_det.inference.images import as_rgb
 from lors_det.lors import SharedStack
 
 
@@ -166,3 +169,11 @@ def test_what_is_no_image_of_ours_is_refused_with_the_remedy(detector):
     for wrong, words in ((b"jpeg", "open it first"), ("https://example.org/a.jpg", "download it")):
         with pytest.raises(InputError, match=words):
             detector(wrong)
+
+
+def test_threads_may_share_a_detector(trained, detector):
+    """Shared weights are put into one module, which must not be another thread's at that moment."""
+    images = [as_rgb(cv2.imread(str(path))) for path in trained.images[::3]] * 4
+    expected = [detector(image) for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        assert all(map(equal, threads.map(detector, images), expected))

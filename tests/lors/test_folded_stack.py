@@ -65,6 +65,16 @@ def test_weights_are_corrected_once(stack, given, monkeypatch):
     assert len(calls) == 2 * once
 
 
+@torch.no_grad()
+def test_what_is_kept_is_not_handed_out(stack, given):
+    """A functional call writes into what it is given, and two threads may be inside of one."""
+    with stack.folded():
+        before = outputs(stack, given)
+        for number in range(len(stack)):
+            stack.weights(number).clear()
+        torch.testing.assert_close(outputs(stack, given), before, rtol=0, atol=0)
+
+
 def test_weights_are_kept_in_another_type():
     stack = DEFORMABLE.random_stack().float().eval()
     x, arguments = inputs(DEFORMABLE, torch.float32)

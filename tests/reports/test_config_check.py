@@ -49,6 +49,7 @@ def test_milestones_that_are_never_met_are_told(data, tmp_path):
         ({"model.bbox_head.decoder.adaptive_groups": (1, 2)}, "has 2 values for 4 stages"),
         ({"model.bbox_head.decoder.share": (0, 0, 2, 2)}, "share"),
         ({"train_dataloader.batch_size": 17}, "train_dataloader makes no batch: 16 images"),
+        ({"train_dataloader.sampler.type": "InfiniteSampler"}, "an InfiniteSampler, with which no epoch ends"),
         ({"val_dataloader": None}, "config keys val_dataloader are not set, and val_cfg, val_evaluator are"),
         ({"log_level": "INF"}, "config key log_level is 'INF'; choose from CRITICAL"),
         ({"default_hooks.logger.interval": "x"}, "default_hooks.logger.interval=x: it must be a number"),

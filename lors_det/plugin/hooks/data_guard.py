@@ -10,7 +10,7 @@ from mmdet.registry import HOOKS
 from mmengine.dataset import BaseDataset, InfiniteSampler
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from lors_det.errors import InputError
@@ -31,7 +31,7 @@ class DataGuardHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        check_training_set(runner.train_dataloader)
+        check_training_set(runner.train_dataloader, by_epochs=isinstance(runner.train_loop, EpochBasedTrainLoop))
         if runner.val_loop is not None:
             check_validation_set(runner.val_dataloader.dataset)
             _check_ids(runner, runner.val_evaluator)
@@ -78,15 +78,21 @@ def check_evaluated_ids(metric: BaseMetric) -> str | None:
     return None
 
 
-def check_training_set(loader: DataLoader) -> None:
-    """Refuse a loader without a single batch.
+def check_training_set(loader: DataLoader, *, by_epochs: bool) -> None:
+    """Refuse a loader without a single batch, and, for a loop that goes by epochs, one without an end.
 
     The train command asks before the Runner makes schedules, which fail on an epoch without steps.
 
     Raises:
         InputError: it names the numbers.
     """
-    if not len(loader) and not isinstance(loader.sampler, InfiniteSampler):  # which fills batches over and over
+    if isinstance(loader.sampler, InfiniteSampler):  # which fills batches over and over
+        if by_epochs:
+            raise InputError(
+                "config key train_dataloader.sampler is an InfiniteSampler, with which no epoch ends; take "
+                "DefaultSampler, or train by iterations: train_cfg.type=IterBasedTrainLoop"
+            )
+    elif not len(loader):
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
         images = len(cast(Sized, loader.sampler))
         raise InputError(

@@ -48,9 +48,13 @@ class CheckpointGuardHook(Hook):
                 "the checkpoint holds weights alone, without the training's state, and cannot be resumed; "
                 "start a new training from it: --load-from CHECKPOINT"
             )
+        if "state_dict" not in checkpoint:  # weights alone, which mmengine's hooks do not look for there
+            alone = dict(checkpoint)
+            checkpoint.clear()
+            checkpoint["state_dict"] = alone
         bring_up_to_date(checkpoint, model)
         if not runner._resume:
-            drop_training_parts(checkpoint.get("state_dict", checkpoint), model.state_dict())
+            drop_training_parts(checkpoint["state_dict"], model.state_dict())
         # a loop is built when its work begins, and until then is a config; a hook may have built that of training
         testing = isinstance(runner._test_loop, BaseLoop)
         if isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume:
@@ -71,7 +75,7 @@ class CheckpointGuardHook(Hook):
         heads = adapt_class_heads(weights, own, trained, runner.train_loop.dataloader.dataset.metainfo["classes"])
         if heads is not None:
             runner.logger.warning(heads)
-            held = checkpoint.get("state_dict", checkpoint)
+            held = checkpoint["state_dict"]
             held.clear()
             held.update(weights)
         diff = state_diff(weights, {name: weight.shape for name, weight in own.items()})
@@ -107,7 +111,7 @@ class CheckpointGuardHook(Hook):
 
 def _weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """By name, as mmengine loads them: a wrapped model's begin with "module."."""
-    held = checkpoint.get("state_dict", checkpoint)
+    held = checkpoint["state_dict"]
     return {re.sub(r"^module\.", "", name): weight for name, weight in held.items()}
 
 

@@ -21,8 +21,8 @@ class NotPlainError(TypeError):
 def to_plain(value: Any, where: str) -> Any:
     """The value in plain data; tensors as they are.
 
-    Log histories become tensors, NumPy values Python's, and dictionaries of other kinds (``Counter``, ``defaultdict``,
-    configs) plain ones with the same items, which equal them.
+    Log histories become tensors, NumPy values Python's, ranges lists, and dictionaries of other kinds (``Counter``,
+    ``defaultdict``, configs) plain ones with the same items, which equal them.
 
     Args:
         value: what a checkpoint holds.
@@ -47,7 +47,7 @@ def to_plain(value: Any, where: str) -> Any:
         return {to_plain(item, f"{where}[]") for item in value}
     if isinstance(value, tuple):  # named ones too
         return tuple(to_plain(item, f"{where}[]") for item in value)
-    if isinstance(value, list):
+    if isinstance(value, (list, range)):
         return [to_plain(item, f"{where}[]") for item in value]
     raise NotPlainError(f"the checkpoint's {where} is a {type(value).__name__}, which is no plain data")
 

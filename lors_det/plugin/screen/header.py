@@ -11,7 +11,7 @@ from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
-from lors_det.adamixer import Decoder
+from lors_det.adamixer import Decoder, InitialQueries
 from lors_det.data.words import counted
 from lors_det.files import short_path
 from lors_det.plugin.hooks.data_guard import datasets_in
@@ -52,7 +52,7 @@ def test_rows(runner: Runner) -> dict[str, str]:
 def _model(model: Any) -> dict[str, str]:
     while is_model_wrapper(model):
         model = model.module
-    queries = getattr(getattr(model, "bbox_head", None), "max_per_img", None)
+    queries = next((len(module.content) for module in model.modules() if isinstance(module, InitialQueries)), None)
     words = f"{type(model).__name__}, {_count(model)} parameters"
     rows = {"model": words + (f", {counted(queries, 'query')}" if queries else "")}
     decoder = next((module for module in model.modules() if isinstance(module, Decoder)), None)

@@ -64,8 +64,8 @@ def data_share_of(means: Mapping[str, float], phase: str) -> float:
 
 def highest_rate(runner: Runner) -> float:
     """The highest learning rate: parts of the model may have lower ones."""
-    rates = runner.optim_wrapper.get_lr()
-    return max(max(values) for name, values in rates.items() if name.endswith("lr"))
+    rates = runner.optim_wrapper.get_lr()  # with "base_lr", which no weight needs to have
+    return max(max(values) for name, values in rates.items() if name.rpartition(".")[2] == "lr")
 
 
 def logger_hook(runner: Runner) -> LoggerHook:

@@ -71,6 +71,8 @@ def test_weights_alone_are_evaluated_and_not_resumed(data, trained, tmp_path):
     path = str(tmp_path / "weights.pth")
     torch.save(torch.load(find_latest_checkpoint(str(trained)), weights_only=True)["state_dict"], path)
     assert runner_of(tiny_config(data, tmp_path, load_from=path)).test()
+    mean = [dict(type="EMAHook")]  # which looks for them where a checkpoint has them
+    assert runner_of(tiny_config(data, tmp_path, load_from=path, custom_hooks=mean)).test()
     with pytest.raises(InputError, match="weights alone"):
         runner_of(tiny_config(data, tmp_path, load_from=path, resume=True)).train()
 

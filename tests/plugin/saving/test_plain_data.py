@@ -31,6 +31,7 @@ def test_values_survive(tmp_path):
         "default": defaultdict(list, a=[1]),
         "ordered": OrderedDict(b=1, a=2),
         "pair": pair,
+        "range": range(3),
         "set": frozenset({1, 2}),
         "torch": [torch.ones(2), torch.float16, torch.Size([2, 3]), torch.device("cpu")],
         (1, "key"): None,
@@ -43,6 +44,7 @@ def test_values_survive(tmp_path):
     assert read["default"] == {"a": [1]}
     assert list(read["ordered"]) == ["b", "a"]
     assert read["pair"] == pair
+    assert read["range"] == [0, 1, 2]
     assert read["set"] == {1, 2}
     assert torch.equal(read["torch"][0], torch.ones(2))
     assert read["torch"][1:] == [torch.float16, (2, 3), torch.device("cpu")]

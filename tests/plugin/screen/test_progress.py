@@ -168,10 +168,11 @@ def run(data: Path, work_dir: Path, level: str, capsys, **changes: object) -> Sp
 
 
 def test_a_run_says_little_and_logs_all(data, tmp_path, capsys):
-    spoken = run(data, tmp_path / "run", "short", capsys, **{"val_evaluator.classwise": True})
+    changes = {"val_evaluator.classwise": True, "model.test_cfg": dict(max_per_img=5)}
+    spoken = run(data, tmp_path / "run", "short", capsys, **changes)
     assert spoken.lines[0] == "lors-adamixer_r18-half_16-query_5e_shapes"
     header = {line.split()[0]: line for line in spoken.lines[1:8]}
-    assert "parameters, 8 queries" in header["model"]
+    assert "parameters, 8 queries" in header["model"], "of which 5 detections are kept"
     assert "4 stages on 1 set of weights" in header["decoder"]
     assert "train 16 images, val 8 images" in header["data"]
     assert "2 epochs of 2 steps, batch 8, AdamW lr 5.0e-04" in header["schedule"]
