@@ -26,6 +26,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from lors_det.cli import shared
 from lors_det.data.doctor import Case, examine, open_case
 from lors_det.data.doctor.examine import LEVELS
 from lors_det.data.doctor.repaired_copy import write_repaired
@@ -45,7 +46,12 @@ _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("data", metavar="FOLDER_OR_CONFIG", help="a folder with a data set, or a config that names one")
+    parser.add_argument(
+        "data",
+        type=shared.given,
+        metavar="FOLDER_OR_CONFIG",
+        help="a folder with a data set, or a config that names one",
+    )
     parser.add_argument(
         "--fix", type=Path, metavar="OUT_DIR", help="write repaired annotations there; images stay where they are"
     )

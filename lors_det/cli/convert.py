@@ -1,10 +1,10 @@
 """Convert checkpoints: published names to ours and back, to safetensors, LORS to a dense model and back.
 
-python tools/convert_checkpoint.py published.pth ours.pth
-python tools/convert_checkpoint.py ours.pth published.pth --to-published
-python tools/convert_checkpoint.py ours.pth ours.safetensors    # weights, config and class names; or back
-python tools/convert_checkpoint.py ours.pth dense.pth --fold --config CONFIG    # also writes dense.py, its config
-python tools/convert_checkpoint.py dense.pth lors.pth --factorise --config LORS_CONFIG    # as near as the ranks allow
+lors-det convert published.pth ours.pth
+lors-det convert ours.pth published.pth --to-published
+lors-det convert ours.pth ours.safetensors    # weights, config and class names; or back
+lors-det convert ours.pth dense.pth --fold --config CONFIG    # also writes dense.py, its config
+lors-det convert dense.pth lors.pth --factorise --config LORS_CONFIG    # as near as the ranks allow
 """
 
 from __future__ import annotations

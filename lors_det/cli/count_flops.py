@@ -1,7 +1,7 @@
 """Count the arithmetic of a config's model on one image, by component.
 
-python tools/analysis/count_flops.py configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py
-python tools/analysis/count_flops.py CONFIG --shape 800 1280 --json
+lors-det count-flops lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py
+lors-det count-flops CONFIG --shape 800 1280 --json
 
 GFLOPs as detection papers state them are 10^9 multiply-accumulates, each of which torch counts as two operations; both
 are printed. Counted are convolutions, matrix products and the sums of 3-D sampling; norms, activations and other

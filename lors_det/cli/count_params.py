@@ -1,7 +1,7 @@
 """Count the parameters of a config's model: what stages share, what each has for itself, and the total.
 
-python tools/analysis/count_params.py configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py
-python tools/analysis/count_params.py CONFIG --json
+lors-det count-params lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py
+lors-det count-params CONFIG --json
 """
 
 from __future__ import annotations

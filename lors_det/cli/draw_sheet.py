@@ -1,7 +1,7 @@
 """Draw a sheet of test images, ground truth beside detections.
 
-python tools/test.py CONFIG CHECKPOINT --out predictions.pkl
-python tools/analysis/draw_sheet.py CONFIG predictions.pkl sheet.png
+lors-det test CONFIG CHECKPOINT --out predictions.pkl
+lors-det draw-sheet CONFIG predictions.pkl sheet.png
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lors_det.files import check_place
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config")
-    parser.add_argument("predictions", help="file that tools/test.py --out wrote")
+    parser.add_argument("predictions", help="file that lors-det test --out wrote")
     parser.add_argument("out", type=Path, help="PNG file to write")
     parser.add_argument("--num-images", type=int, default=12, help="spread evenly over the set; %(default)s")
     parser.add_argument("--score-threshold", type=float, default=0.3, help="draw what scores more; %(default)s")
@@ -31,16 +31,21 @@ def main(args: Namespace) -> None:
     from lors_det.plugin.config.reading import load_config
     from lors_det.reports.pictures import detection_sheet
 
-    cfg = load_config(args.config)
+    remedy = "lors-det test CONFIG CHECKPOINT --out predictions.pkl writes them"
+    if not Path(args.predictions).is_file():
+        raise InputError(f"{args.predictions} is no file of predictions; {remedy}")
     try:
         predictions = load(args.predictions)
-    except FileNotFoundError:
-        raise
     except Exception as error:  # of a file that is no pickle, whatever its bytes happen to mean
         raise InputError(
-            f"{args.predictions} holds no predictions ({type(error).__name__}: {error}); "
-            "lors-det test CONFIG CHECKPOINT --out predictions.pkl writes them"
+            f"{args.predictions} holds no predictions ({type(error).__name__}: {error}); {remedy}"
         ) from error
+    parts = {"img_path", "pred_instances"}
+    if not isinstance(predictions, list) or not all(
+        isinstance(each, dict) and parts <= each.keys() for each in predictions
+    ):
+        raise InputError(f"{args.predictions} is no list of predictions, one of each image; {remedy}")
+    cfg = load_config(args.config)
     detection_sheet(
         build_test_set(cfg),
         predictions,

@@ -1,6 +1,6 @@
 """Plot the losses and the AP of a run over its iterations.
 
-python tools/analysis/plot_curves.py WORK_DIR curves.png
+lors-det plot-curves WORK_DIR curves.png
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from argparse import Action, ArgumentError, ArgumentParser, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -76,6 +77,18 @@ def common_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none", help="job launcher")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
+
+
+def given(text: str) -> str:
+    """An argument that is not empty, as a variable of the shell is that is not set."""
+    if not text.strip():
+        raise ArgumentTypeError("it is empty; is a variable not set?")
+    return text
+
+
+def named(text: str) -> Path:
+    """A path, of a text that is not empty: the empty one would be the current folder."""
+    return Path(given(text))
 
 
 def trust_argument(parser: ArgumentParser, which: str = "the checkpoint") -> None:

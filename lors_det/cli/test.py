@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: ArgumentParser) -> None:
     shared.common_arguments(parser)
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of images and annotations, not the config's")
+    parser.add_argument(
+        "--data", type=shared.named, metavar="DIR", help="folder of images and annotations, not the config's"
+    )
     parser.add_argument("--split", choices=("val", "test"), default="test", help="which split; test by default")
     parser.add_argument("--out", help="write the predictions to this pickle file")
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")

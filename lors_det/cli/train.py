@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from lors_det.cli import INTERRUPTED, shared
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     shared.common_arguments(parser)
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of images and annotations")
+    parser.add_argument("--data", type=shared.named, metavar="DIR", help="folder of images and annotations")
     parser.add_argument("--epochs", type=int, help="train_cfg.max_epochs")
     parser.add_argument("--batch-size", type=int, help="train_dataloader.batch_size")
     parser.add_argument("--image-side", type=int, metavar="PX", help="of a config that leaves it to the data")

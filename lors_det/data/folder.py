@@ -5,7 +5,7 @@ malformed-entry, malformed-line, malformed-box, missing-label, no-label, no-imag
 listed-twice, no-area, outside, size-differs, no-size, zero-based, not-normalised, outlines, predictions, class-range,
 class-names, class-count, class-names-twice, class-extra, class-missing, class-order, class-ids, category-id-order,
 umbrella-category, duplicate-image-id, duplicate-category-id, annotation-id-0, unknown-image, filled-in, same-split,
-no-split, two-files, no-annotations, no-box.
+no-split, two-files, unread-format, no-annotations, no-box.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lors_det.data.splits import VAL_FRACTION, complete, present, split_called
 from lors_det.data.unknown_form import FORMS, unknown_form
 from lors_det.data.voc.reader import read_voc
 from lors_det.data.yolo.layout import NAME_FILES
-from lors_det.data.yolo.reader import read_folders, read_yaml_set
+from lors_det.data.yolo.reader import read_folders, read_yaml_file, read_yaml_set
 from lors_det.errors import InputError
 
 # what says more about itself comes first; label files without a YAML file name no classes
@@ -43,7 +43,7 @@ def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION, to_train: boo
     What cannot be used is left out and told in the findings, and the reading goes on.
 
     Args:
-        root: the folder.
+        root: the folder, or a YAML file that describes a set of YOLO's form.
         val_fraction: where there is no val split, the share of train that becomes one, by the file names: the same each
             time, see :func:`lors_det.data.chosen_val.chosen_for_val`.
         to_train: whether there must be a train and a val split; else the splits are those that are there.
@@ -52,11 +52,14 @@ def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION, to_train: boo
         InputError: if the folder does not exist or is of no known form, a file that describes the whole set is
             malformed, or there are fewer than two images to train on and to validate.
     """
+    if not 0 < val_fraction < 1:
+        raise InputError(f"the share of val is {val_fraction:g}, it must be above 0 and below 1")
+    if root.is_file() and root.suffix.lower() in (".yaml", ".yml"):
+        described = read_yaml_file(Path(os.path.abspath(root)), Listing(), [])
+        return _completed(described, val_fraction if to_train else None)
     if not root.is_dir():
         reason = "is a file; name the folder that holds it" if root.exists() else "does not exist"
         raise InputError(f"{root} {reason}. It must be a folder with a data set: {FORMS}")
-    if not 0 < val_fraction < 1:
-        raise InputError(f"the share of val is {val_fraction:g}, it must be above 0 and below 1")
     listing = Listing()
     place = _innermost(Path(os.path.abspath(root)), listing)
     for read in _READERS:

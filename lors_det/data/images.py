@@ -27,6 +27,12 @@ from lors_det.errors import InputError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Lower case; of several files of one stem, the first in this order is taken."""
 
+UNREAD_SUFFIXES = (
+    *(".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".tga", ".ico", ".svg"),
+    *(".dng", ".cr2", ".nef", ".arw", ".psd", ".exr", ".hdr"),
+)
+"""Of images that are passed over: OpenCV reads them not at all, or not on every machine."""
+
 MAX_PIXELS = 1 << 30
 """Of an image that OpenCV decodes."""
 

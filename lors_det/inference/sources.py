@@ -9,16 +9,11 @@ from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from lors_det.data.images import IMAGE_SUFFIXES, is_image
+from lors_det.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_image
 from lors_det.errors import InputError
 from lors_det.inference.videos import VideoReader
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
-OTHER_SUFFIXES = (
-    *(".gif", ".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl", ".pbm", ".pgm", ".ppm", ".tga", ".ico", ".svg"),
-    *(".dng", ".cr2", ".nef", ".arw", ".psd", ".exr", ".hdr"),
-)
-"""Images that are passed over: OpenCV reads them not at all, or not on every machine."""
 _CAMERA = re.compile(r"camera:(\d+)")
 
 
@@ -88,7 +83,7 @@ def count_passed_over(inputs: Sequence[str], *, leave_out: Path | None = None) -
         for path in _expanded(text, leave_out)
         if path.is_dir()
     ]
-    return sum(path.suffix.lower() in OTHER_SUFFIXES for path in _walked(folders, leave_out))
+    return sum(path.suffix.lower() in UNREAD_SUFFIXES for path in _walked(folders, leave_out))
 
 
 def _chain(live: Iterable[Source], files: Iterable[Path], root: Path) -> Iterator[Source]:

@@ -39,7 +39,7 @@ def detection_sheet(
 
     Args:
         dataset: a detection dataset in test mode.
-        predictions: what ``tools/test.py --out`` wrote, one dict an image.
+        predictions: what ``lors-det test --out`` wrote, one dict an image.
         path: PNG file to write.
         num_images: pairs, spread evenly over the set.
         num_columns: pairs in a row.

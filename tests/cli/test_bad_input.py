@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 from collections.abc import Callable
@@ -131,7 +132,7 @@ def hostile(path: Path) -> None:
 
 
 def of_a_missing_module(path: Path) -> None:
-    path.write_bytes(b"cmodule_of_others\nThing\n.")  # a pickle, as torch wrote them before it wrote archives
+    path.write_bytes(b"\x80\x02cmodule_of_others\nThing\n.")  # a pickle, as torch wrote them before it wrote archives
 
 
 def truncated(path: Path) -> None:
@@ -238,6 +239,29 @@ CASES: dict[str, tuple[Case, str]] = {
         checkpoint(lambda path: path.write_text("x"), "draw-sheet", "CONFIG", "BAD", "sheet.png"),
         r"bad\.pth",
     ),
+    "predictions that are not there": (
+        lambda folder: ["draw-sheet", folder / "tiny.py", "gone.pkl", "sheet.png"],
+        r"gone\.pkl is no file",
+    ),
+    "predictions of another kind": (
+        checkpoint(
+            lambda path: path.with_suffix(".pkl").write_bytes(pickle.dumps([{"a": 1}])),
+            "draw-sheet",
+            "CONFIG",
+            "bad.pkl",
+            "sheet.png",
+        ),
+        r"bad\.pkl is no list of predictions",
+    ),
+    "an image in the place of a checkpoint": (
+        checkpoint(lambda path: path.write_bytes(b"\xff\xd8\xff"), *INFER),
+        r"bad\.pth is no file that torch or safetensors wrote",
+    ),
+    "no folder, by a variable that is not set": (
+        lambda folder: ["check-data", ""],
+        r"argument FOLDER_OR_CONFIG: it is empty; is a variable not set\?",
+    ),
+    "no data, by a variable that is not set": (train("--data", ""), r"argument --data: it is empty"),
     "a sheet that is no PNG": (lambda folder: ["draw-sheet", "tiny.py", "gone.pkl", "sheet"], r"sheet.*end in \.png"),
     "a sheet of no images": (
         lambda folder: ["draw-sheet", "tiny.py", "gone.pkl", "sheet.png", "--num-images", "0"],

@@ -255,9 +255,9 @@ def test_what_is_not_recognised_is_described(files: dict, words: str, tmp_path: 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         read_folder(tmp_path / "nowhere")
-    lay(tmp_path, {"data.yaml": CLASSES})
+    lay(tmp_path, {"data.json": CLASSES})
     with pytest.raises(InputError, match="is a file; name the folder"):
-        read_folder(tmp_path / "data.yaml")
+        read_folder(tmp_path / "data.json")
 
 
 def test_a_split_without_boxes_is_an_error(tmp_path: Path) -> None:

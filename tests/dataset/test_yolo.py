@@ -254,3 +254,48 @@ def test_paths_that_lead_upwards_are_of_this_set_where_it_has_them(tmp_path: Pat
     folder = read_folder(root)
     stems = {Path(image["file_name"]).stem for split in folder.splits.values() for image in split.content["images"]}
     assert stems == {"a", "b"}
+
+
+@pytest.mark.parametrize("stem", ["license_plate_1", "readme", "notes", "requirements", "LICENSE.2"])
+def test_images_may_be_called_as_files_beside_labels_are(stem: str, tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{f"images/{stem}.png": PICTURE, f"labels/{stem}.txt": GOOD})
+    assert len(boxes(folder, stem)) == 1
+    assert not folder.findings
+
+
+@pytest.mark.parametrize(
+    ("image", "label"), [("x.png", "x.TXT"), ("caf\u00e9.png", "cafe\u0301.txt"), ("cafe\u0301.png", "caf\u00e9.txt")]
+)
+def test_names_are_one_in_whatever_way_a_system_writes_them(image: str, label: str, tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{f"images/{image}": PICTURE, f"labels/{label}": GOOD})
+    assert len(boxes(folder, Path(image).stem)) == 1
+    assert not folder.findings
+
+
+def test_images_of_a_format_that_is_not_read_are_named_with_their_labels(tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{"images/x.jfif": b"", "labels/x.txt": GOOD})
+    found = only(folder)
+    assert (found.kind, found.level, found.where) == ("unread-format", "warning", "labels/x.txt")
+    assert "its image is images/x.jfif, of a format that is not read" in found.what
+    assert found.remedy == "convert the image to JPEG or PNG"
+
+
+def test_a_label_called_like_a_split_is_one_if_it_reads_so(tmp_path: Path) -> None:
+    folder = read(tmp_path, {}, **{"labels/train1.txt": GOOD, "labels/val2.txt": "images/a.png\n"})
+    assert (only(folder).kind, only(folder).where) == ("no-image-of-label", "labels/train1.txt")
+
+
+def test_one_of_several_yaml_files_is_named(tmp_path: Path) -> None:
+    yaml = "names: [{}]\ntrain: images\n"
+    files = {"cats.yaml": yaml.format("cat"), "animals.yaml": yaml.format("animal"), "other.yaml": "a: b\n"}
+    lay(tmp_path, {**files, **pictures("images", "a b c d"), **{f"labels/{name}.txt": GOOD for name in "abcd"}})
+    folder = read_folder(tmp_path)
+    assert folder.classes == ("animal",)
+    assert (only(folder).kind, only(folder).where) == ("two-files", "animals.yaml")
+    assert only(folder).what == "describes the set, and cats.yaml does too"
+    chosen = read_folder(tmp_path / "cats.yaml")
+    assert chosen.classes == ("cat",)
+    assert chosen.root == tmp_path
+    assert not chosen.findings
+    with pytest.raises(InputError, match=r"other\.yaml: names is None"):
+        read_folder(tmp_path / "other.yaml")

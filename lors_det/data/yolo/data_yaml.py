@@ -18,14 +18,15 @@ from lors_det.data.yolo.layout import Layout, existing, from_folders, images_lis
 from lors_det.errors import InputError
 
 
-def yaml_of(root: Path, listing: Listing) -> Path | None:
-    """The YAML file that describes a set: data.yaml, dataset.yaml, or the first that has names and splits.
+def yaml_of(root: Path, listing: Listing) -> list[Path]:
+    """The YAML files that describe a set: data.yaml, dataset.yaml, and those that have names and splits.
 
     Raises:
         InputError: if data.yaml or dataset.yaml is malformed.
     """
     found = [name for name in listing.files(str(root)) if name.lower().endswith((".yaml", ".yml"))]
     found.sort(key=lambda name: (not name.startswith("data."), not name.startswith("dataset."), name))
+    paths = []
     for name in found:
         expected = name.startswith(("data.", "dataset."))
         try:
@@ -37,8 +38,8 @@ def yaml_of(root: Path, listing: Listing) -> Path | None:
         if not isinstance(content, dict) or not ("names" in content or "nc" in content):
             continue
         if expected or any(ALIASES.get(key) for key in content if isinstance(key, str)):
-            return root / name
-    return None
+            paths.append(root / name)
+    return paths
 
 
 def _load(path: Path) -> Any:

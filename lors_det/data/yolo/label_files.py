@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from lors_det.data.images import is_image
+from lors_det.data.images import UNREAD_SUFFIXES, is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
-from lors_det.data.splits import split_called
 from lors_det.data.words import counted
-from lors_det.data.yolo.layout import Layout, is_label, label_folders
+from lors_det.data.yolo.layout import NAME_FILES, Layout, is_label, label_folders
 
 
 class LabelFiles:
@@ -20,6 +20,7 @@ class LabelFiles:
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
         self._folders: dict[str, list[str]] = {}
+        self._named: dict[str, dict[str, str]] = {}
         self._used: set[str] = set()
 
     def of(self, image: str) -> str | None:
@@ -30,10 +31,17 @@ class LabelFiles:
             options = label_folders(folder)
             self._folders[folder] = [option for option in options if self._listing.files(option)]
         for option in self._folders[folder]:
-            if is_label(f"{stem}.txt") and f"{stem}.txt" in self._listing.files(option):
-                self._used.add(f"{option}/{stem}.txt")
-                return f"{option}/{stem}.txt"
+            if (label := self._texts(option).get(_key(stem))) is not None and label.lower() not in NAME_FILES:
+                self._used.add(f"{option}/{label}")
+                return f"{option}/{label}"
         return None
+
+    def _texts(self, folder: str) -> dict[str, str]:
+        """Names of the text files in a folder by what images' are compared with."""
+        if folder not in self._named:
+            names = sorted(name for name in self._listing.files(folder) if name.lower().endswith(".txt"))
+            self._named[folder] = {_key(name[: -len(".txt")]): name for name in names}
+        return self._named[folder]
 
     def some(self, images: Sequence[str]) -> list[str]:
         """The first few label files of some images."""
@@ -45,15 +53,27 @@ class LabelFiles:
                 break
         return found
 
-    def unused(self) -> list[str]:
-        """Label files of no image, in the folders where labels of images were found."""
-        images = {
-            os.path.splitext(n)[0] for folder in self._folders for n in self._listing.files(folder) if is_image(n)
+    def unused(self) -> dict[str, str | None]:
+        """Label files of no image, in the folders where labels of images were found.
+
+        Beside each is the file of its name in a format that is not read, where one lies where images do.
+        """
+        beside = [(folder, name) for folder in self._folders for name in self._listing.files(folder)]
+        images = {_key(os.path.splitext(name)[0]) for _, name in beside if is_image(name)}
+        unread = {
+            _key(os.path.splitext(name)[0]): f"{folder}/{name}"
+            for folder, name in beside
+            if name.lower().endswith(UNREAD_SUFFIXES)
         }
         folders = {os.path.dirname(path) for path in self._used}
         paths = [f"{folder}/{name}" for folder in folders for name in self._listing.files(folder) if is_label(name)]
-        stems = {path: os.path.basename(path)[: -len(".txt")] for path in sorted(paths)}
-        return [path for path, stem in stems.items() if stem not in images and not split_called(stem)]
+        stems = {path: _key(os.path.basename(path)[: -len(".txt")]) for path in sorted(paths)}
+        return {path: unread.get(stem) for path, stem in stems.items() if stem not in images}
+
+
+def _key(stem: str) -> str:
+    """A name as others of its kind are compared with it: systems write the same accent in two ways."""
+    return unicodedata.normalize("NFC", stem)
 
 
 def of_two_images(root: Path, layout: Layout, search: LabelFiles, findings: list[Finding]) -> set[str]:

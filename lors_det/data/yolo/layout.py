@@ -7,6 +7,7 @@ that does is taken.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from lors_det.data.words import are, counted
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "classes.names", "predefined_classes.txt")
 """Lower-case names of files that list the classes, one a line."""
 
-_BESIDE_LABELS = (*NAME_FILES, "notes.txt", "requirements.txt")  # no label files
+_BESIDE_LABELS = (*NAME_FILES, "notes.txt", "requirements.txt")  # no label files, unless an image is called so
+_TOLD = re.compile(r"(readme|license)(\.\w+)?\.txt")
 _DEPTH_OF_NAMES = 3
 
 
@@ -127,6 +129,6 @@ def label_folders(folder: str) -> list[str]:
 
 
 def is_label(name: str) -> bool:
-    """Whether a file's name can be a label file's."""
+    """Whether a file is a label file by its name, whatever images there are."""
     low = name.lower()
-    return low.endswith(".txt") and low not in _BESIDE_LABELS and not low.startswith(("readme", "license"))
+    return low.endswith(".txt") and low not in _BESIDE_LABELS and not _TOLD.fullmatch(low)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from lors_det.data.images import displayed_sizes
 from lors_det.data.labelled import Box, LabelledImage, splits_of
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
-from lors_det.data.splits import SplitName
+from lors_det.data.splits import SplitName, split_called
 from lors_det.data.words import are, counted, have, listed
 from lors_det.data.yolo.data_yaml import from_yaml, yaml_of
 from lors_det.data.yolo.label_files import LabelFiles, of_two_images
@@ -27,10 +28,24 @@ def read_yaml_set(root: Path, listing: Listing) -> DataFolder | None:
     Raises:
         InputError: if the YAML file is malformed, or no image is found.
     """
-    path = yaml_of(root, listing)
-    if path is None:
+    paths = yaml_of(root, listing)
+    if not paths:
         return None
-    findings: list[Finding] = []
+    findings = []
+    if len(paths) > 1:
+        others = ", ".join(path.name for path in paths[1:])
+        what = f"describes the set, and {others} {'does' if len(paths) == 2 else 'do'} too"
+        findings.append(Finding("two-files", "warning", paths[0].name, what, "name the file in place of the folder"))
+    return read_yaml_file(paths[0], listing, findings)
+
+
+def read_yaml_file(path: Path, listing: Listing, findings: list[Finding]) -> DataFolder:
+    """The set that this YAML file describes.
+
+    Raises:
+        InputError: if it is malformed, or no image is found.
+    """
+    root = path.parent
     layout = from_yaml(path, listing, findings)
     if not any(layout.images.values()):
         raise InputError(f"{path} leads to no image: {'; '.join(map(str, findings[:3])) or 'its folder holds none'}")
@@ -57,6 +72,19 @@ def _looks_like_labels(path: str) -> bool:
                     return error.kind in ("predictions", "not-normalised")
                 return True
     return False
+
+
+def _without_image(root: Path, search: LabelFiles) -> Iterator[Finding]:
+    """Of label files; a list of a split's images may lie beside them."""
+    for path, unread in search.unused().items():
+        where = os.path.relpath(path, root)
+        if split_called(os.path.basename(path)[: -len(".txt")]) and not _looks_like_labels(path):
+            continue
+        if unread is None:
+            yield Finding("no-image-of-label", "warning", where, "has no image", "add the image, or remove the file")
+        else:
+            what = f"its image is {os.path.relpath(unread, root)}, of a format that is not read, and left out"
+            yield Finding("unread-format", "warning", where, what, "convert the image to JPEG or PNG")
 
 
 def _fractions(path: str, where: str, layout: Layout, findings: list[Finding], counts: Counter[str]) -> list[Fraction]:
@@ -107,9 +135,7 @@ def _read(root: Path, layout: Layout, listing: Listing, findings: list[Finding])
             what = f"{len(without):,} of {counted(len(paths), 'image')} {have(len(without))} no label file ({some})"
             remedy = "used as without objects: check that none of them shows what is to be found"
             findings.append(Finding("no-label", "note", split, what, remedy))
-    for path in search.unused():
-        remedy = "add the image, or remove the file"
-        findings.append(Finding("no-image-of-label", "warning", os.path.relpath(path, root), "has no image", remedy))
+    findings += _without_image(root, search)
     if counts["outlines"]:
         number = counts["outlines"]
         what = f"{number:,} of {counted(counts['lines'], 'object')} {are(number)} outlined; bounding boxes are used"

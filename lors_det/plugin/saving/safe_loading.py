@@ -12,6 +12,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from lors_det.errors import InputError
 from lors_det.plugin.saving.weights_file import is_weights_file, read_weights
 
+_BEGINNINGS = (b"PK", b"\x80")
+"""Of files of torch: an archive, or, before version 1.6, pickles."""
 _trusted: set[str] = set()
 
 
@@ -49,6 +51,9 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         raise InputError(f"checkpoint {path} does not exist")
     if is_weights_file(path):
         return read_weights(path, map_location)
+    with path.open("rb") as file:
+        if not file.read(2).startswith(_BEGINNINGS):
+            raise InputError(f"checkpoint {path} is no file that torch or safetensors wrote, or is damaged")
     trusted = is_trusted(path)
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)
