@@ -26,7 +26,7 @@ from benchmarks.timing import MIN_ROUNDS, Comparison, Effort
 from lors_det.errors import InputError
 from lors_det.inference.device import find_device
 
-SLACK = 3.0
+SLACK = 2.0
 """Our error against float64 may be this many times that of the baseline."""
 ROW = "{:<29} {:>5}  {:>13} {:>6} {:>16} {:>15} {:>11} {:>13}"
 

@@ -59,6 +59,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--fix-classes", action="store_true", help="with --fix, also rename classes that are probably misspelt"
     )
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="draw classes, boxes and image sizes")
+    parser.add_argument(
+        "--samples",
+        type=Path,
+        metavar="FILE.png",
+        help="draw training images with their boxes; of a config, as its pipeline gives them to the training",
+    )
     parser.add_argument("--json", action="store_true", help="print all findings as JSON instead of tables")
     parser.add_argument("--no-images", action="store_true", help="look at the annotations only, open no image")
 
@@ -66,8 +72,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     if args.fix_classes and args.fix is None:
         raise InputError("--fix-classes renames classes in the repaired copy; add --fix OUT_DIR")
-    if args.picture is not None:
-        check_place(args.picture, ".png")
+    for place in filter(None, (args.picture, args.samples)):
+        check_place(place, ".png")
+    if args.samples is not None and args.no_images:
+        raise InputError("--samples draws images, and --no-images opens none")
     case = _open(args.data, with_images=not args.no_images)
     findings = examine(case)
     report: dict[str, Any] = {}
@@ -83,6 +91,8 @@ def main(args: Namespace) -> None:
 
         data_picture(case, args.picture)
         console.print(f"picture: {args.picture}", soft_wrap=True)
+    if args.samples is not None:
+        console.print(_draw_samples(args.data, case, args.samples), soft_wrap=True)
     if args.fix is not None:
         case, actions = _fix(case, args.fix, args.fix_classes)
         findings = examine(case)
@@ -99,8 +109,30 @@ def main(args: Namespace) -> None:
         sys.exit(1)
 
 
+def _is_config(data: str) -> bool:
+    return not Path(data).is_dir() and (data.endswith(".py") or "::" in data)
+
+
+def _draw_samples(data: str, case: Case, path: Path) -> str:
+    """Draw training images; what was drawn, in words."""
+    from lors_det.reports.label_sheet import label_sheet, of_split, of_training
+
+    if _is_config(data):
+        from lors_det.plugin.config.data import build_training_set
+        from lors_det.plugin.config.reading import load_config
+
+        samples, title = list(of_training(build_training_set(load_config(data)))), "as the training gets them"
+    else:
+        split = next(iter(case.folder.splits.values()))
+        samples, title = list(of_split(split)), f"{split.name}, as annotated"
+    if not samples:
+        return "samples: no image has a box, and none is drawn"
+    label_sheet(samples, path, f"{data}: {title}")
+    return f"samples: {path}"
+
+
 def _open(data: str, *, with_images: bool) -> Case:
-    if not Path(data).is_dir() and (data.endswith(".py") or "::" in data):
+    if _is_config(data):
         # the framework takes seconds, and a folder needs none of it
         from lors_det.plugin.config.reading import read_config
         from lors_det.reports.config_folder import config_folder, training_size

@@ -1,7 +1,7 @@
 """LORS: stages share weights, which each of them corrects by small residuals. Knows torch only."""
 
 from lors_det.lors.adaptive import AdaptiveResidual, adaptive
-from lors_det.lors.ledger import LedgerEntry, ledger, summarise
+from lors_det.lors.ledger import LedgerEntry, ledger
 from lors_det.lors.residual import MakeResidual, Residual
 from lors_det.lors.share import checked_share
 from lors_det.lors.stack import SharedStack
@@ -20,5 +20,4 @@ __all__ = [
     "checked_share",
     "ledger",
     "static",
-    "summarise",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lors_det.lors.stack import SharedStack
@@ -45,15 +44,3 @@ def ledger(stack: SharedStack, prefix: str = "") -> list[LedgerEntry]:
             users = tuple(stage for stage, used in enumerate(stack.share) if used == int(number))
         entries.append(LedgerEntry(prefix + name, rest.split(".")[0], users, parameter.numel()))
     return entries
-
-
-def summarise(entries: Sequence[LedgerEntry]) -> dict[str, int]:
-    """Parameters as {"shared", "private_mixing", "per_stage", "total"}.
-
-    "private_mixing" is all mixing that belongs to one stage, its normalisation included; "per_stage" is
-    everything that is not mixing.
-    """
-    shared = sum(entry.numel for entry in entries if entry.shared)
-    mixing = sum(entry.numel for entry in entries if entry.component == "mixing" and not entry.shared)
-    total = sum(entry.numel for entry in entries)
-    return {"shared": shared, "private_mixing": mixing, "per_stage": total - shared - mixing, "total": total}

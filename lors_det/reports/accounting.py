@@ -17,9 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from lors_det.adamixer import Decoder
 from lors_det.adamixer.spec import ADAMIXER
 from lors_det.errors import InputError
-from lors_det.lors import summarise
 from lors_det.plugin.mmcv_ops import shapes_alone
-from lors_det.reports.decoders import decoder_of
+from lors_det.reports.decoders import decoder_of, summarise
 
 if TYPE_CHECKING:
     from mmdet.models import SingleStageDetector
@@ -44,8 +43,8 @@ def count_parameters(cfg: Config) -> dict[str, Any]:
     Returns:
         ``decoder``, ``model``, ``backbone``, ``neck`` and ``queries``: totals. ``model_as_published``: the total with
         the table of Q x 4 that published checkpoints carry and no model reads. ``shared``, ``private_mixing`` and
-        ``per_stage``: parts of the decoder, see :func:`lors_det.lors.summarise`. ``components``: for each part of a
-        stage, what several stages use and what each stage has for itself. ``same_shape`` and ``published_shape``:
+        ``per_stage``: parts of the decoder, see :func:`lors_det.reports.decoders.summarise`. ``components``: for each
+        part of a stage, what several stages use and what each stage has for itself. ``same_shape`` and ``published_shape``:
         the AdaMixer decoder of the same shape and, for models of the published width and number of stages, of
         AdaMixer's own shape, with the fraction by which this decoder is smaller.
     """

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
 from lors_det.adamixer import Decoder, DecoderSpec
-from lors_det.lors import summarise
+from lors_det.lors import LedgerEntry
 
 
 def decoder_of(cfg: Config) -> Decoder:
@@ -30,3 +30,15 @@ def print_decoders(configs: Mapping[str, Config]) -> None:
         values = [f"{count[key]:,}" for key in ("shared", "private_mixing", "per_stage", "total")]
         table.add_row(name, *values, f"{count['total'] / reference['total']:.1%}")
     Console(width=110).print(table)
+
+
+def summarise(entries: Sequence[LedgerEntry]) -> dict[str, int]:
+    """Parameters of an AdaMixer decoder as {"shared", "private_mixing", "per_stage", "total"}.
+
+    "private_mixing" is all mixing that belongs to one stage, its normalisation included; "per_stage" is
+    everything that is not mixing.
+    """
+    shared = sum(entry.numel for entry in entries if entry.shared)
+    mixing = sum(entry.numel for entry in entries if entry.component == "mixing" and not entry.shared)
+    total = sum(entry.numel for entry in entries)
+    return {"shared": shared, "private_mixing": mixing, "per_stage": total - shared - mixing, "total": total}

@@ -6,10 +6,8 @@ import os
 
 import torch
 from mmengine.config import Config
-from torch import nn
 
 from lors_det.errors import InputError
-from lors_det.lors import SharedStack
 
 
 def is_first_process() -> bool:
@@ -61,24 +59,6 @@ def check_mixed_precision(cfg: Config) -> None:
             "config key optim_wrapper.type is AmpOptimWrapper, mixed precision, which needs a GPU; torch sees none: "
             "set it to OptimWrapper"
         )
-
-
-def check_activation_checkpointing(cfg: Config, model: nn.Module) -> None:
-    """Refuse it inside of stages that compute with weights that are not their own.
-
-    What is computed again in the backward pass is the stage's module, without the weights that its stack puts in.
-
-    Raises:
-        InputError: it names the module, and one that can be named instead.
-    """
-    stacks = [name for name, module in model.named_modules() if isinstance(module, SharedStack) and module.names]
-    for name in cfg.get("activation_checkpointing") or ():
-        for stack in stacks:
-            if f"{name}.".startswith(f"{stack}.stages."):
-                raise InputError(
-                    f"config key activation_checkpointing names {name}, which has shared weights only while its stack "
-                    f"computes; name the whole, {stack.rpartition('.')[0] or stack}"
-                )
 
 
 def scale_learning_rate(cfg: Config) -> None:

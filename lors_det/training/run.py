@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.runner import find_latest_checkpoint
 
 from lors_det.errors import InputError
+from lors_det.plugin.activation_checkpointing import check_activation_checkpointing
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.hooks.data_guard import check_training_set
@@ -21,7 +22,6 @@ from lors_det.plugin.screen.console import make_runner
 from lors_det.reports.config_check import schedule_notes
 from lors_det.reports.config_folder import training_size
 from lors_det.training.launch import (
-    check_activation_checkpointing,
     check_mixed_precision,
     is_first_process,
     launch,

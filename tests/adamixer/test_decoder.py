@@ -23,8 +23,8 @@ from torch.overrides import TorchFunctionMode
 
 from lors_det.adamixer import Decoder, DecoderSpec, QuerySets, QueryState
 from lors_det.adamixer.spec import LAYERS
-from lors_det.lors import summarise
 from lors_det.ops import FeatureBank
+from lors_det.reports.decoders import summarise
 
 KERNELS = [f"mixing.{kernel}.{kind}" for kernel in ("channel", "spatial") for kind in ("weight", "bias")]
 

@@ -50,7 +50,7 @@ SIZES = ((200, 150), (140, 190))
 EXACT = 1e-10
 """Largest relative difference in float64."""
 
-SLACK = 4.0
+SLACK = 2.0
 """How many times larger than the oracle's the model's rounding may be."""
 
 

@@ -17,6 +17,7 @@ from references.tiny import ADAMIXER, LORS, make_data, tiny_config, write_config
 
 from lors_det.cli import test, train
 from lors_det.errors import InputError
+from lors_det.plugin.activation_checkpointing import check_activation_checkpointing
 from lors_det.plugin.screen.measures import highest_rate
 from lors_det.training import launch
 
@@ -82,11 +83,11 @@ def test_the_rate_is_scaled_to_the_batch_of_an_update(steps, base):
 def test_activation_checkpointing_stays_outside_of_shared_weights(config, is_shared):
     model = MODELS.build(tiny_config(Path("none"), Path("none"), config, **{"model.bbox_head.num_classes": 2}).model)
     for names in (["backbone.layer1", "bbox_head.decoder"], ["bbox_head.decoder.stack"]):
-        launch.check_activation_checkpointing(Config(dict(activation_checkpointing=names)), model)
+        check_activation_checkpointing(Config(dict(activation_checkpointing=names)), model)
     inside = Config(dict(activation_checkpointing=["bbox_head.decoder.stack.stages.1.mixing"]))
     words = r"names bbox_head\.decoder\.stack\.stages\.1\.mixing, .* name the whole, bbox_head\.decoder"
     with pytest.raises(InputError, match=words) if is_shared else nullcontext():
-        launch.check_activation_checkpointing(inside, model)
+        check_activation_checkpointing(inside, model)
 
 
 def test_the_rate_that_is_shown_is_one_that_a_weight_has():

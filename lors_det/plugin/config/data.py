@@ -113,6 +113,11 @@ def build_test_set(cfg: Config) -> BaseDataset:
     return DATASETS.build(cfg.test_dataloader.dataset)
 
 
+def build_training_set(cfg: Config) -> BaseDataset:
+    """The dataset of the train split, whose pipeline draws random numbers."""
+    return DATASETS.build(cfg.train_dataloader.dataset)
+
+
 def augment_test_time(cfg: Config) -> None:
     """Make a config test each image and its mirror image, merged by NMS (mmdet's DetTTAModel).
 
