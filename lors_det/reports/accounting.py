@@ -44,9 +44,9 @@ def count_parameters(cfg: Config) -> dict[str, Any]:
         ``decoder``, ``model``, ``backbone``, ``neck`` and ``queries``: totals. ``model_as_published``: the total with
         the table of Q x 4 that published checkpoints carry and no model reads. ``shared``, ``private_mixing`` and
         ``per_stage``: parts of the decoder, see :func:`lors_det.reports.decoders.summarise`. ``components``: for each
-        part of a stage, what several stages use and what each stage has for itself. ``same_shape`` and ``published_shape``:
-        the AdaMixer decoder of the same shape and, for models of the published width and number of stages, of
-        AdaMixer's own shape, with the fraction by which this decoder is smaller.
+        part of a stage, what several stages use and what each stage has for itself. ``same_shape`` and
+        ``published_shape``: the AdaMixer decoder of the same shape and, for models of the published width and number of
+        stages, of AdaMixer's own shape, with the fraction by which this decoder is smaller.
     """
     model = build_model(cfg)
     decoder = model.bbox_head.decoder
