@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -37,13 +39,10 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
     unread = checkpoint.get(_UNREAD)
     if not back and any(name.startswith(DECODER) for name in weights):
         if is_weights_file(src) != is_weights_file(dst):
-            config = config_of(checkpoint, f"the config in checkpoint {src}")
-            kept = {"config_data": config.to_dict()} if config is not None else {}
-            values = {META: checkpoint["meta"][META]} if META in (checkpoint.get("meta") or {}) else {}
-            if config is not None and not has_denoising(config):
-                drop_training_parts(weights)
-            save({"meta": {**class_names(checkpoint), **values, **kept}, "state_dict": weights}, dst)
-            return f"{len(weights)} tensors{', and the config,' if kept else ''} in {dst}"
+            content = _without_training(checkpoint, src)
+            save(content, dst)
+            kept = ", and the config," if "config_data" in content["meta"] else ""
+            return f"{len(content['state_dict'])} tensors{kept} in {dst}"
         raise InputError(
             f"checkpoint {src} has this project's names already; --to-published converts it back, and a name that "
             "ends in .safetensors makes such a file of it"
@@ -63,8 +62,48 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
             model = published_model(weights)
     except (ValueError, RuntimeError) as error:
         raise InputError(f"checkpoint {src}: {error}") from error
-    kept = {_UNREAD: weights[UNUSED]} if UNUSED in weights else {}
+    left = {_UNREAD: weights[UNUSED]} if UNUSED in weights else {}
     values = {} if back else {META: dict(PUBLISHED)}
-    save({"meta": {**class_names(checkpoint), **values}, "state_dict": converted, **kept}, dst)
+    save({"meta": {**class_names(checkpoint), **values}, "state_dict": converted, **left}, dst)
     direction = "to" if back else "from"
     return f"{model}, {backbone}: {len(weights)} tensors {direction} published names, {len(converted)} in {dst}"
+
+
+def publish_file(src: Path, folder: Path) -> str:
+    """Write a checkpoint without its training's state as ``<config>_<time>-<sha256[:8]>.pth``, as mmdet names its own.
+
+    Weights, config, class names and what a config's values say of them are carried over. The name's first part is that
+    of the run, and its end the beginning of the file's SHA-256, which tells whether a download is whole.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        InputError: if there is no such folder, or the checkpoint is not one that a training of this project left.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; with --publish, name the one that the file is written into")
+    checkpoint = load_from_local(str(src), "cpu")
+    run = (checkpoint.get("meta") or {}).get("experiment_name")
+    content = _without_training(checkpoint, src)
+    if not run or "config_data" not in content["meta"]:
+        raise InputError(f"checkpoint {src} does not name its run and its config; publish one that a training left")
+    unnamed = folder / f"{run}.pth.tmp"
+    try:
+        save(content, unnamed)
+        path = folder / f"{run}-{hashlib.sha256(unnamed.read_bytes()).hexdigest()[:8]}.pth"
+        unnamed.replace(path)
+    finally:
+        unnamed.unlink(missing_ok=True)
+    return f"{len(content['state_dict'])} tensors, the config and the class names in {path}"
+
+
+def _without_training(checkpoint: dict[str, Any], src: Path) -> dict[str, Any]:
+    """What a model is evaluated with: its weights, class names, config, and the values that weights do not show."""
+    weights = weights_in(checkpoint, src)
+    config = config_of(checkpoint, f"the config in checkpoint {src}")
+    kept = {"config_data": config.to_dict()} if config is not None else {}
+    values = {META: checkpoint["meta"][META]} if META in (checkpoint.get("meta") or {}) else {}
+    if config is not None and not has_denoising(config):
+        drop_training_parts(weights)
+    return {"meta": {**class_names(checkpoint), **values, **kept}, "state_dict": weights}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -15,11 +17,12 @@ from references.tiny import ADAMIXER, LORS, tiny_config
 from torch import nn
 
 from lors_det.checkpoints.around_decoder import BACKBONES
-from lors_det.checkpoints.convert import convert_file
+from lors_det.checkpoints.convert import convert_file, publish_file
 from lors_det.checkpoints.folding import factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
 from lors_det.errors import InputError
 from lors_det.files import write_whole
+from lors_det.inference import Detector
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.not_in_weights import PUBLISHED
 from lors_det.plugin.saving.stored_config import parse_config
@@ -261,3 +264,19 @@ def test_folding_keeps_the_precision(data, tmp_path, dtype):
     fold_file(tmp_path / "src.pth", tmp_path / "dst.pth", LORS)
     folded = torch.load(tmp_path / "dst.pth", weights_only=True)["state_dict"]
     assert {value.dtype for value in folded.values()} == {dtype}
+
+
+def test_a_published_file_is_named_by_its_run_and_content_and_detects_the_same(trained, tmp_path):
+    said = publish_file(trained.checkpoint, tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert said.endswith(f"tensors, the config and the class names in {path}")
+    run = torch.load(trained.checkpoint, weights_only=True)["meta"]["experiment_name"]
+    assert path.name == f"{run}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
+    assert path.stat().st_size < trained.checkpoint.stat().st_size / 2, "the optimiser's state is not in it"
+    own, published = (Detector.from_checkpoint(each, score_threshold=0) for each in (trained.checkpoint, path))
+    assert np.array_equal(own(trained.images[0]).boxes, published(trained.images[0]).boxes)
+    with pytest.raises(InputError, match="does not name its run and its config"):
+        publish_file(path, tmp_path)
+    with pytest.raises(InputError, match="is no folder; with --publish, name the one"):
+        publish_file(trained.checkpoint, path)
+    assert list(tmp_path.iterdir()) == [path]
