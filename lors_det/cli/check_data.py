@@ -114,19 +114,23 @@ def _is_config(data: str) -> bool:
 
 
 def _draw_samples(data: str, case: Case, path: Path) -> str:
-    """Draw training images; what was drawn, in words."""
+    """Draw training images; what was drawn, or why nothing was, in words: the report goes on."""
     from lors_det.reports.label_sheet import label_sheet, of_split, of_training
 
     if _is_config(data):
         from lors_det.plugin.config.data import build_training_set
         from lors_det.plugin.config.reading import load_config
 
-        samples, title = list(of_training(build_training_set(load_config(data)))), "as the training gets them"
+        try:
+            samples = list(of_training(build_training_set(load_config(data))))
+        except (InputError, OSError) as error:
+            return f"samples: none is drawn, {error}"
+        title = "as the training gets them"
     else:
         split = next(iter(case.folder.splits.values()))
         samples, title = list(of_split(split)), f"{split.name}, as annotated"
     if not samples:
-        return "samples: no image has a box, and none is drawn"
+        return "samples: none is drawn, no image that can be read has a box"
     label_sheet(samples, path, f"{data}: {title}")
     return f"samples: {path}"
 

@@ -39,17 +39,14 @@ def main(args: Namespace) -> None:
     if args.out:
         check_place(Path(args.out), ".pkl", ".pickle")
 
-    from lors_det.data.folder import read_folder
-    from lors_det.data.tested import as_tested
-    from lors_det.data.words import counted
     from lors_det.plugin.config.chosen import check_chosen
-    from lors_det.plugin.config.data import augment_test_time, evaluators_of, image_folder, leaf_datasets
+    from lors_det.plugin.config.data import augment_test_time, evaluators_of
     from lors_det.plugin.config.reading import load_config
     from lors_det.plugin.saving.safe_loading import trust
     from lors_det.plugin.screen.console import make_runner
-    from lors_det.training.launch import is_first_process, launch
+    from lors_det.training.folder_to_test import folder_to_test
+    from lors_det.training.launch import launch
     from lors_det.training.resuming import former_run
-    from lors_det.training.shown_folder import read_shown
 
     if args.trust_checkpoint:
         trust(args.checkpoint)
@@ -58,17 +55,9 @@ def main(args: Namespace) -> None:
     before = trained.config if trained else None
     data = None
     if args.data:
-        quiet = args.console == "quiet"
-        folder = read_shown(args.data, quiet=quiet, to_train=args.split == "val")
-        if folder.splits.keys() == {"train"} and before is not None and before.get("train_dataloader"):
-            trained_on = {image_folder(each).resolve() for each in leaf_datasets(before.train_dataloader.dataset)}
-            if folder.splits["train"].image_root.resolve() in trained_on:
-                folder = read_folder(args.data)  # with the val split that the training made
-        data = as_tested(folder, args.split, trained.classes if trained else None)
-        if is_first_process() and not quiet:
-            split = data.splits["test"]
-            print(f"tested: {counted(len(split.content['images']), 'image')}, {split.source}")
-    cfg = load_config(args.config, args.cfg_options, args.work_dir, data=data, data_notes="data_tested", before=before)
+        data = folder_to_test(args.data, args.split, trained, quiet=args.console == "quiet")
+    place = f"data_tested/{data.called}" if data else ""  # beside the training's own annotations, not over them
+    cfg = load_config(args.config, args.cfg_options, args.work_dir, data=data, data_notes=place, before=before)
     check_chosen(cfg, training=False)
     if args.split == "val":
         if not cfg.get("val_dataloader"):

@@ -56,6 +56,7 @@ def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION, to_train: boo
         raise InputError(f"the share of val is {val_fraction:g}, it must be above 0 and below 1")
     if root.is_file() and root.suffix.lower() in (".yaml", ".yml"):
         described = read_yaml_file(Path(os.path.abspath(root)), Listing(), [])
+        described = replace(described, name=f"{described.root.name}-{root.stem}")
         return _completed(described, val_fraction if to_train else None)
     if not root.is_dir():
         reason = "is a file; name the folder that holds it" if root.exists() else "does not exist"

@@ -54,3 +54,10 @@ class DataFolder:
     """By name: train, val, test; never empty."""
     findings: tuple[Finding, ...] = field(default=())
     """What the readers met: files that are missing or malformed, boxes left out, categories left out, and so on."""
+    name: str = ""
+    """Of one of several sets in the folder; empty where it is the folder's."""
+
+    @property
+    def called(self) -> str:
+        """What folders of runs on it are called."""
+        return self.name or self.root.name

@@ -112,7 +112,7 @@ def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
     sampled = _weighted_sums(
         bank.rows.reshape(-1, bank.rows.shape[-1] // num_groups), index.flatten(1).T, weights.flatten(0, -2).T
     )
-    return sampled.view(*points.shape[:-1], -1)
+    return sampled.view(*points.shape[:-1], bank.rows.shape[-1] // num_groups)
 
 
 def sample_3d_reference(bank: FeatureBank, points: Tensor) -> Tensor:

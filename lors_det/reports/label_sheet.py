@@ -14,7 +14,6 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from lors_det.data.record import Split
-from lors_det.errors import InputError
 from lors_det.files import write_whole
 
 NUM_IMAGES, NUM_COLUMNS = 12, 4
@@ -47,30 +46,29 @@ def label_sheet(samples: Sequence[Labelled], path: Path, title: str) -> None:
     num_columns = min(NUM_COLUMNS, len(samples))
     num_rows = -(-len(samples) // num_columns)
     figure = Figure(figsize=(4 * num_columns, 3.4 * num_rows + 0.5), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     cells = figure.subplots(num_rows, num_columns, squeeze=False).flatten()
     for cell in cells:
         cell.axis("off")
     for cell, sample in zip(cells, samples):
         scale = CELL_PX / max(sample.image.shape[:2])
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        cell.imshow(cv2.resize(sample.image, None, fx=scale, fy=scale, interpolation=way))
-        cell.set_title(sample.title, fontsize=7)
+        height, width = (max(1, round(side * scale)) for side in sample.image.shape[:2])
+        cell.imshow(cv2.resize(sample.image, (width, height), interpolation=way))
+        cell.set_title(sample.title, fontsize=7, parse_math=False)
         for (left, top, right, bottom), label, name in zip(sample.boxes * scale, sample.labels, sample.names):
             colour = colormaps["tab10"](label % 10)
             cell.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour))
             if len(sample.boxes) <= MOST_NAMED:
                 back = dict(facecolor=colour, edgecolor="none", pad=0.5)
-                cell.text(left, top, name, fontsize=5, color="white", bbox=back, va="bottom", clip_on=True)
+                cell.text(
+                    left, top, name, fontsize=5, color="white", bbox=back, va="bottom", clip_on=True, parse_math=False
+                )
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150))
 
 
 def of_split(split: Split, number: int = NUM_IMAGES) -> Iterator[Labelled]:
-    """Images spread evenly over those of a split that have boxes, as they lie.
-
-    Raises:
-        InputError: if an image cannot be read.
-    """
+    """Images spread evenly over those of a split that have boxes, as they lie; what cannot be read is passed over."""
     boxes: dict[Any, list[dict[str, Any]]] = {}
     for each in split.content["annotations"]:
         boxes.setdefault(each["image_id"], []).append(each)
@@ -81,7 +79,7 @@ def of_split(split: Split, number: int = NUM_IMAGES) -> Iterator[Labelled]:
         path = split.image_root / images[place]["file_name"]
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
-            raise InputError(f"image {path} cannot be read")
+            continue
         own = boxes[images[place]["id"]]
         labels = [places[each["category_id"]] for each in own]
         corners = np.array([each["bbox"] for each in own], float).reshape(-1, 4)
@@ -108,4 +106,5 @@ def _spread(count: int, number: int) -> list[int]:
 
 
 def _rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(image[..., ::-1], dtype=np.uint8)
+    # some transforms leave numbers beyond those of pixels
+    return np.ascontiguousarray(image[..., ::-1].clip(0, 255), dtype=np.uint8)

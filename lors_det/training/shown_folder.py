@@ -23,11 +23,7 @@ MAX_FINDINGS = 8
 
 
 def read_shown(
-    data: str | Path,
-    *,
-    training_size: tuple[int, int] | None = None,
-    quiet: bool = False,
-    to_train: bool = True,
+    data: str | Path | DataFolder, *, training_size: tuple[int, int] | None = None, quiet: bool = False
 ) -> DataFolder:
     """The folder; the first process prints as what it was recognised, and what is to know about it.
 
@@ -35,15 +31,15 @@ def read_shown(
     whose annotated size is not their file's, training would learn boxes of another frame, so these are refused.
 
     Args:
-        data: the folder.
+        data: the folder, or what was read of it.
         training_size: width and height in pixels that images fit into; by default the side that would be chosen.
         quiet: print warnings alone.
-        to_train: whether there must be a train and a val split, see :func:`lors_det.data.folder.read_folder`.
 
     Raises:
-        InputError: if it is in no known form, or has a fault with which training makes no sense.
+        InputError: if it is in no known form, or has a fault with which training, or a test, makes no sense.
     """
-    folder = read_folder(Path(data), to_train=to_train)
+    folder = data if isinstance(data, DataFolder) else read_folder(Path(data))
+    place = folder.root if isinstance(data, DataFolder) else data
     side = image_side(folder.splits["train"].content)[0] if "train" in folder.splits else None
     size = training_size or ((side, side) if side else TRAINING_SIZE)
     case = open_case(folder, with_images=False, training_size=size)
@@ -59,8 +55,8 @@ def read_shown(
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise InputError(
-            f"{data} has {counted(len(errors), 'fault')} that must be mended first: {errors[0]}; "
-            f"lors-det check-data {data} lists all, and with --fix OUT_DIR mends what needs no look at the pictures"
+            f"{place} has {counted(len(errors), 'fault')} that must be mended first: {errors[0]}; "
+            f"lors-det check-data {place} lists all, and with --fix OUT_DIR mends what needs no look at the pictures"
         )
     return folder
 

@@ -82,7 +82,7 @@ def test_the_rate_is_scaled_to_the_batch_of_an_update(steps, base):
 @pytest.mark.parametrize(("config", "is_shared"), [(LORS, True), (ADAMIXER, False)])
 def test_activation_checkpointing_stays_outside_of_shared_weights(config, is_shared):
     model = MODELS.build(tiny_config(Path("none"), Path("none"), config, **{"model.bbox_head.num_classes": 2}).model)
-    for names in (["backbone.layer1", "bbox_head.decoder"], ["bbox_head.decoder.stack"]):
+    for names in (["backbone.layer1", "bbox_head.decoder"], "bbox_head.decoder.stack"):
         check_activation_checkpointing(Config(dict(activation_checkpointing=names)), model)
     inside = Config(dict(activation_checkpointing=["bbox_head.decoder.stack.stages.1.mixing"]))
     words = r"names bbox_head\.decoder\.stack\.stages\.1\.mixing, .* name the whole, bbox_head\.decoder"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lors_det.data.record import DataFolder, Split
-from lors_det.data.tested import as_tested
+from lors_det.data.record import DataFolder, Finding, Split
+from lors_det.data.tested import as_tested, only_tested
 from lors_det.errors import InputError
 
 
@@ -31,26 +32,31 @@ def folder_of(*names: str, classes: tuple[str, ...] = ("cat", "dog"), file: Path
     ],
 )
 def test_the_split_that_is_there(names, asked, taken):
-    found = as_tested(folder_of(*names), asked, None)
-    assert [split.source for split in found.splits.values()] == [f"source of {taken}"] * 3
-    assert found.splits.keys() == {"train", "val", "test"}
+    folder = folder_of(*names)
+    found = [Finding("no-box", "error", name, "") for name in names] + [Finding("no-size", "note", "x", "")]
+    chosen = only_tested(replace(folder, findings=tuple(found)), asked)
+    assert chosen.splits.keys() == {taken}
+    assert [each.where for each in chosen.findings] == [taken, "x"], "what is wrong with others is no matter"
+    tested = as_tested(chosen, None)
+    assert [split.source for split in tested.splits.values()] == [f"source of {taken}"] * 3
+    assert tested.splits.keys() == {"train", "val", "test"}
 
 
 def test_val_is_not_made_of_another():
     with pytest.raises(InputError, match="--split val: set has no val split, it has train, test"):
-        as_tested(folder_of("train", "test"), "val", None)
+        only_tested(folder_of("train", "test"), "val")
 
 
 def test_a_file_whose_categories_are_the_models_is_read_as_it_is():
     file = Path("test.json")
-    split = as_tested(folder_of("test", file=file), "test", ("cat", "dog")).splits["test"]
+    split = as_tested(folder_of("test", file=file), ("cat", "dog")).splits["test"]
     assert split.annotation_file == file
     assert split.content["categories"][0]["id"] == 5
 
 
 def test_classes_are_brought_to_the_models_order_by_their_names():
     folder = folder_of("test", classes=("dog", "cat"), file=Path("test.json"))
-    found = as_tested(folder, "test", ("cat", "cow", "dog"))
+    found = as_tested(folder, ("cat", "cow", "dog"))
     split = found.splits["test"]
     assert found.classes == ("cat", "cow", "dog")
     assert split.annotation_file is None
@@ -59,6 +65,14 @@ def test_classes_are_brought_to_the_models_order_by_their_names():
     assert [each["category_id"] for each in folder.splits["test"].content["annotations"]] == [5, 6], "not changed"
 
 
-def test_a_class_that_the_model_has_not_is_refused():
-    with pytest.raises(InputError, match=r"has the classes dog, .* it knows cat\. Leave them out"):
-        as_tested(folder_of("test"), "test", ("cat",))
+def test_a_class_that_the_model_has_not_is_refused_if_it_has_boxes():
+    folder = folder_of("test")
+    with pytest.raises(InputError, match=r"has boxes of dog, .* it knows cat\. Leave them out"):
+        as_tested(folder, ("cat",))
+    folder.splits["test"].content["annotations"].pop()
+    assert as_tested(folder, ("cat",)).splits["test"].content["categories"] == [{"id": 1, "name": "cat"}]
+
+
+def test_classes_of_one_name_are_refused():
+    with pytest.raises(InputError, match="classes of the same name"):
+        as_tested(folder_of("test"), ("cat", "dog", "cat"))

@@ -295,7 +295,14 @@ def test_one_of_several_yaml_files_is_named(tmp_path: Path) -> None:
     assert only(folder).what == "describes the set, and cats.yaml does too"
     chosen = read_folder(tmp_path / "cats.yaml")
     assert chosen.classes == ("cat",)
-    assert chosen.root == tmp_path
+    assert (chosen.root, chosen.called) == (tmp_path, f"{tmp_path.name}-cats")
     assert not chosen.findings
     with pytest.raises(InputError, match=r"other\.yaml: names is None"):
         read_folder(tmp_path / "other.yaml")
+    (tmp_path / "other.yaml").write_text("")
+    with pytest.raises(InputError, match=r"other\.yaml describes no set"):
+        read_folder(tmp_path / "other.yaml")
+
+
+def test_a_second_yaml_file_may_be_malformed(tmp_path: Path) -> None:
+    assert not read(tmp_path, {}, **{"dataset.yaml": "names: ["}).findings

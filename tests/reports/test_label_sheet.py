@@ -12,9 +12,8 @@ from references.tiny import tiny_config
 
 from lors_det.cli import check_data, run_command
 from lors_det.data.folder import read_folder
-from lors_det.errors import InputError
 from lors_det.plugin.config.data import build_training_set
-from lors_det.reports.label_sheet import Labelled, label_sheet, of_split, of_training
+from lors_det.reports.label_sheet import Labelled, _rgb, label_sheet, of_split, of_training
 
 BLUE = (31, 119, 180)  # of the first class
 
@@ -39,22 +38,31 @@ def test_images_are_spread_over_those_with_boxes(folder):
         assert each.image.shape == (SIZE[1], SIZE[0], 3)
 
 
-def test_an_image_that_is_no_longer_there_is_named(folder):
+def test_an_image_that_cannot_be_read_is_passed_over(folder):
     split = read_folder(folder).splits["train"]
     (folder / "00.jpg").unlink()
-    with pytest.raises(InputError, match=r"00\.jpg cannot be read"):
-        list(of_split(split))
+    assert next(each.title for each in of_split(split)) == "02.jpg"
 
 
 def test_boxes_are_drawn_where_they_are(tmp_path):
     """Of an image that is enlarged four times, on a sheet that is as large."""
+    image = np.full((120, 120, 3), 255, np.uint8)
+    image[60:90, 30:90] = 128  # what the box is around
     box = np.array([[30.0, 60.0, 90.0, 90.0]])
-    label_sheet([Labelled("a", np.full((120, 120, 3), 255, np.uint8), box, [0], ["cat"])], tmp_path / "a.png", "all")
+    label_sheet([Labelled("a$b_{$.jpg", image, box, [0], ["$cat_{$"])], tmp_path / "a.png", "all")
     drawn = cv2.cvtColor(cv2.imread(str(tmp_path / "a.png")), cv2.COLOR_BGR2RGB)
     assert drawn.shape == (585, 600, 3)
-    rows, columns = np.nonzero((np.abs(drawn.astype(int) - BLUE) < 12).all(-1))
-    width, height = np.ptp(columns), np.ptp(rows)
-    assert width == pytest.approx(2 * height, rel=0.12), "with the class above it"
+    edges, inside = (np.nonzero((np.abs(drawn.astype(int) - colour) < 12).all(-1)) for colour in (BLUE, (128,) * 3))
+    assert np.ptp(inside[1]) > 150
+    assert edges[0].max() == pytest.approx(inside[0].max(), abs=4)
+    for edge in (np.min, np.max):
+        assert edge(edges[1]) == pytest.approx(edge(inside[1]), abs=4)
+
+
+def test_what_is_hardly_an_image_and_colours_beyond_pixels(tmp_path):
+    line = Labelled("line", np.zeros((2, 3000, 3), np.uint8), np.empty((0, 4)), [], [])
+    label_sheet([line], tmp_path / "line.png", "one")
+    assert _rgb(np.array([[[-3.0, 300.0, 7.5]]])).tolist() == [[[7, 255, 0]]]
 
 
 def test_a_training_set_is_drawn_as_its_pipeline_gives_it(data, tmp_path):

@@ -202,7 +202,7 @@ def test_a_test_on_another_folder_leaves_the_trainings_alone(shapes, tmp_path, c
     run("test", [str(result.config), str(result.checkpoint), "--data", str(other), "--work-dir", str(tmp_path / "run")])
     assert "tested: 16 images, the whole folder" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in (tmp_path / "run/data").iterdir()} == trained_on
-    written = json.loads((tmp_path / "run/data_tested/test.json").read_text())
+    written = json.loads((tmp_path / "run/data_tested/voc/test.json").read_text())
     assert len(written["images"]) == 16
     assert [each["name"] for each in written["categories"]] == ["disc", "square", "triangle", "star", "cross", "ring"]
 

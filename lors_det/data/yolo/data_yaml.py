@@ -26,13 +26,13 @@ def yaml_of(root: Path, listing: Listing) -> list[Path]:
     """
     found = [name for name in listing.files(str(root)) if name.lower().endswith((".yaml", ".yml"))]
     found.sort(key=lambda name: (not name.startswith("data."), not name.startswith("dataset."), name))
-    paths = []
+    paths: list[Path] = []
     for name in found:
         expected = name.startswith(("data.", "dataset."))
         try:
             content = _load(root / name)
         except InputError:
-            if expected:
+            if expected and not paths:
                 raise
             continue
         if not isinstance(content, dict) or not ("names" in content or "nc" in content):
@@ -60,6 +60,8 @@ def from_yaml(path: Path, listing: Listing, findings: list[Finding]) -> Layout:
         InputError: if names or nc are malformed.
     """
     content = _load(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path} describes no set: it must have names, and train, val or test, each with its value")
     names = _names(content, path, findings)
     bases = [str(path.parent)]
     if _stated(content.get("path")):

@@ -31,7 +31,10 @@ class LabelFiles:
             options = label_folders(folder)
             self._folders[folder] = [option for option in options if self._listing.files(option)]
         for option in self._folders[folder]:
-            if (label := self._texts(option).get(_key(stem))) is not None and label.lower() not in NAME_FILES:
+            label = self._texts(option).get(_key(stem))
+            if f"{stem}.txt" in self._listing.files(option):  # two names may differ in their writing alone
+                label = f"{stem}.txt"
+            if label is not None and label.lower() not in NAME_FILES:
                 self._used.add(f"{option}/{label}")
                 return f"{option}/{label}"
         return None

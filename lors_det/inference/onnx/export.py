@@ -78,6 +78,11 @@ def export(stored: StoredModel, path: Path, *, fit: tuple[int, int] | None = Non
         content = _content(graph, facts, width, height)
         with model.bbox_head.decoder.folded():
             parity = compare(graph, content, INPUTS, OUTPUTS, (width, height))
+    if not parity.num_compared:
+        raise InputError(
+            f"{path}: the model gives all detections one score, so that onnxruntime's cannot be told apart and "
+            "compared with torch's; nothing is written. Is it trained?"
+        )
     if not parity.holds:
         raise InputError(
             f"{path}: onnxruntime finds something else than torch, {parity}; nothing is written. Export with other "

@@ -97,9 +97,9 @@ def _parity(found: Sequence[tuple[Sequence[NDArray], Sequence[NDArray]]], side: 
 
 
 def _apart(scores: NDArray) -> NDArray:
-    """How far each of the sorted scores (B, K) is from its nearer neighbour."""
-    beyond = np.full((len(scores), 1), np.inf)
-    gaps = np.hstack([beyond, np.abs(np.diff(scores, axis=1)), beyond])
+    """How far each of the sorted scores (B, K) is from its nearer neighbour; the last one's may be left out."""
+    none = np.full((len(scores), 1), np.inf)
+    gaps = np.hstack([none, np.abs(np.diff(scores, axis=1)), 0 * scores[:, :1]])
     return np.minimum(gaps[:, :-1], gaps[:, 1:])
 
 

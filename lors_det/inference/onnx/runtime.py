@@ -24,7 +24,7 @@ def open_session(content: bytes | str, device: str | torch.device | None) -> Any
 
     Args:
         content: of the file, or its path.
-        device: "cpu", "cuda" or "cuda:1"; None: the GPU, where onnxruntime sees one.
+        device: "cpu", "cuda" or "cuda:1"; None: the GPU, where onnxruntime was built for one.
 
     Raises:
         InputError: if onnxruntime is not installed, does not know the device, or the file is none of ONNX.
@@ -35,6 +35,8 @@ def open_session(content: bytes | str, device: str | torch.device | None) -> Any
         raise InputError('an ONNX file needs onnxruntime: pip install "lors_det[onnx]"') from error
     has_gpu = "CUDAExecutionProvider" in runtime.get_available_providers()
     place = find_device(device) if device is not None else torch.device("cuda" if has_gpu else "cpu")
+    if place.type not in ("cpu", "cuda"):
+        raise InputError(f"device {device!r}: an ONNX file is computed on the CPU or a GPU of CUDA")
     if place.type == "cuda" and not has_gpu:
         raise InputError(f"onnxruntime has no GPU for device {device!r}: pip install onnxruntime-gpu in its place")
     options = runtime.SessionOptions()
@@ -48,7 +50,7 @@ def open_session(content: bytes | str, device: str | torch.device | None) -> Any
     except Exception as error:  # its own classes, of which some derive from Exception alone
         what = content if isinstance(content, str) else "the exported file"
         first = str(error).strip().partition("\n")[0]
-        raise InputError(f"{what} is no ONNX file that onnxruntime can run: {first}") from error
+        raise InputError(f"{what} cannot be opened by onnxruntime: {first}") from error
 
 
 class OnnxModel(nn.Module):

@@ -120,7 +120,7 @@ def _turns_off(cfg: Config, key: str, value: Any) -> bool:
 
 def work_dir_of(cfg: Config, work_dir: str | None, data: DataFolder | None) -> str:
     """The folder of a run: as it is given, as the config has it, or of the config's and the data's names."""
-    default = f"work_dirs/{config_name(Path(cfg.filename))}" + (f"/{data.root.name}" if data else "")
+    default = f"work_dirs/{config_name(Path(cfg.filename))}" + (f"/{data.called}" if data else "")
     return work_dir or cfg.get("work_dir") or default
 
 
