@@ -145,6 +145,14 @@ def test_a_file_that_finds_something_else_is_not_written(trained, exported, tmp_
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_whose_scores_are_all_alike_is_not_blamed_on_the_runtime(trained, exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "_content", lambda *_: exported.path.read_bytes())
+    monkeypatch.setattr(export_module, "compare", lambda *_: Parity(0.0, 0.0, 128, True, 0))
+    with pytest.raises(InputError, match=r"gives all detections one score, .* Is it trained\?"):
+        export(load_stored_model(trained.checkpoint), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_parity_looks_at_ranks_that_are_certain():
     boxes, labels = np.zeros((1, 5, 4), np.float32), np.arange(5)[None]
     scores = np.array([[0.9, 0.5, 0.5, 0.2, 0.1]])

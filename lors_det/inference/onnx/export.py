@@ -20,7 +20,7 @@ from lors_det.errors import InputError
 from lors_det.files import check_place, write_whole
 from lors_det.inference.onnx.facts import KEY, Facts
 from lors_det.inference.onnx.graph import DetectionGraph
-from lors_det.inference.onnx.parity import Parity, compare
+from lors_det.inference.onnx.parity import TOLERANCE, Parity, compare
 from lors_det.inference.stored_model import StoredModel
 
 INPUTS, OUTPUTS = ("images", "sizes"), ("boxes", "scores", "labels")
@@ -78,7 +78,7 @@ def export(stored: StoredModel, path: Path, *, fit: tuple[int, int] | None = Non
         content = _content(graph, facts, width, height)
         with model.bbox_head.decoder.folded():
             parity = compare(graph, content, INPUTS, OUTPUTS, (width, height))
-    if not parity.num_compared:
+    if not parity.num_compared and parity.scores <= TOLERANCE:
         raise InputError(
             f"{path}: the model gives all detections one score, so that onnxruntime's cannot be told apart and "
             "compared with torch's; nothing is written. Is it trained?"
