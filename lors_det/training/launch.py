@@ -76,5 +76,5 @@ def scale_learning_rate(cfg: Config) -> None:
         )
     if not cfg.auto_scale_lr.get("enable"):
         cfg.auto_scale_lr.enable = True
-        # mmengine divides the batch of a step by it
-        cfg.auto_scale_lr.base_batch_size /= cfg.optim_wrapper.get("accumulative_counts", 1)
+        base = cfg.auto_scale_lr.base_batch_size / cfg.optim_wrapper.get("accumulative_counts", 1)
+        cfg.auto_scale_lr.base_batch_size = int(base) if base == int(base) else base  # mmengine's is of a step
