@@ -41,7 +41,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="INPUT",
         help='image, folder (with those inside), pattern such as "a/**/*.jpg", video, camera:0, or a stream\'s address',
     )
-    parser.add_argument("--checkpoint", required=True, help="checkpoint file of a training; it carries its config")
+    parser.add_argument(
+        "--checkpoint", required=True, help="checkpoint file of a training, or what export wrote of one"
+    )
     parser.add_argument("--config", help="config of the model, for a checkpoint that carries none")
     parser.add_argument("--names", nargs="+", help="the model's classes in order, for a checkpoint without them")
     parser.add_argument(

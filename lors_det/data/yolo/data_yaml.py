@@ -22,7 +22,7 @@ def yaml_of(root: Path, listing: Listing) -> list[Path]:
     """The YAML files that describe a set: data.yaml, dataset.yaml, and those that have names and splits.
 
     Raises:
-        InputError: if data.yaml or dataset.yaml is malformed.
+        InputError: if the first of data.yaml and dataset.yaml is malformed.
     """
     found = [name for name in listing.files(str(root)) if name.lower().endswith((".yaml", ".yml"))]
     found.sort(key=lambda name: (not name.startswith("data."), not name.startswith("dataset."), name))
