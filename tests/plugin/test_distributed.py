@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing import set_forkserver_preload
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,12 @@ def batch(step: int) -> dict[str, Any]:
     return dict(inputs=images, data_samples=samples)
 
 
+def in_processes(work: Callable[..., None], num: int, *args: object) -> None:
+    """``work(rank, *args)`` in so many processes, copies of one that has loaded mmdet, which takes seconds."""
+    set_forkserver_preload(["lors_det.plugin"])
+    mp.start_processes(work, args=args, nprocs=num, start_method="forkserver")
+
+
 def train_all(rank: int, world: int, folder: Path) -> None:
     """Train each decoder on this process's part in float64; write the logged losses and the weights."""
     torch.set_num_threads(1)
@@ -93,7 +101,7 @@ def trained(tmp_path_factory) -> Path:
     make_data(folder / "shapes")
     train_all(0, 1, folder)
     for world in (2, 4):
-        mp.spawn(train_all, args=(world, folder), nprocs=world)
+        in_processes(train_all, world, world, folder)
     return folder
 
 
@@ -159,7 +167,7 @@ def diverge(rank: int, folder: Path) -> None:
 
 def test_divergence_of_one_process_ends_all(tmp_path):
     """With the same words, and without a reduction more than a healthy step has."""
-    mp.spawn(diverge, args=(tmp_path,), nprocs=2)
+    in_processes(diverge, 2, tmp_path)
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert first[0] == ["finished", 1]

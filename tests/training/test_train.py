@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -180,9 +181,10 @@ def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tm
         shutil.copyfile(another, image)
 
     def score(*words: str) -> float:
-        run("test", [str(result.config), str(result.checkpoint), "--work-dir", str(tmp_path / "test"), *words])
-        (metrics,) = (json.loads(path.read_text()) for path in (tmp_path / "test").glob("[0-9]*/*.json"))
-        shutil.rmtree(tmp_path / "test")
+        # a folder each, which stays: runs of one second have one visualizer, which mmengine keeps by the time
+        place = Path(tempfile.mkdtemp(dir=tmp_path))
+        run("test", [str(result.config), str(result.checkpoint), "--work-dir", str(place), *words])
+        (metrics,) = (json.loads(path.read_text()) for path in place.glob("[0-9]*/*.json"))
         return metrics["coco/mean_score"]
 
     for words in (["--split", "val"], [], ["--data", str(as_yolo(shapes, tmp_path / "yolo"))]):
