@@ -18,9 +18,9 @@ NARROW = {
     "model.backbone.base_channels": 8,
     "model.backbone.stem_channels": 8,
     "model.neck.in_channels": [8, 16, 32, 64],
-    "model.neck.out_channels": 32,
-    "model.bbox_head.decoder.dim": 32,
-    "model.bbox_head.decoder.ffn_dim": 64,
+    "model.neck.out_channels": 48,
+    "model.bbox_head.decoder.dim": 48,
+    "model.bbox_head.decoder.ffn_dim": 96,
 }
 """The widths of a model whose steps take tests the least time; the structure is that of the shapes configs."""
 

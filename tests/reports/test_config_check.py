@@ -53,7 +53,7 @@ def test_milestones_that_are_never_met_are_told(data, tmp_path):
         ({"val_dataloader": None}, "config keys val_dataloader are not set, and val_cfg, val_evaluator are"),
         ({"log_level": "INF"}, "config key log_level is 'INF'; choose from CRITICAL"),
         ({"default_hooks.logger.interval": "x"}, "default_hooks.logger.interval=x: it must be a number"),
-        ({"model.neck.out_channels": 64}, "features of 64 channels came to a decoder of dim=96"),
+        ({"model.neck.out_channels": 64}, "features of 64 channels came to a decoder of dim=48"),
         ({"model.test_cfg": dict(max_per_img=99)}, "8 queries with 6 classes give 48 detections at most"),
         ({"optim_wrapper.optimizer.betas": 5}, "config key optim_wrapper: "),
         ({"optim_wrapper.paramwise_cfg": dict(custom_keys=dict(decodr=dict(lr_mult=2.0)))}, "custom_keys has 'decodr'"),
