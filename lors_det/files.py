@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from lors_det.errors import InputError
+
+_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 _UMASK_AT_START = os.umask(0)  # reading it so sets it, for every thread: not while others may write
 os.umask(_UMASK_AT_START)
@@ -22,14 +26,32 @@ def check_place(path: Path, *suffixes: str) -> None:
         suffixes: one of which its name must end in, where there are any.
 
     Raises:
-        InputError: if it has another suffix, is a folder, or its folder does not exist.
+        InputError: if it has another suffix, is a folder, or its folder does not exist or cannot be written.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(f"{path}: the file's name must end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file to write")
-    if not path.absolute().parent.is_dir():
+    if not (folder := path.absolute().parent).is_dir():
         raise InputError(f"{path}: its folder does not exist")
+    _check_writable(path, folder)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse, before the work that fills it, a folder that is not there and could not be made, or not be filled.
+
+    Raises:
+        InputError: if it is a file, or the nearest folder that there is cannot be written.
+    """
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"{path} cannot be a folder: {there} is a file; name a folder")
+    _check_writable(path, there)
+
+
+def _check_writable(path: Path, folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: folder {folder} is not writable")
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: bool = False) -> None:
@@ -41,7 +63,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: boo
         lasting: whether to wait until the disk has it, so that a machine that loses power keeps it too.
 
     Raises:
-        InputError: if the path is a folder, or nothing can be written beside it.
+        InputError: if the path is a folder, or nothing can be written beside it, or the disk is full.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file to write")
@@ -51,17 +73,40 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: boo
     except OSError as error:  # which names the scratch file
         raise InputError(f"{path} cannot be written: folder {folder}: {error.strerror}") from error
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
+        with fault_of(path):
+            with os.fdopen(handle, "wb") as file:
+                write(file)
+                if lasting:
+                    file.flush()
+                    os.fsync(file.fileno())
+            publish(scratch, path)
             if lasting:
-                file.flush()
-                os.fsync(file.fileno())
-        publish(scratch, path)
-        if lasting:
-            _sync_folder(folder)
+                _sync_folder(folder)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def fault_of(path: Path) -> Iterator[None]:
+    """Say of what the disk refuses to take, for want of room above all, which file it is.
+
+    Raises:
+        InputError: in place of the disk's error, and of what torch makes of it.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if (fault := _of_the_disk(error)) is None:
+            raise
+        raise InputError(f"{path} cannot be written: {fault.strerror}; nothing of it is left") from error
+
+
+def _of_the_disk(error: BaseException | None) -> OSError | None:
+    """What the disk said, also behind an error of torch's, which tells of places in the file alone."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in _DISK_FAULTS):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from lors_det.checkpoints.around_decoder import check_around_decoder
 from lors_det.checkpoints.contents import DECODER, class_names, has_denoising, save, todays_names, weights_in
 from lors_det.checkpoints.published_names import UNUSED, from_published, published_model, to_published
 from lors_det.errors import InputError
+from lors_det.files import check_folder
 from lors_det.plugin.saving.not_in_weights import META, PUBLISHED, differences, of_training
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.stored_config import config_of
@@ -43,9 +44,10 @@ def convert_file(src: Path, dst: Path, *, back: bool = False) -> str:
             save(content, dst)
             kept = ", and the config," if "config_data" in content["meta"] else ""
             return f"{len(content['state_dict'])} tensors{kept} in {dst}"
+        other = ".pth" if is_weights_file(src) else ".safetensors"
         raise InputError(
-            f"checkpoint {src} has this project's names already; --to-published converts it back, and a name that "
-            "ends in .safetensors makes such a file of it"
+            f"checkpoint {src} has this project's names already; --to-published converts it back, --publish leaves out "
+            f"what training alone needs, and a name that ends in {other} makes such a file of it"
         )
     if back and (words := differences(of_training(checkpoint), PUBLISHED)):
         raise InputError(f"checkpoint {src} is of no published model; of those {'; '.join(words)}")
@@ -79,15 +81,16 @@ def publish_file(src: Path, folder: Path) -> str:
         What was done, in words.
 
     Raises:
-        InputError: if there is no such folder, or the checkpoint is not one that a training of this project left.
+        InputError: if the folder is a file or cannot be written, or the checkpoint is not one that a training of this
+            project left.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; with --publish, name the one that the file is written into")
+    check_folder(folder)
     checkpoint = load_from_local(str(src), "cpu")
     run = (checkpoint.get("meta") or {}).get("experiment_name")
     content = _without_training(checkpoint, src)
     if not run or "config_data" not in content["meta"]:
         raise InputError(f"checkpoint {src} does not name its run and its config; publish one that a training left")
+    folder.mkdir(parents=True, exist_ok=True)
     unnamed = folder / f"{run}.pth.tmp"
     try:
         save(content, unnamed)

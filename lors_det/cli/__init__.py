@@ -11,9 +11,11 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from types import ModuleType
+from typing import NoReturn
 
 import lors_det
 from lors_det.errors import InputError
@@ -64,6 +66,21 @@ def run(name: str, arguments: list[str] | None = None, prog: str | None = None) 
         run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says which option a word that is none was meant to be."""
+
+    words: Sequence[str] = ()
+    """What it parses."""
+
+    def error(self, message: str) -> NoReturn:
+        known = list(self._option_string_actions)
+        for name in (word.partition("=")[0] for word in self.words):
+            if name.startswith("--") and not any(option.startswith(name) for option in known):
+                near = get_close_matches(name, known, n=1)
+                message += f"; {name} is no option" + (f", did you mean {near[0]}?" if near else "")
+        super().error(message)
+
+
 def run_command(command: ModuleType, arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Run a command's module; what a user can mend becomes one line on stderr and exit status 2, Ctrl-C status 130.
 
@@ -72,9 +89,8 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
         arguments: its words; those of this process by default.
         prog: how the user called it, for its help; the script's name by default.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog=prog, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.words = sys.argv[1:] if arguments is None else arguments
     command.add_arguments(parser)
     args = parser.parse_args(arguments)
     try:

@@ -66,6 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="draw training images with their boxes; of a config, as its pipeline gives them to the training",
     )
     parser.add_argument("--json", action="store_true", help="print all findings as JSON instead of tables")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 after a warning too, not after errors alone")
     parser.add_argument("--no-images", action="store_true", help="look at the annotations only, open no image")
 
 
@@ -105,7 +106,8 @@ def main(args: Namespace) -> None:
     console.print(_verdict(findings, args), soft_wrap=True)
     if args.json:
         print(json.dumps(report, indent=1))
-    if any(finding.level == "error" for finding in findings):
+    fatal = ("error", "warning") if args.strict else ("error",)
+    if any(finding.level in fatal for finding in findings):
         sys.exit(1)
 
 

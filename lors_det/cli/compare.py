@@ -18,9 +18,18 @@ from lors_det.cli.shared import ConfigOptions
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("configs", nargs="+", help="config files, or folders of them")
     parser.add_argument(
-        "--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"), help="padded image, pixels"
+        "configs",
+        nargs="+",
+        help="config files, or folders of them; where their data is not there, 80 classes are counted",
+    )
+    parser.add_argument(
+        "--shape",
+        nargs=2,
+        type=int,
+        default=(800, 1280),
+        metavar=("HEIGHT", "WIDTH"),
+        help="padded image, pixels; 800 1280",
     )
     parser.add_argument("--runs", type=Path, help="folder of the runs; without it the table has no AP")
     parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, help="override values of all configs")

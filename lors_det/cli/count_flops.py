@@ -28,7 +28,12 @@ PUBLISHED = "AdaMixer's published figures are 103 (ResNet-50, 100 queries) and 1
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", help="config file")
     parser.add_argument(
-        "--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"), help="padded image, pixels"
+        "--shape",
+        nargs=2,
+        type=int,
+        default=(800, 1280),
+        metavar=("HEIGHT", "WIDTH"),
+        help="padded image, pixels; 800 1280",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object; its values are multiply-accumulates"

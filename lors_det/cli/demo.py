@@ -20,7 +20,7 @@ ADAMIXER = "lors_det::shapes/adamixer_r18-half_16-query_5e_shapes.py"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"), help="folder of the run")
+    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"), help="folder of the run; %(default)s")
 
 
 def main(args: Namespace) -> None:

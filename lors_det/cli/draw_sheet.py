@@ -2,11 +2,16 @@
 
 lors-det test CONFIG CHECKPOINT --out predictions.pkl
 lors-det draw-sheet CONFIG predictions.pkl sheet.png
+
+The predictions may be of the test split or of val; of another folder's (test --data) with the config that the test left
+in its work dir, CONFIG_test.py.
 """
 
 from __future__ import annotations
 
+import io
 from argparse import ArgumentParser, Namespace
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from lors_det.errors import InputError
@@ -14,7 +19,7 @@ from lors_det.files import check_place
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("config")
+    parser.add_argument("config", help="of the test")
     parser.add_argument("predictions", help="file that lors-det test --out wrote")
     parser.add_argument("out", type=Path, help="PNG file to write")
     parser.add_argument("--num-images", type=int, default=12, help="spread evenly over the set; %(default)s")
@@ -27,7 +32,7 @@ def main(args: Namespace) -> None:
         raise InputError(f"--num-images is {args.num_images}; it must be at least 1")
     from mmengine.fileio import load
 
-    from lors_det.plugin.config.data import build_test_set
+    from lors_det.plugin.config.data import build_set_of
     from lors_det.plugin.config.reading import load_config
     from lors_det.reports.pictures import detection_sheet
 
@@ -46,8 +51,10 @@ def main(args: Namespace) -> None:
     ):
         raise InputError(f"{args.predictions} is no list of predictions, one of each image; {remedy}")
     cfg = load_config(args.config)
+    with redirect_stdout(io.StringIO()):  # pycocotools tells of its index
+        dataset = build_set_of(cfg, [each["img_path"] for each in predictions])
     detection_sheet(
-        build_test_set(cfg),
+        dataset,
         predictions,
         args.out,
         num_images=args.num_images,

@@ -2,6 +2,7 @@
 
 lors-det infer photos/ film.mp4 "more/**/*.jpg" --checkpoint best.pth --out found
 lors-det infer photos/ --checkpoint best.pth --no-pictures --json results.json --annotations val.json
+lors-det infer photos/ --checkpoint best.pth --yolo-labels labels --score-threshold 0.5
 lors-det infer camera:0 --checkpoint best.pth --out found        (or rtsp://...; Ctrl-C ends it)
 
 Pictures and videos with boxes get the inputs' names below --out. An image that cannot be read is named and skipped, and
@@ -24,6 +25,7 @@ from lors_det.cli import INTERRUPTED
 from lors_det.data.images import IMAGE_SUFFIXES
 from lors_det.data.words import counted
 from lors_det.errors import InputError
+from lors_det.files import check_folder, check_place
 
 if TYPE_CHECKING:
     from lors_det.inference import Detector, TiledDetector
@@ -54,6 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="found", help="folder of pictures and videos with boxes; %(default)s")
     parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
     parser.add_argument("--json", help="write the detections to this file, in COCO's format")
+    parser.add_argument("--yolo-labels", metavar="DIR", help="write a YOLO label file for each image below this folder")
     parser.add_argument(
         "--annotations", help="COCO annotation file: the JSON is a list of results with its ids, to be scored"
     )
@@ -77,11 +80,14 @@ def main(args: Namespace) -> None:
     from lors_det.inference.coco_results import CocoResults
     from lors_det.inference.run import InferenceRun
     from lors_det.inference.sources import count_images, count_passed_over, find_sources
+    from lors_det.inference.yolo_labels import YoloLabels
 
     out = None if args.no_pictures else Path(args.out)
     sources = find_sources(args.inputs, leave_out=out)
-    if args.annotations and any(source.kind != "image" for source in find_sources(args.inputs, leave_out=out)):
-        raise InputError("--annotations gives ids to images, and there is a video among the inputs")
+    of_images = {"--annotations gives ids to": args.annotations, "--yolo-labels writes files of": args.yolo_labels}
+    for words in (words for words, value in of_images.items() if value):
+        if any(source.kind != "image" for source in find_sources(args.inputs, leave_out=out)):
+            raise InputError(f"{words} images, and there is a video among the inputs")
     drawn = DRAWN if args.score_threshold is None else args.score_threshold
     written = 0.0 if args.score_threshold is None and args.annotations else drawn
     detector = _detector(args, score_threshold=written if args.json else drawn)
@@ -105,6 +111,9 @@ def main(args: Namespace) -> None:
     if args.json:
         truth = Path(args.annotations) if args.annotations else None
         results = CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
+        if truth is not None:
+            results.check_distinct(Path(str(source.where)) for source in find_sources(args.inputs, leave_out=out))
+    labels = YoloLabels(Path(args.yolo_labels), detector.classes) if args.yolo_labels else None
     total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=out))
     with ExitStack() as open_files:
         if results is not None:
@@ -117,6 +126,7 @@ def main(args: Namespace) -> None:
             pictures=out,
             score_threshold=drawn,
             results=results,
+            labels=labels,
             done=lambda number: bar.advance(task, number),
             failed=failures,
         )
@@ -156,16 +166,22 @@ class _Speed(ProgressColumn):
 
 
 def _check(args: Namespace) -> None:
-    if args.no_pictures and not args.json:
-        raise InputError("--no-pictures without --json leaves nothing to write; name a file: --json FILE")
+    if args.no_pictures and not (args.json or args.yolo_labels):
+        raise InputError(
+            "--no-pictures without --json or --yolo-labels leaves nothing to write; name a file: --json FILE"
+        )
     if args.annotations and not args.json:
         raise InputError("--annotations is for the ids of --json; name a file: --json FILE")
     if args.batch_size < 1:
         raise InputError(f"--batch-size is {args.batch_size}; it must be at least 1")
     if args.score_threshold is not None and not 0 <= args.score_threshold <= 1:
         raise InputError(f"--score-threshold is {args.score_threshold}; it must be between 0 and 1")
-    if Path(args.out).is_file() and not args.no_pictures:
-        raise InputError(f"--out {args.out} is a file; name a folder")
+    if not args.no_pictures:
+        check_folder(Path(args.out))
+    if args.json:
+        check_place(Path(args.json))
+    if args.yolo_labels:
+        check_folder(Path(args.yolo_labels))
 
 
 def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDetector:
@@ -187,10 +203,11 @@ def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDet
 
 
 def _summarise(args: Namespace, run: InferenceRun, results: CocoResults | None, failures: _Failures) -> None:
-    places = [str(place) for place in (None if args.no_pictures else args.out, args.json) if place]
+    places = [str(place) for place in (None if args.no_pictures else args.out, args.json, args.yolo_labels) if place]
     skipped = f", {failures.number} skipped" if failures.number else ""
     found = f"{counted(run.num_found, 'object')} in {counted(run.num_images, 'image')}"
-    print(f"{found}{skipped}: {', '.join(places)}")
+    hint = f"; none scores {run.score_threshold:g}, which --score-threshold lowers"
+    print(f"{found}{skipped}: {', '.join(places)}{hint if run.num_images and not run.num_found else ''}")
     if results is not None and results.num_left_out:
         print(
             f"warning: {counted(results.num_left_out, 'image')} of {args.annotations} without detections, not among "

@@ -12,11 +12,11 @@ from lors_det.data.shapes import generate_shapes
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("out", nargs="?", type=Path, default=Path("data/shapes"), help="folder of the set")
-    parser.add_argument("--num-train", type=int, default=2000, help="images of the split train")
-    parser.add_argument("--num-val", type=int, default=250, help="images of the split val")
-    parser.add_argument("--image-size", type=int, default=128, help="side of the square images in pixels")
-    parser.add_argument("--seed", type=int, default=0, help="another seed gives other images")
+    parser.add_argument("out", nargs="?", type=Path, default=Path("data/shapes"), help="folder of the set; %(default)s")
+    parser.add_argument("--num-train", type=int, default=2000, help="images of the split train; %(default)s")
+    parser.add_argument("--num-val", type=int, default=250, help="images of the split val; %(default)s")
+    parser.add_argument("--image-size", type=int, default=128, help="side of the square images in pixels; %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other images; %(default)s")
 
 
 def main(args: Namespace) -> None:

@@ -65,10 +65,20 @@ def _evaluated(text: str) -> Any:
     return value(ast.parse(text, mode="eval").body)
 
 
-def common_arguments(parser: ArgumentParser) -> None:
-    """The arguments that mmdet's train and test tools have in common."""
-    parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="folder of logs and checkpoints; work_dirs/<config> by default")
+def common_arguments(parser: ArgumentParser, *, without_config: str | None = None) -> None:
+    """The arguments that mmdet's train and test tools have in common.
+
+    Args:
+        parser: gets them.
+        without_config: what is taken where no config is named; one has to be by default.
+    """
+    if without_config is None:
+        parser.add_argument("config", help="config file")
+    else:
+        parser.add_argument("config", nargs="?", help=f"config file; {without_config} by default")
+    parser.add_argument(
+        "--work-dir", help="folder of logs and checkpoints; work_dirs/<the config's path below configs> by default"
+    )
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -95,7 +105,7 @@ def trust_argument(parser: ArgumentParser, which: str = "the checkpoint") -> Non
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help=f"unpickle {which} whole, of other code than this, which may run any code that is in it",
+        help=f"read {which} also where it holds more than plain data, as other code writes; this may run code in it",
     )
 
 

@@ -3,6 +3,7 @@
 lors-det test CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
 lors-det test CONFIG CHECKPOINT --split val
 lors-det test CONFIG CHECKPOINT --data DIR
+lors-det test work_dirs/NAME/CHECKPOINT                (the config is the one that the training left there)
 """
 
 from __future__ import annotations
@@ -13,23 +14,28 @@ from typing import TYPE_CHECKING
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
-from lors_det.files import check_place
+from lors_det.files import check_place, short_path
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    shared.common_arguments(parser)
+    shared.common_arguments(parser, without_config="the one that the training left beside the checkpoint")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument(
         "--data", type=shared.named, metavar="DIR", help="folder of images and annotations, not the config's"
     )
-    parser.add_argument("--split", choices=("val", "test"), default="test", help="which split; test by default")
+    parser.add_argument(
+        "--split",
+        choices=("val", "test"),
+        default="test",
+        help="which split; test by default, and with --data val, or all of it, where there is none",
+    )
     parser.add_argument("--out", help="write the predictions to this pickle file")
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")
     parser.add_argument("--show-dir", help="write pictures of the predictions into this folder of the work dir")
-    parser.add_argument("--wait-time", type=float, default=2, help="seconds between pictures of --show")
+    parser.add_argument("--wait-time", type=float, default=2, help="seconds between pictures of --show; %(default)s")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
     shared.trust_argument(parser)
     shared.console_arguments(parser)
@@ -48,6 +54,8 @@ def main(args: Namespace) -> None:
     from lors_det.training.launch import launch
     from lors_det.training.resuming import former_run
 
+    if args.config is None:
+        args.config = _config_beside(Path(args.checkpoint))
     if args.trust_checkpoint:
         trust(args.checkpoint)
     # what the config leaves to the data was chosen by the training, not by the data of this test
@@ -76,8 +84,24 @@ def main(args: Namespace) -> None:
         cfg.test_evaluator = [*evaluators_of(cfg, "test"), dict(type="DumpDetResults", out_file_path=args.out)]
     runner = make_runner(renamed(cfg), args.console)
     runner.test()
-    if args.out and runner.rank == 0:
-        print(f"predictions: {args.out}")
+    if runner.rank == 0:
+        if args.out:
+            print(f"predictions: {args.out}")
+        if args.show_dir:
+            print(f"pictures: {short_path(Path(runner.work_dir, runner.timestamp, args.show_dir))}")
+
+
+def _config_beside(checkpoint: Path) -> str:
+    """The config that a training left in the folder of its checkpoints."""
+    if checkpoint.suffix == ".py":
+        raise InputError(f"{checkpoint} is a config; name a checkpoint after it: test CONFIG CHECKPOINT")
+    found = [path for path in sorted(checkpoint.parent.glob("*.py")) if not path.stem.endswith("_test")]
+    if len(found) != 1:
+        which = f"{len(found)} of them" if found else "none"
+        raise InputError(
+            f"beside checkpoint {checkpoint} lies {which}, not one config; name it: test CONFIG CHECKPOINT"
+        )
+    return str(found[0])
 
 
 def renamed(cfg: Config) -> Config:

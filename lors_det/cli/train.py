@@ -21,7 +21,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--data", type=shared.named, metavar="DIR", help="folder of images and annotations")
     parser.add_argument("--epochs", type=int, help="train_cfg.max_epochs")
     parser.add_argument("--batch-size", type=int, help="train_dataloader.batch_size")
-    parser.add_argument("--image-side", type=int, metavar="PX", help="of a config that leaves it to the data")
+    parser.add_argument(
+        "--image-side",
+        type=int,
+        metavar="PX",
+        help="long side of the images in pixels, for a config that leaves it to the data",
+    )
+    parser.add_argument("--seed", type=int, help="randomness.seed, of weights, order and augmentation")
     parser.add_argument("--load-from", metavar="CHECKPOINT", help="fine-tune it: class heads follow the data")
     parser.add_argument("--amp", action="store_true", help="mixed precision: bf16 where the hardware has it, else fp16")
     parser.add_argument("--auto-scale-lr", action="store_true", help="scale the learning rate to the batch size")
@@ -46,6 +52,7 @@ def main(args: Namespace) -> None:
             epochs=args.epochs,
             batch_size=args.batch_size,
             image_side=args.image_side,
+            seed=args.seed,
             load_from=args.load_from,
             resume_from=args.resume,
             resume_anyway=args.resume_anyway,

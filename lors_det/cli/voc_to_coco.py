@@ -21,7 +21,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT_JSON")
     parser.add_argument("--split", required=True, help="name of a list in ImageSets/Main")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="categories in this order")
-    parser.add_argument("--difficult", choices=("crowd", "keep", "drop"), default="crowd")
+    parser.add_argument(
+        "--difficult",
+        choices=("crowd", "keep", "drop"),
+        default="crowd",
+        help="boxes that are marked so become crowds, which no evaluation counts (default), stay, or go",
+    )
 
 
 def main(args: Namespace) -> None:

@@ -6,14 +6,14 @@ import json
 import posixpath
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, BinaryIO
 
 from lors_det.errors import InputError
-from lors_det.files import check_place, write_whole
+from lors_det.files import check_place, fault_of, write_whole
 from lors_det.inference.detections import Detections
 from lors_det.plugin.dataset import read_json
 
@@ -32,8 +32,8 @@ class CocoResults:
         score_threshold: detections below it are left out.
 
     Raises:
-        InputError: if ``path`` is a folder, in one that does not exist, or the annotation file itself, or that file is
-            none or lacks a class.
+        InputError: if ``path`` is a folder, in one that does not exist or cannot be written, or the annotation file
+            itself, or that file is none or lacks a class.
     """
 
     def __init__(
@@ -64,6 +64,15 @@ class CocoResults:
             if kind is None or issubclass(kind, KeyboardInterrupt):
                 write_whole(self._path, self._write)
 
+    def check_distinct(self, paths: Iterable[Path]) -> None:
+        """Refuse two images that the annotation file would take for one, before any is detected.
+
+        Raises:
+            InputError: it names both; without an annotation file there are none.
+        """
+        if self._truth is not None:
+            self._truth.check_distinct(paths)
+
     def image_id(self, name: str, path: Path | None) -> int | str:
         """The image's id in the annotation file; without one, the next number.
 
@@ -82,15 +91,18 @@ class CocoResults:
     def add(self, image_id: int | str, found: Detections, *, name: str, frame_index: int | None = None) -> None:
         """The detections of an image, by the id that :meth:`image_id` gave."""
         kept = found.select(score_threshold=self._threshold)
-        if self._truth is not None:
-            self._added.add(image_id)
-            _append(self._entries, kept.to_coco(image_id, self._truth.category_ids))
-            return
-        width, height = found.image_size
-        image = {"id": image_id, "file_name": name, "width": width, "height": height}
-        _append(self._images, [image if frame_index is None else {**image, "frame_index": frame_index}])
-        entries = kept.to_coco(image_id)
-        _append(self._entries, [{**each, "area": each["bbox"][2] * each["bbox"][3], "iscrowd": 0} for each in entries])
+        with fault_of(self._path):
+            if self._truth is not None:
+                self._added.add(image_id)
+                _append(self._entries, kept.to_coco(image_id, self._truth.category_ids))
+                return
+            width, height = found.image_size
+            image = {"id": image_id, "file_name": name, "width": width, "height": height}
+            _append(self._images, [image if frame_index is None else {**image, "frame_index": frame_index}])
+            entries = [
+                {**each, "area": each["bbox"][2] * each["bbox"][3], "iscrowd": 0} for each in kept.to_coco(image_id)
+            ]
+            _append(self._entries, entries)
 
     @property
     def num_left_out(self) -> int:
@@ -138,14 +150,27 @@ class _Truth:
     def num_images(self) -> int:
         return len(self._ids)
 
+    def check_distinct(self, paths: Iterable[Path]) -> None:
+        first: dict[str, Path] = {}
+        for path in paths:
+            name = self._name(path)
+            if name is not None and first.setdefault(name, path) != path:
+                raise InputError(
+                    f"images {first[name]} and {path} would both be {name} of annotation file {self._path}; name the "
+                    "folder of those that it lists"
+                )
+
+    def _name(self, path: Path) -> str | None:
+        return next((name for name in _endings(path) if name in self._ids), None)
+
     def take(self, name: str, path: Path | None) -> int | str:
-        for candidate in _endings(path) if path is not None else ():
-            if candidate in self._ids:
-                found = self._ids[candidate]
-                if found in self._taken:
-                    raise InputError(f"image {path} is {candidate} of {self._path}, which came before")
-                self._taken.add(found)
-                return found
+        known = self._name(path) if path is not None else None
+        if known is not None:
+            found = self._ids[known]
+            if found in self._taken:
+                raise InputError(f"image {path} is {known} of {self._path}, which came before")
+            self._taken.add(found)
+            return found
         raise InputError(f"image {path or name} is not in annotation file {self._path}")
 
 

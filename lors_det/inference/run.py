@@ -18,6 +18,7 @@ from lors_det.inference.sources import Source
 from lors_det.inference.streaming import batched
 from lors_det.inference.tiling import TiledDetector
 from lors_det.inference.videos import VideoReader, VideoWriter, written_video
+from lors_det.inference.yolo_labels import YoloLabels
 
 
 class _Waiting(NamedTuple):
@@ -38,6 +39,7 @@ class InferenceRun:
         pictures: folder of pictures and videos with boxes, by the sources' names; None: none are written.
         score_threshold: of what is drawn.
         results: gets all that is found.
+        labels: gets what reaches ``score_threshold`` in images.
         done: called with the number of images that are through, after each batch and after each that is skipped.
         failed: called with the error of a source that cannot be read, or whose shape no network takes, which is
             skipped; where it raises, the run ends.
@@ -48,6 +50,7 @@ class InferenceRun:
     pictures: Path | None = None
     score_threshold: float = 0.3
     results: CocoResults | None = None
+    labels: YoloLabels | None = None
     done: Callable[[int], object] = lambda number: None
     failed: Callable[[InputError], object] = lambda error: None
     num_images: int = field(default=0, init=False)
@@ -100,8 +103,11 @@ class InferenceRun:
             if self.results is not None:
                 self.results.add(image_id, found, name=str(source.name))
             self._count(found)
+            shown = found.select(score_threshold=self.score_threshold)
+            if self.labels is not None:
+                self.labels.add(Path(source.name), shown)
             if self.pictures is not None:
-                found.select(score_threshold=self.score_threshold).save(self._output(self.pictures, source))
+                shown.save(self._output(self.pictures, source))
         self.done(len(batch))
 
     def _video(self, source: Source) -> None:

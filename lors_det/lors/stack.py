@@ -23,11 +23,12 @@ class SharedStack(nn.Module):
     stage knows nothing of it: it is a module like any other, called with its weights put in.
 
     The stack takes the place of an ``nn.ModuleList``: ``len``, iteration and ``stack[i]`` give the stages as callables,
-    ``stack[i](x)``. Activation checkpointing goes around such a call. It takes that of an ``nn.Sequential`` too:
-    ``stack(x)`` calls one stage after the other.
+    ``stack[i](x)``. It takes that of an ``nn.Sequential`` too: ``stack(x)`` calls one stage after the other.
 
     State dict, every parameter once: ``bases.b.<name>``, ``stages.i.<name>`` of what is private, and
     ``residuals.i.<name>.*``.
+
+    With ``stack.recompute`` a stage's activations are not kept for the backward pass, which computes them again.
 
     Starts equal to its bases, if its residuals start at zero; a base starts as the first of its stages.
 
@@ -56,6 +57,7 @@ class SharedStack(nn.Module):
     ) -> None:
         super().__init__()
         self.mean_gradient = mean_gradient
+        self.recompute = False
         self.share = checked_share(share, len(stages))
         for number, stage in enumerate(stages):
             first = next(other for other, each in enumerate(stages) if each is stage)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from lors_det.lors.stack import SharedStack
@@ -24,10 +25,15 @@ class SharedStage:
         self.number = number
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        stack, stage = self.stack, self.stack.stages[self.number]
+        stack = self.stack
         if stack._kept is not None and stack.training and torch.is_grad_enabled():
             raise RuntimeError("the stack is folded, for inference; leave `with stack.folded()` to train it")
-        return functional_call(stage, stack.weights(self.number), args, kwargs)
+        if stack.recompute and torch.is_grad_enabled():
+            return checkpoint(self._compute, *args, use_reentrant=False, **kwargs)
+        return self._compute(*args, **kwargs)
+
+    def _compute(self, *args: Any, **kwargs: Any) -> Any:
+        return functional_call(self.stack.stages[self.number], self.stack.weights(self.number), args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # how to copy this handle is not the stage's to say

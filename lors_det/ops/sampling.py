@@ -150,10 +150,11 @@ def _corners(bank: FeatureBank, points: Tensor) -> tuple[Tensor, Tensor]:
     share_x, share_y = torch.stack([1 - far_share, far_share], dim=2) * inside
     scale = level_weights(points[:, 2], bank.strides).T  # (L, N)
     weights = (scale[:, None] * share_x)[:, None] * share_y[:, :, None]
-    column, row = corner
-    both_inside = inside[0][:, None] & inside[1][:, :, None]
-    # before the cast: a point far outside, or not a number, would overflow the integer
-    pixel = torch.where(both_inside, row[:, :, None] * size[0][:, None] + column[:, None], 0).long()
+    # before the cast: a point far outside, or not a number, would overflow the integers; in those pixels are counted,
+    # for float32 counts no further than 2^24
+    column, row = torch.where(inside, corner, 0).long()
+    width = torch.tensor([shape[1] for shape in bank.shapes], device=points.device)
+    pixel = row[:, :, None] * width.view(-1, 1, 1, 1) + column[:, None]
     return pixel + first.view(-1, 1, 1, 1), weights
 
 

@@ -1,12 +1,13 @@
 """The MMDetection plugin: importing it registers everything."""
 
-from lors_det.plugin import compat
+from lors_det.plugin import activation_checkpointing, compat
 from lors_det.plugin.config import packaged
 from lors_det.plugin.saving import pretrained, safe_loading
 
 compat.apply()
 safe_loading.register()
 pretrained.register()
+activation_checkpointing.register()
 packaged.register()
 
 # after compat, which lets mmdet import without mmcv's compiled operations
@@ -15,6 +16,7 @@ from lors_det.plugin.saving import checkpoint_guard, checkpoint_hook, plain_chec
 from lors_det.plugin.screen import trackers  # noqa: E402
 
 __all__ = [
+    "activation_checkpointing",
     "backbones",
     "checkpoint_guard",
     "checkpoint_hook",

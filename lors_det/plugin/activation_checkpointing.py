@@ -1,32 +1,87 @@
-"""Where mmengine may compute activations again: nowhere inside of stages whose weights are put in."""
+"""``activation_checkpointing`` of a config: modules whose activations the backward pass computes again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from difflib import get_close_matches
+from functools import wraps
 from typing import Any
 
-from mmengine.config import Config
+import torch
 from mmengine.model import is_model_wrapper
+from mmengine.runner import runner
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from lors_det.errors import InputError
 from lors_det.lors import SharedStack
 
+KEY = "config key activation_checkpointing"
 
-def check_activation_checkpointing(cfg: Config, model: Any) -> None:
-    """Refuse it inside of stages that compute with weights that are not their own.
 
-    What is computed again in the backward pass is the stage's module, without the weights that its stack puts in.
+def register() -> None:
+    """Let mmengine's runner take the function below for its own."""
+    runner.turn_on_activation_checkpointing = turn_on_activation_checkpointing
+
+
+def turn_on_activation_checkpointing(model: nn.Module, modules: str | list[str]) -> None:
+    """Let modules keep no activations for the backward pass, in place of mmengine's function of this name.
+
+    That one recomputes in torch's re-entrant way, in which a module whose arguments need no gradient, such as a
+    backbone that is given images, gets none itself; and it passes no arguments by name. Of a stack of stages each is
+    recomputed by itself: ``bbox_head.decoder.stack`` saves the most. What a forward pass changes, such as the running
+    statistics of batch norm, is changed twice.
+
+    Args:
+        model: the detector.
+        modules: names in it.
 
     Raises:
-        InputError: it names the module, and one that can be named instead.
+        InputError: if there is no such module, it is never called as a whole, or it is inside of a stage that computes
+            with weights that are not its own; it names one that can be named instead.
     """
-    names = cfg.get("activation_checkpointing") or ()
+    for name in check_activation_checkpointing(modules, model):
+        module = model.get_submodule(name)
+        if isinstance(module, SharedStack):
+            module.recompute = True
+        else:
+            module.forward = _recomputed(module.forward)
+
+
+def check_activation_checkpointing(modules: str | list[str] | None, model: Any) -> list[str]:
+    """The names, if each can be recomputed, see :func:`turn_on_activation_checkpointing`."""
     while is_model_wrapper(model):
         model = model.module
-    stacks = [name for name, module in model.named_modules() if isinstance(module, SharedStack) and module.names]
-    for name in [names] if isinstance(names, str) else names:
-        for stack in stacks:
-            if f"{name}.".startswith(f"{stack}.stages."):
-                raise InputError(
-                    f"config key activation_checkpointing names {name}, which has shared weights only while its stack "
-                    f"computes; name the whole, {stack.rpartition('.')[0] or stack}"
-                )
+    names = [modules] if isinstance(modules, str) else list(modules or ())
+    known = dict(model.named_modules())
+    stacks = [name for name, module in known.items() if isinstance(module, SharedStack)]
+    for name in names:
+        if not name or name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise InputError(f"{KEY} names {name!r}, which is no module" + (f"; {near[0]} is" if near else ""))
+        stack = next((stack for stack in stacks if f"{name}.".startswith(f"{stack}.")), None)
+        if stack is not None and name != stack and (known[stack].names or not name.startswith(f"{stack}.stages.")):
+            raise InputError(
+                f"{KEY} names {name}, which has shared weights only while its stack computes; name the whole, {stack}"
+            )
+        if not _is_called(known[name]):
+            inside = next((other for other in known if other.startswith(f"{name}.") and _is_called(known[other])), None)
+            remedy = f"; name a part of it, such as {stacks[0] if name == 'bbox_head' and stacks else inside}"
+            raise InputError(f"{KEY} names {name}, which is never called as a whole{remedy if inside else ''}")
+    return names
+
+
+def _is_called(module: nn.Module) -> bool:
+    """Whether a detector calls it: not a list of others, nor a head, whose ``loss`` and ``predict`` are called."""
+    is_head = hasattr(module, "loss") and hasattr(module, "predict")
+    return type(module).forward is not nn.Module.forward and not is_head
+
+
+def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    return wrapper

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.runner import find_latest_checkpoint
-
 from lors_det.errors import InputError
+from lors_det.files import check_folder
 from lors_det.plugin.activation_checkpointing import check_activation_checkpointing
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
@@ -41,6 +40,7 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     image_side: int | None = None,
+    seed: int | None = None,
     load_from: str | Path | None = None,
     resume_from: str | Path | None = None,
     resume_anyway: bool = False,
@@ -61,6 +61,7 @@ def train(
         epochs: ``train_cfg.max_epochs``.
         batch_size: ``train_dataloader.batch_size``.
         image_side: pixels of the network's image, for a config that leaves it to the data.
+        seed: ``randomness.seed``.
         load_from: checkpoint whose weights to start from; class heads follow the data.
         resume_from: checkpoint to go on from, or "auto" for the work dir's last; "auto" by default where torchrun
             starts processes again that fail.
@@ -88,10 +89,17 @@ def train(
             raise InputError("--trust-checkpoint trusts no file: name one with --load-from or --resume")
         for path in named:
             trust(path)
-    flags = {"train_cfg.max_epochs": epochs, "train_dataloader.batch_size": batch_size, "load_from": load_from}
+    flags = {
+        "train_cfg.max_epochs": epochs,
+        "train_dataloader.batch_size": batch_size,
+        "randomness.seed": seed,
+        "load_from": load_from,
+    }
     given = {key: str(value) if key == "load_from" else value for key, value in flags.items() if value is not None}
     all_options = {**(options or {}), **given}
     place = str(work_dir) if work_dir is not None else None
+    if place is not None:
+        check_folder(Path(place))
     folder = None
     if data is not None:
         size = (image_side, image_side) if image_side else training_size(read_config(config, all_options))
@@ -139,7 +147,7 @@ def train(
     runner = None
     try:
         runner = make_runner(cfg, console)
-        check_activation_checkpointing(cfg, runner.model)
+        check_activation_checkpointing(cfg.get("activation_checkpointing"), runner.model)
         check_custom_keys(runner.model, cfg.optim_wrapper.get("paramwise_cfg"))
         check_training_set(runner.train_loop.dataloader, by_epochs="max_iters" not in cfg.train_cfg)
         check_agreed(former)
@@ -147,8 +155,7 @@ def train(
             check_same(former, runner, anyway=resume_anyway)
         runner.train()
     except KeyboardInterrupt as interrupt:
-        finish_writing(runner)
-        last = find_latest_checkpoint(cfg.work_dir)
+        last = finish_writing(runner) or (former and former.checkpoint)
         remedy = f"go on from the last checkpoint, {last}, with --resume" if last else "no checkpoint was written yet"
         raise KeyboardInterrupt(remedy) from interrupt
     result = result_of(runner, constant_box_of(cfg) if data is not None or chosen else None)

@@ -89,6 +89,7 @@ def test_warnings_leave_the_status_alone_and_errors_do_not(capsys, place, tmp_pa
     status, printed = check(capsys, config(place, tmp_path))
     assert status == 0
     assert "training makes sense, but mind 1 warning" in printed
+    assert check(capsys, config(place, tmp_path), "--strict")[0] == 1
     change(place, "train.json", corners)
     status, printed = check(capsys, place)
     assert status == 1

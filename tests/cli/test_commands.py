@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import lors_det
-from lors_det.cli import COMMANDS, main
+from lors_det.cli import COMMANDS, main, run
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -73,6 +73,19 @@ def test_wrong_arguments_are_answered_before_that_too(arguments):
     printed, said = ended(name, words)
     assert said.startswith("error: ")
     assert printed == "2 set()\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a.jpg", "--chekpoint", "b.pth"], "--chekpoint is no option, did you mean --checkpoint?"),
+        (["a.jpg", "--checkpoint=b.pth", "--zzz=1"], "--zzz is no option\n"),
+    ],
+)
+def test_a_misspelt_option_is_named(words, said, capsys):
+    with pytest.raises(SystemExit):
+        run("infer", words)
+    assert said in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -65,6 +65,22 @@ def test_pictures_videos_and_json_of_a_folder(trained, inputs, tmp_path, capsys)
     assert [each["score"] for each in own] == found.scores.tolist()
 
 
+def test_labels_for_images_without_pictures(trained, inputs, tmp_path, capsys):
+    labels = tmp_path / "labels"
+    assert call(trained, inputs, "--yolo-labels", labels, "--no-pictures") == 2
+    assert "--yolo-labels writes files of images, and there is a video among the inputs" in capsys.readouterr().err
+    (inputs / "film.mp4").unlink()
+    assert call(trained, inputs, "--yolo-labels", labels, "--no-pictures", "--score-threshold", 0) == 0
+    assert f"in 2 images: {labels}" in capsys.readouterr().out
+    (found,) = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)([inputs / "a.jpg"])
+    lines = (labels / "a.txt").read_text().splitlines()
+    assert [int(line.split()[0]) for line in lines] == found.labels.tolist()
+    assert (labels / "sub/b.txt").is_file()
+    assert call(trained, inputs, "--yolo-labels", labels, "--no-pictures", "--score-threshold", 1) == 0
+    assert f"0 objects in 2 images: {labels}; none scores 1, which --score-threshold" in capsys.readouterr().out
+    assert (labels / "a.txt").read_text() == ""
+
+
 def test_results_for_scoring_keep_every_detection(trained, tmp_path, capsys):
     path = tmp_path / "results.json"
     words = ("--no-pictures", "--json", path, "--annotations", trained.annotations)
@@ -155,6 +171,21 @@ def test_an_extreme_image_and_other_formats_cost_the_others_nothing(trained, inp
     assert "in 6 images, 1 skipped" in printed.out
     assert "7/7" in printed.err, "the bar ends before its end"
     assert len(json.loads(path.read_text())["images"]) == 6
+
+
+def test_two_images_that_would_be_one_of_the_annotations_are_refused(trained, tmp_path, capsys):
+    """Before any is detected: the ids of val's images were those of the images of train that came first."""
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        shutil.copy(trained.images[0], tmp_path / split)
+    words = ("--no-pictures", "--json", tmp_path / "found.json", "--annotations", trained.annotations)
+    assert call(trained, tmp_path, *words) == 2
+    said = capsys.readouterr().err
+    assert (
+        f"{tmp_path}/train/{trained.images[0].name} and {tmp_path}/val/{trained.images[0].name} would both be" in said
+    )
+    assert not (tmp_path / "found.json").exists()
+    assert call(trained, tmp_path / "val", *words) == 0
 
 
 def test_a_skipped_image_counts_as_missed(trained, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from references.accuracy import assert_as_accurate
+from references.many_cells import SIDE, many_cells
 
 from lors_det.ops import FeatureBank, adaptive_mix, adaptive_mix_reference, sample_3d, sample_3d_reference
 
@@ -95,6 +96,15 @@ def test_scales_far_beyond_all_levels():
     for output in outputs:
         output.square().sum().backward()
     torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
+
+
+def test_a_level_of_more_cells_than_float32_counts():
+    bank, points, truth = many_cells(DEVICE)
+    torch.testing.assert_close(sample(bank.rows, bank.table, points, bank.strides), truth)
+    leaf = bank.rows.requires_grad_()
+    sample(leaf, bank.table, points, bank.strides).sum().backward()
+    (rows,) = leaf.grad.flatten().nonzero(as_tuple=True)
+    assert (rows % SIDE).tolist() == truth.flatten().int().tolist()
 
 
 def test_points_that_are_no_numbers_stay_visible():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from references.accuracy import assert_as_accurate
+from references.many_cells import many_cells
 from torch import Tensor
 
 from lors_det.ops import FeatureBank, sample_3d, sample_3d_reference
@@ -56,6 +57,11 @@ def test_pixel_centres_and_outside():
     # a pixel's own value, the mean of two neighbours, zeros outside, half of the border pixel on the border
     expected = torch.tensor([7.0, 7.5, 0.0, 0.0, 0.5])
     torch.testing.assert_close(sample_3d(bank, where).flatten(), expected)
+
+
+def test_a_level_of_more_cells_than_float32_counts():
+    bank, where, truth = many_cells()
+    torch.testing.assert_close(sample_3d(bank, where), truth)
 
 
 def test_groups_read_their_own_channels():

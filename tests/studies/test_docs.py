@@ -11,10 +11,15 @@ from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.denoising import Denoising
 from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.config.reading import read_config
-from lors_det.studies.fingerprints import course_of
+from lors_det.studies.fingerprints import Fingerprints, course_of
 from lors_det.studies.plan import read_study
+from lors_det.studies.results import read_results
 
 STUDIES = sorted((Path(__file__).parents[2] / "docs/studies").glob("*.yaml"))
+
+
+def results_file(study: Path) -> Path:
+    return study.with_suffix("") / "results.json"
 
 
 def test_there_are_some():
@@ -34,3 +39,12 @@ def test_every_arm_is_a_model_of_its_own(path, root, monkeypatch):
         spec = DecoderSpec(**head.decoder)
         SetCriterion(**head.get("criterion", {})).repeats(spec.num_stages)
         Denoising(2, spec.dim, **head.get("denoising", {}))
+
+
+@pytest.mark.parametrize("path", [path for path in STUDIES if results_file(path).is_file()], ids=lambda path: path.stem)
+def test_results_are_of_what_the_study_asks(path, root, monkeypatch):
+    """Configs that others share may change after a study has begun; its results are then of what is asked no more."""
+    monkeypatch.chdir(root)
+    results = read_results(results_file(path))
+    assert results
+    assert Fingerprints(read_study(path), needed=()).changed(results) == []

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 from references.mean_score import MeanScore  # noqa: F401 - registers it
 from references.tiny import LORS, make_data, tiny_config
 
@@ -168,7 +170,37 @@ def test_a_set_with_an_error_is_refused_before_training(shapes, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tmp_path):
+@HOOKS.register_module()
+class CtrlCHook(Hook):
+    """Ctrl-C before the first step."""
+
+    def before_train_iter(self, *args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_names_no_checkpoint_of_an_earlier_run(shapes, tmp_path, capsys):
+    """Where this one has written none; one that goes on names what it went on from."""
+    options = {**QUICK, "randomness.deterministic": True}
+    first = lors_det.train(LORS, shapes, work_dir=tmp_path, epochs=1, batch_size=8, seed=3, options=options)
+    assert dict(Config.fromfile(first.config).randomness) == {"seed": 3, "deterministic": True}
+    stop = {**options, "custom_hooks": [dict(type="CtrlCHook")]}
+    with pytest.raises(KeyboardInterrupt, match="no checkpoint was written yet"):
+        lors_det.train(LORS, shapes, work_dir=tmp_path, epochs=2, batch_size=8, seed=3, options=stop)
+    with pytest.raises(KeyboardInterrupt, match=r"the last checkpoint, .*epoch_1\.pth, with --resume"):
+        lors_det.train(
+            LORS,
+            shapes,
+            work_dir=tmp_path,
+            epochs=2,
+            batch_size=8,
+            seed=3,
+            options=stop,
+            resume_from="auto",
+            resume_anyway=True,
+        )
+
+
+def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tmp_path, capsys):
     """The best validation's figures are those of the kept checkpoint on the validation split, whoever names it."""
     config = tmp_path / "scored.py"  # after two steps there is no AP to compare
     config.write_text(
@@ -187,6 +219,12 @@ def test_a_checkpoint_is_tested_on_either_split_and_on_another_folder(shapes, tm
         (metrics,) = (json.loads(path.read_text()) for path in place.glob("[0-9]*/*.json"))
         return metrics["coco/mean_score"]
 
+    bare = ["test", str(result.checkpoint), "--work-dir", str(tmp_path / "bare")]
+    run(*bare[:1], bare[1:])  # the config is the one beside it
+    assert (tmp_path / "bare/scored_test.py").is_file()
+    with pytest.raises(SystemExit):
+        run("test", [str(result.config)])
+    assert "is a config; name a checkpoint after it" in capsys.readouterr().err
     for words in (["--split", "val"], [], ["--data", str(as_yolo(shapes, tmp_path / "yolo"))]):
         assert score(*words) == result.metrics["coco/mean_score"] > 0
     assert score("--data", str(other)) != result.metrics["coco/mean_score"]

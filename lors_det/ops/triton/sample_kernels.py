@@ -28,6 +28,12 @@ def _weight(z, level: tl.constexpr, CENTRES: tl.constexpr):
     return 1 / total, slope / total
 
 
+@triton.jit
+def _pixel(column, row, inside, width):
+    """Place of a corner in its level, 0 outside: counted in integers, for float32 counts no further than 2^24."""
+    return tl.where(inside, row, 0.0).to(tl.int64) * width + tl.where(inside, column, 0.0).to(tl.int64)
+
+
 @triton.jit(do_not_specialize=["num_rows", "num_queries"])  # images of another size need no other kernel
 def sample_forward(
     bank_pointer, levels_pointer, points_pointer, out_pointer, num_rows, num_queries,
@@ -52,7 +58,7 @@ def sample_forward(
             corner_x, corner_y = left + corner % 2, top + corner // 2
             share = (1 - tl.abs(column - corner_x)) * (1 - tl.abs(row - corner_y))
             inside = (corner_x >= 0) & (corner_x < width) & (corner_y >= 0) & (corner_y < height)
-            pixel = start + tl.where(inside, corner_y * width + corner_x, 0.0).to(tl.int64)
+            pixel = start + _pixel(corner_x, corner_y, inside, width)
             read = (inside & (p < P))[:, None] & (c < C)[None, :]
             value = tl.load(image + pixel[:, None] * (G * C) + c[None, :], read, 0.0).to(tl.float32)
             total += (weight * share)[:, None] * value
@@ -92,7 +98,7 @@ def sample_backward(
             corner_x, corner_y = left + corner % 2, top + corner // 2
             share_x, share_y = 1 - tl.abs(column - corner_x), 1 - tl.abs(row - corner_y)
             inside = (corner_x >= 0) & (corner_x < width) & (corner_y >= 0) & (corner_y < height)
-            pixel = start + tl.where(inside, corner_y * width + corner_x, 0.0).to(tl.int64)
+            pixel = start + _pixel(corner_x, corner_y, inside, width)
             address = image + pixel[:, None] * (G * C) + c[None, :]
             read = inside[:, None] & own
             product = tl.sum(grad * tl.load(bank_pointer + address, read, 0.0).to(tl.float32), axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmdet.datasets.transforms import PackDetInputs
@@ -108,9 +108,24 @@ def annotation_files(cfg: Config) -> list[Path]:
     return list(dict.fromkeys(map(annotation_file, _datasets(cfg))))
 
 
-def build_test_set(cfg: Config) -> BaseDataset:
-    """The dataset that the config evaluates."""
-    return DATASETS.build(cfg.test_dataloader.dataset)
+def build_set_of(cfg: Config, images: Sequence[str]) -> BaseDataset:
+    """The dataset of the test split, or of val, that has these images in this order, by their files' names.
+
+    Raises:
+        InputError: if neither has.
+    """
+    wanted = [Path(image).name for image in images]
+    for split in ("test", "val"):
+        if loader := cfg.get(f"{split}_dataloader"):
+            dataset = DATASETS.build(loader.dataset)
+            if len(dataset) == len(wanted) and wanted == [
+                Path(dataset.get_data_info(place)["img_path"]).name for place in range(len(dataset))
+            ]:
+                return dataset
+    raise InputError(
+        f"the predictions are of {len(wanted)} images, which are those of neither the test split nor val of "
+        f"{cfg.filename}; name the config that the test left in its work dir, CONFIG_test.py"
+    )
 
 
 def build_training_set(cfg: Config) -> BaseDataset:

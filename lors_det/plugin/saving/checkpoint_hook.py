@@ -166,7 +166,7 @@ class SafeCheckpointHook(CheckpointHook):
             hub.update_info(f"best_ckpt{ending}", str(path))
             content = checkpoint_of(runner, _standing(runner), with_optimizer=False, with_schedules=False)
             self._files.append(CheckpointFile(path, content))
-            words = f"the best checkpoint so far, of {key} {score:.4f}, is {path.name}"
+            words = f"the best {key} so far, {score:.4f}: writing {path.name}"
             runner.logger.info(words, extra={"printed": True})  # for the log file: the row of a validation tells
 
     def _step(self, runner: Runner) -> int:
@@ -194,8 +194,11 @@ def _standing(runner: Runner) -> dict[str, Any]:
     return {"epoch": runner.epoch, "iter": runner.iter}
 
 
-def finish_writing(runner: Runner | None) -> None:
-    """Return when a run's checkpoints are written, however it ended."""
+def finish_writing(runner: Runner | None) -> Path | None:
+    """Return when a run's checkpoints are written, however it ended: the last one, None where there is none yet."""
+    last = None
     for hook in runner.hooks if runner is not None else ():
         if isinstance(hook, SafeCheckpointHook):
             hook.finish()
+            last = Path(hook.last_ckpt) if hook.last_ckpt else last
+    return last

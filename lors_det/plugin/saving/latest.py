@@ -56,7 +56,8 @@ def candidates(work_dir: Path) -> list[Path]:
     if not note.is_file():
         return others
     named = Path(note.read_text().strip())
-    if not named.is_file():  # the folder was moved, or the path began where the run was started
+    # the folder's own file first: a folder that was moved or copied still names that of its former place
+    if (work_dir / named.name).is_file() or not named.is_file():
         named = work_dir / named.name
     resolved = named.resolve()
     first = [path for path in others if path.resolve() == resolved] or ([named] if named.is_file() else [])

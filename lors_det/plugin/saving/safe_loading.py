@@ -14,6 +14,11 @@ from lors_det.plugin.saving.weights_file import is_weights_file, read_weights
 
 _BEGINNINGS = (b"PK", b"\x80")
 """Of files of torch: an archive, or, before version 1.6, pickles."""
+_OTHERS = {
+    ".onnx": "; it is an exported model, which infer takes, with --json and --annotations for an evaluation",
+    ".py": "; it is a config, which comes before the checkpoint",
+}
+"""What may be given in place of a checkpoint, by its suffix, in words."""
 _trusted: set[str] = set()
 
 
@@ -53,7 +58,8 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         return read_weights(path, map_location)
     with path.open("rb") as file:
         if not file.read(2).startswith(_BEGINNINGS):
-            raise InputError(f"checkpoint {path} is no file that torch or safetensors wrote, or is damaged")
+            hint = _OTHERS.get(path.suffix.lower(), "")
+            raise InputError(f"checkpoint {path} is no file that torch or safetensors wrote, or is damaged{hint}")
     trusted = is_trusted(path)
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=not trusted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_the_one_that_is_named_comes_first_and_best_ones_are_none(folder):
 def test_a_folder_that_was_moved(folder):
     (folder / "last_checkpoint").write_text("/another/machine/epoch_9.pth")
     assert latest_checkpoint(folder).path == folder / "epoch_9.pth"
+
+
+def test_a_copy_of_a_folder_goes_on_with_its_own(folder, tmp_path_factory):
+    """Not with the file of the same name in the folder that it is a copy of, which may have been trained since."""
+    copy = tmp_path_factory.mktemp("copies") / "copy"
+    shutil.copytree(folder, copy)
+    assert (copy / "last_checkpoint").read_text() == str(folder / "epoch_10.pth")
+    assert latest_checkpoint(copy).path == copy / "epoch_10.pth"
 
 
 def test_one_in_another_folder(folder, tmp_path_factory):

@@ -1,0 +1,59 @@
+"""Detections as label files of YOLO's form: a start for people who label more images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lors_det.errors import InputError
+from lors_det.files import check_folder, write_whole
+from lors_det.inference.detections import Detections
+
+
+class YoloLabels:
+    """Writes a text file for each image: a line ``class cx cy w h`` for each object, in shares of width and height.
+
+    Images below folders have their files below folders of the same names; an image without objects has an empty one,
+    which says that it was looked at. ``classes.txt`` beside them names the classes, a line each.
+
+    Args:
+        folder: of the files; it is made.
+        classes: of the model, in order.
+
+    Raises:
+        InputError: if the folder is a file, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        check_folder(folder)
+        self._folder = folder
+        self._of: dict[Path, str] = {folder / "classes.txt": "the classes"}
+        self._write(folder / "classes.txt", classes)
+
+    def add(self, name: Path, found: Detections) -> None:
+        """The objects of an image, of which what lies outside the image is cut off.
+
+        Raises:
+            InputError: if an image of another suffix had the same name, or the file cannot be written.
+        """
+        path = (self._folder / name).with_suffix(".txt")
+        if path in self._of:
+            raise InputError(f"{path} would be of {name} and of {self._of[path]}; give the images names of their own")
+        self._of[path] = str(name)
+        size = np.array(found.image_size * 2, np.float64)
+        boxes = found.boxes.astype(np.float64).clip(0, size) / size
+        centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+        there = (sides > 0).all(1)
+        self._write(
+            path,
+            [
+                f"{label} {' '.join(f'{value:.6f}' for value in row)}"
+                for label, row in zip(found.labels[there], np.hstack([centres, sides])[there])
+            ],
+        )
+
+    def _write(self, path: Path, lines: Sequence[str]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda file: file.write("".join(f"{line}\n" for line in lines).encode()))

@@ -1,0 +1,62 @@
+"""Places are refused before the work that fills them, and a full disk is told of by the file's name."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from lors_det.errors import InputError
+from lors_det.files import check_folder, check_place, write_whole
+
+ROOM = 1 << 20
+
+
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """No file may be larger than a mebibyte, which is to a writer what a full disk is."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("write", [lambda file: file.write(bytes(2 * ROOM)), lambda file: torch.save(big(), file)])
+def test_a_file_that_finds_no_room_is_named_and_leaves_nothing(tmp_path, little_room, write):
+    """Also where torch's own error tells of a place in the file alone."""
+    (tmp_path / "out.pth").write_text("old")
+    with pytest.raises(InputError, match=rf"^{re.escape(str(tmp_path))}/out\.pth cannot be written: File too large"):
+        write_whole(tmp_path / "out.pth", write)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.pth"]
+    assert (tmp_path / "out.pth").read_text() == "old"
+
+
+def big() -> dict[str, torch.Tensor]:
+    return {str(number): torch.rand(1 << 16) for number in range(16)}
+
+
+def test_an_error_of_another_kind_stays_what_it_is(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_whole(tmp_path / "out", lambda file: file.write((tmp_path / "none").read_bytes()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_places_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file/sub/folder"):
+        with pytest.raises(InputError, match=r"cannot be a folder: .*file is a file; name a folder"):
+            check_folder(folder)
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new/folder")
+    assert not (tmp_path / "new").exists()
+    check_place(tmp_path / "new.json")
+    # the tests may run as one who may write everywhere
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match=rf"folder {re.escape(str(tmp_path))} is not writable"):
+        check_folder(tmp_path / "new/folder")
+    with pytest.raises(InputError, match=rf"new\.json cannot be written: folder {re.escape(str(tmp_path))} is not"):
+        check_place(tmp_path / "new.json")
