@@ -1,0 +1,63 @@
+"""Mebibytes that a training step keeps for its backward pass, with modules recomputed and without.
+
+python -m trials.kept_activations
+python -m trials.kept_activations --config CONFIG --shape 800 1280 --recompute backbone bbox_head.decoder.stack
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+import lors_det.plugin  # noqa: F401 - registers
+from lors_det.plugin.activation_checkpointing import turn_on_activation_checkpointing
+from lors_det.plugin.config.stand_in import load_without_data
+
+CONFIG = "lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
+CHOICES = ([], ["bbox_head.decoder.stack"], ["backbone"], ["backbone", "bbox_head.decoder.stack"])
+
+
+def kept(config: str, shape: tuple[int, int], recompute: list[str]) -> float:
+    """MiB of one image with two objects, in float32; parameters are not counted."""
+    cfg = load_without_data(config, None, say=lambda words: None)
+    cfg.model.backbone.init_cfg = None
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    turn_on_activation_checkpointing(model, recompute)
+    saved: dict[int, Tensor] = {}
+
+    def pack(value: Tensor) -> Tensor:
+        saved[value.untyped_storage().data_ptr()] = value  # which holds it, so that no other gets its address
+        return value
+
+    boxes = torch.tensor([[10.0, 10.0, 200.0, 300.0], [300.0, 200.0, 600.0, 500.0]])
+    truth = InstanceData(bboxes=boxes, labels=torch.tensor([0, 3]))
+    info = dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0), batch_input_shape=shape)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        model.loss(torch.rand(1, 3, *shape), [DetDataSample(metainfo=info, gt_instances=truth)])
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    return sum(value.untyped_storage().nbytes() for place, value in saved.items() if place not in own) / 2**20
+
+
+def arguments() -> Namespace:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default=CONFIG)
+    parser.add_argument("--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"))
+    parser.add_argument("--recompute", nargs="+", metavar="MODULE", help="one choice in place of four")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """The command."""
+    args = arguments()
+    for names in [args.recompute] if args.recompute else CHOICES:
+        print(f"{kept(args.config, tuple(args.shape), names):7.0f} MiB  {', '.join(names) or 'nothing'} recomputed")
+
+
+if __name__ == "__main__":
+    main()
