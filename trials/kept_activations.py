@@ -19,7 +19,7 @@ from lors_det.plugin.activation_checkpointing import turn_on_activation_checkpoi
 from lors_det.plugin.config.stand_in import load_without_data
 
 CONFIG = "lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
-CHOICES = ([], ["bbox_head.decoder.stack"], ["backbone"], ["backbone", "bbox_head.decoder.stack"])
+CHOICES: tuple[list[str], ...] = ([], ["bbox_head.decoder.stack"], ["backbone"], ["backbone", "bbox_head.decoder.stack"])
 
 
 def kept(config: str, shape: tuple[int, int], recompute: list[str]) -> float:
@@ -45,6 +45,7 @@ def kept(config: str, shape: tuple[int, int], recompute: list[str]) -> float:
 
 
 def arguments() -> Namespace:
+    """The command's words."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument("--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"))

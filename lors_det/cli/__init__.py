@@ -111,6 +111,9 @@ def _interruptible() -> Iterator[None]:
     """Ctrl-C ends the process with a line in place of a traceback."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SyntaxError) as error:
+        # mmengine takes a Ctrl-C while a config's text is laid out for an error of the text
+        if isinstance(error, SyntaxError) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         print("\ninterrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)

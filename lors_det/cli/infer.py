@@ -56,7 +56,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="found", help="folder of pictures and videos with boxes; %(default)s")
     parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
     parser.add_argument("--json", help="write the detections to this file, in COCO's format")
-    parser.add_argument("--yolo-labels", metavar="DIR", help="write a YOLO label file for each image below this folder")
+    parser.add_argument(
+        "--yolo-labels", metavar="DIR", help="write YOLO label files, one an image, to a new folder"
+    )
     parser.add_argument(
         "--annotations", help="COCO annotation file: the JSON is a list of results with its ids, to be scored"
     )
@@ -181,7 +183,9 @@ def _check(args: Namespace) -> None:
     if args.json:
         check_place(Path(args.json))
     if args.yolo_labels:
-        check_folder(Path(args.yolo_labels))
+        from lors_det.inference.yolo_labels import check_new
+
+        check_new(Path(args.yolo_labels))
 
 
 def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDetector:

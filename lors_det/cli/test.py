@@ -8,6 +8,7 @@ lors-det test work_dirs/NAME/CHECKPOINT                (the config is the one th
 
 from __future__ import annotations
 
+import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,6 +76,7 @@ def main(args: Namespace) -> None:
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:
+        warnings.filterwarnings("ignore", r"Warning: The (bbox|polygon|text) is out of bounds")  # at an image's edge
         drawing = dict(draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir)
         hook = cfg.default_hooks.get("visualization") or dict(type="DetVisualizationHook")
         cfg.default_hooks.visualization = {**hook, **drawing}
@@ -95,6 +97,8 @@ def _config_beside(checkpoint: Path) -> str:
     """The config that a training left in the folder of its checkpoints."""
     if checkpoint.suffix == ".py":
         raise InputError(f"{checkpoint} is a config; name a checkpoint after it: test CONFIG CHECKPOINT")
+    if not checkpoint.is_file():
+        raise InputError(f"checkpoint {checkpoint} does not exist")
     found = [path for path in sorted(checkpoint.parent.glob("*.py")) if not path.stem.endswith("_test")]
     if len(found) != 1:
         which = f"{len(found)} of them" if found else "none"

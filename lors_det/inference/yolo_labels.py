@@ -12,6 +12,15 @@ from lors_det.files import check_folder, write_whole
 from lors_det.inference.detections import Detections
 
 
+def check_new(folder: Path) -> None:
+    """Refuse a folder in which files would be written over; see :class:`YoloLabels`."""
+    check_folder(folder)
+    if folder.is_dir() and (there := next(folder.iterdir(), None)) is not None:
+        raise InputError(
+            f"{folder} holds {there.name}; name a new or empty folder, so that no labels of people are written over"
+        )
+
+
 class YoloLabels:
     """Writes a text file for each image: a line ``class cx cy w h`` for each object, in shares of width and height.
 
@@ -23,11 +32,11 @@ class YoloLabels:
         classes: of the model, in order.
 
     Raises:
-        InputError: if the folder is a file, or cannot be written.
+        InputError: if the folder is a file, cannot be written, or holds anything: labels that people drew, perhaps.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
-        check_folder(folder)
+        check_new(folder)
         self._folder = folder
         self._of: dict[Path, str] = {folder / "classes.txt": "the classes"}
         self._write(folder / "classes.txt", classes)

@@ -40,7 +40,9 @@ class Fingerprints:
     """
 
     def __init__(self, study: Study, needed: Collection[str]) -> None:
-        self.courses = {run: courses_of(study, run) for run in study.runs()}
+        of_seed = {(run.set, run.arm): run for run in study.runs()}  # seeds decide nothing of them
+        of_arm = {key: courses_of(study, run) for key, run in of_seed.items()}
+        self.courses = {run: of_arm[run.set, run.arm] for run in study.runs()}
         self.data: dict[str, str | None] = {}
         for name in study.sets:
             try:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.config import config
 
 import lors_det
 from lors_det.cli import COMMANDS, main, run
@@ -123,15 +124,19 @@ def test_what_a_user_can_mend_is_one_line(monkeypatch, capsys, tmp_path):
     assert line.startswith(f"error: config {tmp_path / 'none.py'} does not exist")
 
 
-@pytest.mark.parametrize("where", ["imports", "work"])
+@pytest.mark.parametrize("where", ["imports", "work", "layout"])
 def test_ctrl_c_is_one_line(monkeypatch, capsys, where):
-    """Also while its module is imported."""
+    """Also while its module is imported, or a config's text is laid out, which mmengine makes an error of."""
 
-    def interrupted(*args: object) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
     if where == "imports":
         monkeypatch.setattr(importlib, "import_module", interrupted)
+    elif where == "layout":
+        monkeypatch.setattr(config, "FormatCode", interrupted)
+        command = importlib.import_module("lors_det.cli.count_params")
+        monkeypatch.setattr(command, "main", lambda args: config.Config(dict(a=1)).pretty_text)
     else:
         monkeypatch.setattr(importlib.import_module("lors_det.cli.count_params"), "main", interrupted)
     monkeypatch.setattr(sys, "argv", ["lors-det", "count-params", "config.py"])

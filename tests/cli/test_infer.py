@@ -76,9 +76,14 @@ def test_labels_for_images_without_pictures(trained, inputs, tmp_path, capsys):
     lines = (labels / "a.txt").read_text().splitlines()
     assert [int(line.split()[0]) for line in lines] == found.labels.tolist()
     assert (labels / "sub/b.txt").is_file()
-    assert call(trained, inputs, "--yolo-labels", labels, "--no-pictures", "--score-threshold", 1) == 0
-    assert f"0 objects in 2 images: {labels}; none scores 1, which --score-threshold" in capsys.readouterr().out
-    assert (labels / "a.txt").read_text() == ""
+    before = (labels / "a.txt").read_text()
+    assert call(trained, inputs, "--yolo-labels", labels, "--no-pictures", "--score-threshold", 1) == 2
+    assert "name a new or empty folder" in capsys.readouterr().err
+    assert (labels / "a.txt").read_text() == before
+    words = ("--yolo-labels", tmp_path / "none", "--no-pictures", "--score-threshold", 1)
+    assert call(trained, inputs, *words) == 0
+    assert f"0 objects in 2 images: {words[1]}; none scores 1, which --score-threshold" in capsys.readouterr().out
+    assert (words[1] / "a.txt").read_text() == ""
 
 
 def test_results_for_scoring_keep_every_detection(trained, tmp_path, capsys):

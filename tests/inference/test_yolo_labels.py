@@ -39,6 +39,13 @@ def test_a_reader_finds_the_same_boxes(tmp_path):
     assert (tmp_path / "labels/classes.txt").read_text() == "fish\ntwo words\n"
 
 
+def test_labels_of_people_are_not_written_over(tmp_path):
+    (tmp_path / "a.txt").write_text("drawn by hand")
+    with pytest.raises(InputError, match=r"holds a\.txt; name a new or empty folder"):
+        YoloLabels(tmp_path, CLASSES)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_two_images_have_no_file_in_common(tmp_path):
     labels = YoloLabels(tmp_path, CLASSES)
     labels.add(Path("a.jpg"), found((10, 20, 30, 40)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.denoising import Denoising
 from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.config.reading import read_config
-from lors_det.studies.fingerprints import Fingerprints, course_of
+from lors_det.studies.fingerprints import Fingerprints
 from lors_det.studies.plan import read_study
 from lors_det.studies.results import read_results
 
@@ -20,6 +21,11 @@ STUDIES = sorted((Path(__file__).parents[2] / "docs/studies").glob("*.yaml"))
 
 def results_file(study: Path) -> Path:
     return study.with_suffix("") / "results.json"
+
+
+@cache
+def fingerprints_of(study: Path) -> Fingerprints:
+    return Fingerprints(read_study(study), needed=())
 
 
 def test_there_are_some():
@@ -31,7 +37,8 @@ def test_every_arm_is_a_model_of_its_own(path, root, monkeypatch):
     monkeypatch.chdir(root)
     study = read_study(path)
     first = [run for run in study.runs() if run.seed == study.arms[run.arm].seeds[0]]
-    assert len({course_of(study, run) for run in first}) == len(first)
+    courses = fingerprints_of(path).courses
+    assert len({courses[run].own for run in first}) == len(first)
     for run in first:
         cfg = read_config(study.config_of(run), study.options_of(run))
         check_keys(cfg)
@@ -47,4 +54,4 @@ def test_results_are_of_what_the_study_asks(path, root, monkeypatch):
     monkeypatch.chdir(root)
     results = read_results(results_file(path))
     assert results
-    assert Fingerprints(read_study(path), needed=()).changed(results) == []
+    assert fingerprints_of(path).changed(results) == []
