@@ -19,7 +19,12 @@ from lors_det.plugin.activation_checkpointing import turn_on_activation_checkpoi
 from lors_det.plugin.config.stand_in import load_without_data
 
 CONFIG = "lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
-CHOICES: tuple[list[str], ...] = ([], ["bbox_head.decoder.stack"], ["backbone"], ["backbone", "bbox_head.decoder.stack"])
+CHOICES: tuple[list[str], ...] = (
+    [],
+    ["bbox_head.decoder.stack"],
+    ["backbone"],
+    ["backbone", "bbox_head.decoder.stack"],
+)
 
 
 def kept(config: str, shape: tuple[int, int], recompute: list[str]) -> float:

@@ -54,6 +54,9 @@ class Decoder(nn.Module):
             )
             for _ in range(spec.num_stages)
         ]
+        if spec.equal_start:
+            for stage in stages[1:]:
+                stage.mixing.load_state_dict(stages[0].mixing.state_dict())
         corrected = ["mixing.out"] * bool(spec.static_rank) + [*LAYERS[:-1]] * bool(spec.layer_rank)
         for stage in stages:
             for name in corrected:

@@ -52,6 +52,7 @@ class DecoderSpec:
         recollect_from: in training, the first stage, from 1 on, that also gets the queries that entered the stage
             before it, and so do all after it, each set of queries by itself: selective query recollection (SQR, 2023),
             by which late stages learn from the queries of early ones too. Sets grow as 1, 2, 3, 5, ...; None: never.
+        equal_start: whether the mixing of all stages starts as that of the first, as it does where they share it.
         out_init: initialisation of the output projections, see :class:`lors_det.adamixer.mixing.Mixing`.
         factor_init: initialisation of the adaptive factors, see :class:`lors_det.lors.AdaptiveResidual`.
 
@@ -79,6 +80,7 @@ class DecoderSpec:
     gradient_stages: int | None = None
     look_forward_twice: bool = False
     recollect_from: int | None = None
+    equal_start: bool = False
     out_init: OutInit = "xavier"
     factor_init: FactorInit = "stacked"
 
@@ -90,7 +92,7 @@ class DecoderSpec:
         for name, values in (("out_init", OutInit), ("factor_init", FactorInit)):
             if getattr(self, name) not in get_args(values):
                 raise ValueError(f"{name}={getattr(self, name)!r}; choose from {', '.join(get_args(values))}")
-        for name in ("residual_gain", "mean_gradient", "look_forward_twice"):
+        for name in ("residual_gain", "mean_gradient", "look_forward_twice", "equal_start"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}; it must be True or False")
         if self.dim % 8:
@@ -141,6 +143,8 @@ class DecoderSpec:
         for name in ("query_noise", "look_forward_twice"):
             if getattr(self, name) and len(share) == 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect with one stage; drop it")
+        if self.equal_start and len(set(share) - {None}) < 2:
+            raise ValueError("equal_start=True has no effect where no two stages have bases of their own; drop it")
         if self.mean_gradient and not any(share.count(base) > 1 for base in set(share) - {None}):
             raise ValueError("mean_gradient=True has no effect where no stages share a base; drop it")
 
@@ -178,6 +182,7 @@ class DecoderSpec:
             residual_scale=1.0,
             residual_gain=False,
             mean_gradient=False,
+            equal_start=False,
             factor_init="stacked",
         )
 

@@ -56,9 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="found", help="folder of pictures and videos with boxes; %(default)s")
     parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
     parser.add_argument("--json", help="write the detections to this file, in COCO's format")
-    parser.add_argument(
-        "--yolo-labels", metavar="DIR", help="write YOLO label files, one an image, to a new folder"
-    )
+    parser.add_argument("--yolo-labels", metavar="DIR", help="write YOLO label files, one an image, to a new folder")
     parser.add_argument(
         "--annotations", help="COCO annotation file: the JSON is a list of results with its ids, to be scored"
     )

@@ -190,6 +190,22 @@ def test_a_base_gets_the_sum_of_its_users_gradients():
         torch.testing.assert_close(found, total, rtol=1e-9, atol=1e-9)
 
 
+def test_mixing_of_a_decoder_that_shares_nothing_may_start_equal():
+    """As in LORS, whose stages have all else of their own; each learns by itself, and the first starts the same."""
+    starts = []
+    for equal in (False, True):
+        torch.manual_seed(0)
+        starts.append(adamixer_decoder(equal_start=equal).stack.stages)
+    own, equal = starts
+    for number, stage in enumerate(equal):
+        for name, value in stage.mixing.state_dict().items():
+            assert torch.equal(value, own[0].mixing.state_dict()[name])
+        others = {name: value for name, value in stage.state_dict().items() if not name.startswith("mixing.")}
+        assert all(torch.equal(value, own[number].state_dict()[name]) for name, value in others.items())
+    assert not torch.equal(own[0].mixing.channel.bias, own[1].mixing.channel.bias)
+    assert equal[0].mixing.channel.bias is not equal[1].mixing.channel.bias
+
+
 def test_a_base_may_get_their_mean():
     """Of a grouped decoder: bases with two users and with one. Nothing else changes."""
     grads = []
@@ -495,6 +511,8 @@ def test_an_average_takes_a_shared_weight_once():
             "query_noise=0.1 has no effect with one stage",
         ),
         ({"share": (0, 1, 2), "mean_gradient": True}, "mean_gradient=True has no effect"),
+        ({"equal_start": True}, "equal_start=True has no effect"),
+        ({"equal_start": 1}, "equal_start=1; it must be True or False"),
         (
             {"adaptive_rank": 0, "adaptive_groups": None, "static_rank": 0, "residual_gain": True},
             "residual_gain=True has no effect without residuals",
