@@ -99,7 +99,7 @@ def fault_of(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         if (fault := _of_the_disk(error)) is None:
             raise
-        raise InputError(f"{path} cannot be written: {fault.strerror}; nothing of it is left") from error
+        raise InputError(f"{path} cannot be written: {fault.strerror}") from error
 
 
 def _of_the_disk(error: BaseException | None) -> OSError | None:

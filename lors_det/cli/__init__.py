@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import takewhile
 from types import ModuleType
 from typing import NoReturn
 
@@ -74,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         known = list(self._option_string_actions)
-        for name in (word.partition("=")[0] for word in self.words):
+        for name in (word.partition("=")[0] for word in takewhile(lambda word: word != "--", self.words)):
             if name.startswith("--") and not any(option.startswith(name) for option in known):
                 near = get_close_matches(name, known, n=1)
                 message += f"; {name} is no option" + (f", did you mean {near[0]}?" if near else "")
@@ -85,14 +86,16 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
     """Run a command's module; what a user can mend becomes one line on stderr and exit status 2, Ctrl-C status 130.
 
     Args:
-        command: has ``add_arguments(parser)`` and ``main(args)``.
+        command: has ``add_arguments(parser)`` and ``main(args)``; ``OPTIONAL_FIRST``: its first word may be missing.
         arguments: its words; those of this process by default.
         prog: how the user called it, for its help; the script's name by default.
     """
     parser = _Parser(prog=prog, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.words = sys.argv[1:] if arguments is None else arguments
     command.add_arguments(parser)
-    args = parser.parse_args(arguments)
+    # an option between two words of which the first may be missing would else part them
+    parse = parser.parse_intermixed_args if getattr(command, "OPTIONAL_FIRST", False) else parser.parse_args
+    args = parse(arguments)
     try:
         with _interruptible():
             command.main(args)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
+OPTIONAL_FIRST = True
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     shared.common_arguments(parser, without_config="the one that the training left beside the checkpoint")
     parser.add_argument("checkpoint", help="checkpoint file")
@@ -99,12 +102,12 @@ def _config_beside(checkpoint: Path) -> str:
         raise InputError(f"{checkpoint} is a config; name a checkpoint after it: test CONFIG CHECKPOINT")
     if not checkpoint.is_file():
         raise InputError(f"checkpoint {checkpoint} does not exist")
-    found = [path for path in sorted(checkpoint.parent.glob("*.py")) if not path.stem.endswith("_test")]
+    files = sorted(checkpoint.parent.glob("*.py"))
+    tests = {path.with_name(f"{path.stem}_test.py") for path in files}  # what a test left
+    found = [path for path in files if path not in tests]
     if len(found) != 1:
-        which = f"{len(found)} of them" if found else "none"
-        raise InputError(
-            f"beside checkpoint {checkpoint} lies {which}, not one config; name it: test CONFIG CHECKPOINT"
-        )
+        which = f"{len(found)} configs, {', '.join(path.name for path in found)}" if found else "no config"
+        raise InputError(f"the folder of checkpoint {checkpoint} holds {which}; name it: test CONFIG CHECKPOINT")
     return str(found[0])
 
 

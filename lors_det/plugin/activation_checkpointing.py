@@ -52,6 +52,10 @@ def check_activation_checkpointing(modules: str | list[str] | None, model: Any) 
     """The names, if each can be recomputed, see :func:`turn_on_activation_checkpointing`."""
     while is_model_wrapper(model):
         model = model.module
+    if not (modules is None or isinstance(modules, (str, list, tuple))) or any(
+        not isinstance(name, str) for name in modules or ()
+    ):
+        raise InputError(f"{KEY} is {modules!r}; it must be the name of a module, or a list of them")
     names = [modules] if isinstance(modules, str) else list(modules or ())
     known = dict(model.named_modules())
     stacks = [name for name, module in known.items() if isinstance(module, SharedStack)]
@@ -72,9 +76,10 @@ def check_activation_checkpointing(modules: str | list[str] | None, model: Any) 
 
 
 def _is_called(module: nn.Module) -> bool:
-    """Whether a detector calls it: not a list of others, nor a head, whose ``loss`` and ``predict`` are called."""
-    is_head = hasattr(module, "loss") and hasattr(module, "predict")
-    return type(module).forward is not nn.Module.forward and not is_head
+    """Whether a detector calls it: not a list of others, nor this project's head, whose ``loss`` is called."""
+    from lors_det.plugin.head import AdaMixerHead  # which imports mmdet, as this module may not while it is patched in
+
+    return type(module).forward is not nn.Module.forward and not isinstance(module, AdaMixerHead)
 
 
 def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:

@@ -89,6 +89,18 @@ def test_a_misspelt_option_is_named(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", ["c.py --quiet k.pth", "--quiet c.py k.pth", "c.py k.pth --out p.pkl", "c.py --out p.pkl k.pth"]
+)
+def test_options_stand_anywhere_between_config_and_checkpoint(words, monkeypatch):
+    seen = []
+    command = importlib.import_module("lors_det.cli.test")
+    monkeypatch.setattr(command, "main", lambda args: seen.append((args.config, args.checkpoint)))
+    run("test", words.split())
+    run("test", ["--quiet", "k.pth"])
+    assert seen == [("c.py", "k.pth"), (None, "k.pth")]
+
+
 def test_a_reader_that_goes_away_is_no_error():
     """As in `lors-det ... | head -1`."""
     code = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from mmdet.datasets.transforms import PackDetInputs
@@ -109,23 +110,34 @@ def annotation_files(cfg: Config) -> list[Path]:
 
 
 def build_set_of(cfg: Config, images: Sequence[str]) -> BaseDataset:
-    """The dataset of the test split, or of val, that has these images in this order, by their files' names.
+    """The dataset of the test split, or of val, that has these images in this order.
+
+    By their paths, or, where a folder was moved, by the most of the paths' last parts that one has and the other not.
 
     Raises:
         InputError: if neither has.
     """
-    wanted = [Path(image).name for image in images]
+    best: tuple[int, BaseDataset] | None = None
     for split in ("test", "val"):
         if loader := cfg.get(f"{split}_dataloader"):
             dataset = DATASETS.build(loader.dataset)
-            if len(dataset) == len(wanted) and wanted == [
-                Path(dataset.get_data_info(place)["img_path"]).name for place in range(len(dataset))
-            ]:
-                return dataset
+            if len(dataset) == len(images):
+                own = [dataset.get_data_info(place)["img_path"] for place in range(len(dataset))]
+                alike = min((_same_end(*pair) for pair in zip(own, images)), default=1)
+                if alike and (best is None or alike > best[0]):
+                    best = alike, dataset
+    if best is not None:
+        return best[1]
     raise InputError(
-        f"the predictions are of {len(wanted)} images, which are those of neither the test split nor val of "
+        f"the predictions are of {len(images)} images, which are those of neither the test split nor val of "
         f"{cfg.filename}; name the config that the test left in its work dir, CONFIG_test.py"
     )
+
+
+def _same_end(one: str, other: str) -> int:
+    """Parts in which two paths end alike."""
+    pairs = zip(reversed(Path(one).parts), reversed(Path(other).parts))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def build_training_set(cfg: Config) -> BaseDataset:
