@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from lors_det.cli import INTERRUPTED
+from lors_det.cli import INTERRUPTED, shared
 from lors_det.data.images import IMAGE_SUFFIXES
 from lors_det.data.words import counted
 from lors_det.errors import InputError
@@ -56,7 +56,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--out", default="found", help="folder of pictures and videos with boxes; %(default)s")
     parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
     parser.add_argument("--json", help="write the detections to this file, in COCO's format")
-    parser.add_argument("--yolo-labels", metavar="DIR", help="write YOLO label files, one an image, to a new folder")
+    parser.add_argument(
+        "--yolo-labels", type=shared.named, metavar="DIR", help="write YOLO label files, one an image, to a new folder"
+    )
     parser.add_argument(
         "--annotations", help="COCO annotation file: the JSON is a list of results with its ids, to be scored"
     )
