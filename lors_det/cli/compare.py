@@ -14,7 +14,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from lors_det.cli.shared import ConfigOptions
+from lors_det.cli.shared import ConfigOptions, shape_argument
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,14 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         help="config files, or folders of them; where their data is not there, 80 classes are counted",
     )
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=int,
-        default=(800, 1280),
-        metavar=("HEIGHT", "WIDTH"),
-        help="padded image, pixels; 800 1280",
-    )
+    shape_argument(parser)
     parser.add_argument("--runs", type=Path, help="folder of the runs; without it the table has no AP")
     parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, help="override values of all configs")
 

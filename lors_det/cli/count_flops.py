@@ -20,21 +20,14 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from lors_det.cli.shared import ConfigOptions
+from lors_det.cli.shared import ConfigOptions, shape_argument
 
 PUBLISHED = "AdaMixer's published figures are 103 (ResNet-50, 100 queries) and 125 to 132 (300 queries), in GMACs."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", help="config file")
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=int,
-        default=(800, 1280),
-        metavar=("HEIGHT", "WIDTH"),
-        help="padded image, pixels; 800 1280",
-    )
+    shape_argument(parser)
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object; its values are multiply-accumulates"
     )

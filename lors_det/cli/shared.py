@@ -101,6 +101,18 @@ def named(text: str) -> Path:
     return Path(given(text))
 
 
+def shape_argument(parser: ArgumentParser) -> None:
+    """Of the image for which arithmetic is counted."""
+    parser.add_argument(
+        "--shape",
+        nargs=2,
+        type=int,
+        default=(800, 1280),
+        metavar=("HEIGHT", "WIDTH"),
+        help="padded image, pixels; 800 1280",
+    )
+
+
 def trust_argument(parser: ArgumentParser, which: str = "the checkpoint") -> None:
     parser.add_argument(
         "--trust-checkpoint",
