@@ -42,6 +42,8 @@ class DecoderSpec:
             belong to the stages.
         residual_scale: of all residuals, see :class:`lors_det.lors.StaticResidual`.
         residual_gain: whether residuals scale the rows of what they correct, see the same.
+        residual_start: standard deviation of the residuals' corrections at the start, in units of that of weights of
+            the stage's own, by which stages start different from each other; 0: all start equal to their base.
         mean_gradient: whether bases get the mean of their users' gradients, see :class:`lors_det.lors.SharedStack`.
         query_noise: standard deviation of noise on the queries' content between stages, in training alone, in units of
             each query's own standard deviation.
@@ -75,6 +77,7 @@ class DecoderSpec:
     layer_rank: int = 0
     residual_scale: float = 1.0
     residual_gain: bool = False
+    residual_start: float = 0.0
     mean_gradient: bool = False
     query_noise: float = 0.0
     gradient_stages: int | None = None
@@ -122,8 +125,10 @@ class DecoderSpec:
         """What changes the training alone, or the correction: in range, and of use."""
         if not is_number(self.residual_scale) or not 0 < self.residual_scale < math.inf:
             raise ValueError(f"residual_scale={self.residual_scale!r}; it must be a positive number")
-        if not is_number(self.query_noise) or not 0 <= self.query_noise < math.inf:
-            raise ValueError(f"query_noise={self.query_noise!r}; it must be a number from 0 on")
+        for name in ("residual_start", "query_noise"):
+            value = getattr(self, name)
+            if not is_number(value) or not 0 <= value < math.inf:
+                raise ValueError(f"{name}={value!r}; it must be a number from 0 on")
         stages = self.gradient_stages
         if stages is not None and (not is_int(stages) or not 1 <= stages <= len(share)):
             raise ValueError(f"gradient_stages={stages!r}; it must be None or one of 1 to {len(share)}, the stages")
@@ -131,13 +136,18 @@ class DecoderSpec:
         if first is not None and (not is_int(first) or not 1 <= first < len(share)):
             raise ValueError(f"recollect_from={first!r}; it must be None, or a stage from 1 to {len(share) - 1}")
         has_residuals = bool(self.adaptive_rank or self.static_rank or self.layer_rank)
-        for name, default in (("residual_scale", 1), ("residual_gain", False)):
+        for name, default in (("residual_scale", 1), ("residual_gain", False), ("residual_start", 0)):
             if getattr(self, name) != default and not has_residuals:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} has no effect without residuals; set a rank or drop it"
                 )
         if self.residual_gain and set(share) == {None}:
             raise ValueError("residual_gain=True has no effect without a base, whose rows it would scale; drop it")
+        if self.residual_start and set(share) == {None}:
+            raise ValueError(
+                f"residual_start={self.residual_start!r} has no effect without a base: residuals alone start as whole "
+                "weights do; drop it"
+            )
         if self.factor_init != "stacked" and not self.adaptive_rank:
             raise ValueError(f"factor_init={self.factor_init!r} has no effect with adaptive_rank=0; drop it")
         for name in ("query_noise", "look_forward_twice"):
@@ -181,6 +191,7 @@ class DecoderSpec:
             layer_rank=0,
             residual_scale=1.0,
             residual_gain=False,
+            residual_start=0.0,
             mean_gradient=False,
             equal_start=False,
             factor_init="stacked",
@@ -199,7 +210,11 @@ class DecoderSpec:
             "mixing.channel": (self.group_dim, self.group_dim),
             "mixing.spatial": (self.num_out_points, self.num_points),
         }
-        corrections: dict[str, Any] = {"scale": self.residual_scale, "gain": self.residual_gain}
+        corrections: dict[str, Any] = {
+            "scale": self.residual_scale,
+            "gain": self.residual_gain,
+            "start": self.residual_start,
+        }
         shared: dict[str, MakeResidual | None] = dict.fromkeys((*kernels, "mixing.out.weight"))
         if self.adaptive_groups is not None:
             for name, shape in kernels.items():
@@ -217,6 +232,8 @@ class DecoderSpec:
             shared["mixing.out.weight"] = static(rank=self.static_rank, num_groups=self.static_groups, **corrections)
         if self.layer_rank:
             shared |= {f"{layer}.weight": static(rank=self.layer_rank, **corrections) for layer in LAYERS}
+            # the offset generator's weight starts at zero
+            shared["sampling.offsets.weight"] = static(rank=self.layer_rank, **corrections | {"start": 0.0})
         return shared
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual, checked_scale
+from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start
 
 FactorInit = Literal["stacked", "matrix"]
 
@@ -25,10 +25,10 @@ class AdaptiveResidual(Residual):
     Two values beyond the paper: kernel_g(q) = diag(1 + gain_g) base_g(q) + scale sum_k left_gk E_gk(q) right_gk, with a
     gain of each of a kernel's rows: a correction of full rank for G rows numbers.
 
-    Starts equal to the base: ``core`` and ``gain`` are zero; ``left`` and ``right`` are Kaiming uniform (a = 0). A
-    residual that is ``alone`` has no base, so no gain, and is the whole map. At zero no gradient would ever pass the
-    kernels, so it starts as a base does, the same for every query: the bias of ``core`` is uniform, such that the
-    kernels have the variance of generated ones, 1 / (3 D).
+    Starts equal to the base: ``core`` and ``gain`` are zero; ``left`` and ``right`` are Kaiming uniform (a = 0). With a
+    ``start``, the bias of ``core`` is uniform, such that the correction of the kernels, the same for every query, has
+    start^2 times the variance of a base's kernels, 1 / (3 D). A residual that is ``alone`` has no base, so no gain, and
+    is the whole map: its start is 1, as at zero no gradient would ever pass the kernels.
 
     Args:
         query_dim: D.
@@ -42,6 +42,7 @@ class AdaptiveResidual(Residual):
         alone: whether there is no base.
         scale: of the sum. AdamW moves the factors alike whatever it is, so it is a learning rate of the sum.
         gain: whether there is one.
+        start: standard deviation of the correction at the start, in units of that of kernels of the stage's own.
 
     Shapes: left (G, K, rows, R), right (G, K, R, columns), core D -> G K R R, gain (G, rows).
     """
@@ -58,6 +59,7 @@ class AdaptiveResidual(Residual):
         alone: bool = False,
         scale: float = 1.0,
         gain: bool = False,
+        start: float = 0.0,
     ) -> None:
         super().__init__()
         for name, value in (("rank", rank), ("num_residuals", num_residuals)):
@@ -67,7 +69,7 @@ class AdaptiveResidual(Residual):
             raise ValueError(f'AdaptiveResidual: factor_init={factor_init!r}; choose "stacked" or "matrix"')
         rows, columns = kernel_shape
         self.factor_init = factor_init
-        self.alone, self.scale = alone, checked_scale(scale)
+        self.alone, self.scale, self.start = alone, checked_scale(scale), checked_start(start, alone=alone)
         self.left = nn.Parameter(torch.empty(num_groups, num_residuals, rows, rank))
         self.right = nn.Parameter(torch.empty(num_groups, num_residuals, rank, columns))
         self.core = nn.Linear(query_dim, num_groups * num_residuals * rank * rank)
@@ -91,9 +93,10 @@ class AdaptiveResidual(Residual):
         nn.init.zeros_(self.core.bias)
         if self.gain is not None:
             nn.init.zeros_(self.gain)
-        if self.alone:  # Var(kernel) = scale^2 K R^2 Var(left) Var(core) Var(right), where Var(factor) = 2 / fan_in
+        if self.start:  # Var(kernel) = scale^2 K R^2 Var(left) Var(core) Var(right), where Var(factor) = 2 / fan_in
             _, num_residuals, _, rank = self.left.shape
             bound = math.sqrt(math.prod(fan_ins) / (4 * self.core.in_features * num_residuals))
+            bound *= self.start
             bound /= rank * self.scale
             nn.init.uniform_(self.core.bias, -bound, bound)
 
@@ -170,6 +173,7 @@ def adaptive(
     factor_init: FactorInit = "stacked",
     scale: float = 1.0,
     gain: bool = False,
+    start: float = 0.0,
 ) -> MakeResidual:
     """Makes a stage's :class:`AdaptiveResidual` of a linear map's weight and bias.
 
@@ -181,6 +185,7 @@ def adaptive(
         factor_init: see the class.
         scale: likewise.
         gain: likewise.
+        start: likewise.
     """
 
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> AdaptiveResidual:
@@ -196,6 +201,7 @@ def adaptive(
             alone=alone,
             scale=scale,
             gain=gain,
+            start=start,
         )
 
     return make

@@ -38,5 +38,18 @@ def checked_scale(scale: float) -> float:
     return float(scale)
 
 
+def checked_start(start: float, *, alone: bool) -> float:
+    """Standard deviation of a correction when it starts, in units of that of a weight of the stage's own.
+
+    A residual that is ``alone`` is the whole weight, and starts as one.
+
+    Raises:
+        ValueError: if it is no number from 0 on.
+    """
+    if isinstance(start, bool) or not 0 <= start < math.inf:
+        raise ValueError(f"start={start!r} of a residual; it must be a number from 0 on")
+    return 1.0 if alone else float(start)
+
+
 MakeResidual: TypeAlias = Callable[[tuple[torch.Size, ...], int, bool], Residual]
 """(shapes of the parameters that it corrects, the stage's number, whether there is no base) -> residual."""

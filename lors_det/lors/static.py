@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual, checked_scale
+from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start
 
 
 class StaticResidual(Residual):
@@ -20,9 +20,9 @@ class StaticResidual(Residual):
     Two values beyond the paper: W_i = diag(1 + gain) W + scale up down, with a gain of each output: a correction of
     full rank for ``out`` numbers.
 
-    Starts equal to the base: ``up`` and ``gain`` are zero; ``down`` is Kaiming uniform (a = 0). A residual that is
-    ``alone`` has no base, so no gain, and is the whole weight: its ``up`` starts uniform, such that the weight has the
-    variance of Xavier's start.
+    Starts equal to the base: ``up`` and ``gain`` are zero; ``down`` is Kaiming uniform (a = 0). With a ``start``,
+    ``up`` is uniform instead, such that the correction has start^2 times the variance of Xavier's start,
+    2 / (in + out). A residual that is ``alone`` has no base, so no gain, and is the whole weight: its start is 1.
 
     Args:
         shape: (out, in) of the weight.
@@ -31,6 +31,7 @@ class StaticResidual(Residual):
         alone: whether there is no base.
         scale: of the product. AdamW moves the factors alike whatever it is, so it is a learning rate of the product.
         gain: whether there is one.
+        start: standard deviation of the correction at the start, in units of that of a weight of the stage's own.
 
     Raises:
         ValueError: if a number is less than 1, or the weight is no matrix.
@@ -45,6 +46,7 @@ class StaticResidual(Residual):
         alone: bool = False,
         scale: float = 1.0,
         gain: bool = False,
+        start: float = 0.0,
     ) -> None:
         super().__init__()
         for name, value in (("rank", rank), ("num_groups", num_groups)):
@@ -53,7 +55,7 @@ class StaticResidual(Residual):
         if len(shape) != 2:
             raise ValueError(f"StaticResidual corrects matrices, and the weight is {tuple(shape)}")
         out_dim, in_dim = shape
-        self.alone, self.scale = alone, checked_scale(scale)
+        self.alone, self.scale, self.start = alone, checked_scale(scale), checked_start(start, alone=alone)
         self.down = nn.Parameter(torch.empty(num_groups * rank, in_dim))
         self.up = nn.Parameter(torch.empty(out_dim, num_groups * rank))
         self.gain = nn.Parameter(torch.empty(out_dim)) if gain and not alone else None
@@ -69,9 +71,9 @@ class StaticResidual(Residual):
         nn.init.zeros_(self.up)
         if self.gain is not None:
             nn.init.zeros_(self.gain)
-        if self.alone:  # scale^2 Var(up) K R Var(down) = 2 / (in + out), with Var(down) = 2 / in
+        if self.start:  # scale^2 Var(up) K R Var(down) = start^2 2 / (in + out), with Var(down) = 2 / in
             (rank, in_dim), out_dim = self.down.shape, len(self.up)
-            bound = math.sqrt(3 * in_dim / (rank * (in_dim + out_dim))) / self.scale
+            bound = self.start * math.sqrt(3 * in_dim / (rank * (in_dim + out_dim))) / self.scale
             nn.init.uniform_(self.up, -bound, bound)
 
     def forward(self, *parameters: Tensor | None) -> tuple[Tensor, ...]:
@@ -101,7 +103,12 @@ class StaticResidual(Residual):
 
 
 def static(
-    *, rank: int | Sequence[int], num_groups: Sequence[int] | None = None, scale: float = 1.0, gain: bool = False
+    *,
+    rank: int | Sequence[int],
+    num_groups: Sequence[int] | None = None,
+    scale: float = 1.0,
+    gain: bool = False,
+    start: float = 0.0,
 ) -> MakeResidual:
     """Makes a stage's :class:`StaticResidual`.
 
@@ -110,6 +117,7 @@ def static(
         num_groups: K of each stage, one by default.
         scale: see the class.
         gain: likewise.
+        start: likewise.
     """
 
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> StaticResidual:
@@ -117,6 +125,6 @@ def static(
             raise ValueError(f"a static residual corrects one weight, and the name stands for {len(shapes)} parameters")
         groups = 1 if num_groups is None else num_groups[stage]
         own = rank if isinstance(rank, int) else rank[stage]
-        return StaticResidual(shapes[0], rank=own, num_groups=groups, alone=alone, scale=scale, gain=gain)
+        return StaticResidual(shapes[0], rank=own, num_groups=groups, alone=alone, scale=scale, gain=gain, start=start)
 
     return make

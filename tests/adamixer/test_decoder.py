@@ -206,6 +206,28 @@ def test_mixing_of_a_decoder_that_shares_nothing_may_start_equal():
     assert equal[0].mixing.channel.bias is not equal[1].mixing.channel.bias
 
 
+def test_stages_that_share_a_base_may_start_different():
+    """Their corrections alone differ, and learn to the last parameter from the first step on."""
+    starts = []
+    for start in (0, 1.0):
+        torch.manual_seed(0)
+        starts.append(lors_decoder(residual_start=start, layer_rank=1))
+    equal, different = starts
+    for name, base in equal.stack.bases[0].named_parameters():
+        assert torch.equal(different.stack.bases[0].get_parameter(name), base)
+    of_stages = [different.stack.weights(number) for number in (0, 1)]
+    for name, weight in equal.stack.weights(0).items():
+        assert torch.equal(equal.stack.weights(1)[name], weight), name
+        zero = not weight.any()  # the generators' weights, for a weight of a stage's own starts at zero too
+        assert torch.equal(of_stages[0][name], weight) if zero else not torch.allclose(*(w[name] for w in of_stages))
+    levels, state = inputs()
+    sum(output.logits.sin().sum() for output in different.double()(levels, state)).backward()
+    learns = {name for name, value in different.named_parameters() if ".residuals." in name and value.grad.any()}
+    assert learns >= {
+        name for name, _ in different.named_parameters() if name.endswith((".left", ".right", ".core.bias"))
+    }
+
+
 def test_a_base_may_get_their_mean():
     """Of a grouped decoder: bases with two users and with one. Nothing else changes."""
     grads = []
@@ -518,6 +540,14 @@ def test_an_average_takes_a_shared_weight_once():
             "residual_gain=True has no effect without residuals",
         ),
         ({"share": (None, None, None), "residual_gain": True}, "residual_gain=True has no effect without a base"),
+        ({"residual_start": "1"}, "residual_start='1'; it must be a number from 0 on"),
+        ({"residual_start": -0.5}, "residual_start=-0.5; it must be a number from 0 on"),
+        ({"residual_start": float("nan")}, "residual_start=nan; it must be a number from 0 on"),
+        (
+            {"adaptive_rank": 0, "adaptive_groups": None, "static_rank": 0, "residual_start": 0.5},
+            "residual_start=0.5 has no effect without residuals",
+        ),
+        ({"share": (None, None, None), "residual_start": 0.5}, "residual_start=0.5 has no effect without a base"),
         ({"share": (0, None, 0), "static_rank": 0}, "stages without a base; they need adaptive_rank and static_rank"),
         ({"share": (0, None, 0), "layer_rank": 2}, "cannot have layer_rank"),
         ({"share": (None, 1, 1)}, r"share=\(None, 1, 1\)"),

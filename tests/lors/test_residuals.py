@@ -126,6 +126,28 @@ def test_a_scale_that_is_none_is_named(scale):
             make(scale=scale)
 
 
+@pytest.mark.parametrize("scale", [1.0, 5.0])
+@pytest.mark.parametrize("start", [0.5, 2.0])
+def test_a_start_is_in_units_of_what_a_weight_of_its_own_starts_with(start, scale):
+    """Measured over many kernels: uniform biases of 1 / sqrt(D), and Xavier's weights."""
+    dim, values = 48, {"scale": scale, "start": start}
+    residual = AdaptiveResidual(dim, (64, 32), num_groups=64, rank=8, num_residuals=3, **values)
+    weight, bias = torch.randn(64 * 64 * 32, dim), torch.randn(64 * 64 * 32)
+    corrected = residual(weight, bias)
+    assert torch.equal(corrected[0], weight)  # the same for every query
+    assert (corrected[1] - bias).std().item() == pytest.approx(start / math.sqrt(3 * dim), rel=0.1)
+    weight = torch.zeros(600, 900)
+    corrected = StaticResidual(weight.shape, rank=8, num_groups=2, **values)(weight)
+    assert corrected[0].std().item() == pytest.approx(start * math.sqrt(2 / 1500), rel=0.1)
+
+
+@pytest.mark.parametrize("start", [-0.5, math.nan, math.inf, True])
+def test_a_start_that_is_none_is_named(start):
+    for make in (make_adaptive, make_static):
+        with pytest.raises(ValueError, match=r"start=.* of a residual; it must be a number from 0 on"):
+            make(start=start)
+
+
 def test_adaptive_starts_at_zero():
     base = generator()
     corrected = make_adaptive()(base.weight, base.bias)

@@ -133,7 +133,7 @@ def test_no_field_of_a_decoder_is_forgotten():
     """One that changes no weight's name or shape changes training alone, or is compared."""
     of_training_alone = {
         *("mean_gradient", "query_noise", "gradient_stages", "look_forward_twice", "recollect_from"),
-        *("out_init", "factor_init", "equal_start"),
+        *("out_init", "factor_init", "equal_start", "residual_start"),
     }
     plain = DecoderSpec(
         share=(0, 0, 1, 1), num_groups=2, num_points=4, num_out_points=8, dim=16, num_heads=2, ffn_dim=32,
@@ -143,8 +143,9 @@ def test_no_field_of_a_decoder_is_forgotten():
         "share": (0, 1, 0, 1), "num_groups": 4, "num_points": 8, "num_out_points": 4, "dim": 32, "num_heads": 4,
         "ffn_dim": 16, "strides": (8, 16, 32, 64), "adaptive_rank": 4, "adaptive_groups": (2, 2, 1, 1),
         "static_rank": 4, "static_groups": (1, 1, 2, 2), "layer_rank": 2, "residual_scale": 2.0, "residual_gain": True,
-        "mean_gradient": True, "query_noise": 0.1, "gradient_stages": 2, "look_forward_twice": True,
-        "recollect_from": 1, "equal_start": True, "out_init": "linear", "factor_init": "matrix",
+        "residual_start": 0.5, "mean_gradient": True, "query_noise": 0.1, "gradient_stages": 2,
+        "look_forward_twice": True, "recollect_from": 1, "equal_start": True, "out_init": "linear",
+        "factor_init": "matrix",
     }  # fmt: skip
     assert others.keys() == {field.name for field in dataclasses.fields(DecoderSpec)}
 
