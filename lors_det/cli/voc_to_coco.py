@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("voc_root", type=Path, metavar="VOC_ROOT", help="holds Annotations, ImageSets, JPEGImages")
     parser.add_argument("out", type=Path, metavar="OUT_JSON")
     parser.add_argument("--split", required=True, help="name of a list in ImageSets/Main")
-    parser.add_argument("--classes", nargs="+", metavar="NAME", help="categories in this order")
+    parser.add_argument("--classes", nargs="+", action="extend", metavar="NAME", help="categories in this order")
     parser.add_argument(
         "--difficult",
         choices=("crowd", "keep", "drop"),

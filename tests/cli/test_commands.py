@@ -24,6 +24,20 @@ def test_a_command_is_a_module_and_one_script(root, name):
     assert len(scripts) == 1
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_values_of_an_option_given_twice_add_up(name):
+    """argparse itself would keep the last ones, and forget the others without a word."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}").add_arguments(parser)
+    lists = [action for action in parser._actions if action.option_strings and action.nargs == "+"]
+    for option in lists:
+        words = [(option.option_strings[0], word) for word in ("a=1", "b=2")]
+        options = argparse.ArgumentParser()
+        options._add_action(option)
+        found = getattr(options.parse_args([*words[0], *words[1]]), option.dest)
+        assert found in (["a=1", "b=2"], {"a": 1, "b": 2}), option.option_strings
+
+
 def test_every_script_and_every_module_is_a_command(root):
     for path in root.glob("tools/**/*.py"):
         assert re.findall(r'run\("(.+)"\)', path.read_text())[0] in COMMANDS, path
