@@ -27,7 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="pixels that images are scaled to fit into; those of the config's test pipeline by default",
     )
     parser.add_argument("--config", help="config of the model, for a checkpoint that carries none")
-    parser.add_argument("--names", nargs="+", action="extend", help="the model's classes in order, for a checkpoint without them")
+    parser.add_argument(
+        "--names", nargs="+", action="extend", help="the model's classes in order, for a checkpoint without them"
+    )
     shared.trust_argument(parser)
 
 

@@ -47,7 +47,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--checkpoint", required=True, help="checkpoint file of a training, or what export wrote of one"
     )
     parser.add_argument("--config", help="config of the model, for a checkpoint that carries none")
-    parser.add_argument("--names", nargs="+", action="extend", help="the model's classes in order, for a checkpoint without them")
+    parser.add_argument(
+        "--names", nargs="+", action="extend", help="the model's classes in order, for a checkpoint without them"
+    )
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",
@@ -67,7 +69,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=float,
         help=f"leave out what scores less; {DRAWN} by default, and with --annotations 0 for the JSON, as AP wants it",
     )
-    parser.add_argument("--classes", nargs="+", action="extend", metavar="NAME", help="classes to detect; all by default")
+    parser.add_argument(
+        "--classes", nargs="+", action="extend", metavar="NAME", help="classes to detect; all by default"
+    )
     parser.add_argument("--batch-size", type=int, default=1, help="images that are computed together; %(default)s")
     parser.add_argument("--device", help="such as cpu or cuda:1; the GPU by default, where there is one")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")

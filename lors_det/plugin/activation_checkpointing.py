@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from difflib import get_close_matches
-from functools import wraps
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -45,7 +45,7 @@ def turn_on_activation_checkpointing(model: nn.Module, modules: str | list[str])
         if isinstance(module, SharedStack):
             module.recompute = True
         else:
-            module.forward = _recomputed(module.forward)
+            module.forward = MethodType(_recomputed, module)  # a method, which a deep copy binds to the copy
 
 
 def check_activation_checkpointing(modules: str | list[str] | None, model: Any) -> list[str]:
@@ -82,11 +82,9 @@ def _is_called(module: nn.Module) -> bool:
     return type(module).forward is not nn.Module.forward and not isinstance(module, AdaMixerHead)
 
 
-def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(forward)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled():
-            return forward(*args, **kwargs)
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
-
-    return wrapper
+def _recomputed(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """What the module computes, of which the backward pass finds nothing kept."""
+    forward = partial(type(module).forward, module)
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)

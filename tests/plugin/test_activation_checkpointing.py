@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,25 @@ def counted(module: nn.Module) -> list[int]:
     calls: list[int] = []
     module.register_forward_pre_hook(lambda *_: calls.append(1))
     return calls
+
+
+def test_a_deep_copy_computes_with_its_own_weights():
+    """As a mean of the weights, or a fold, makes one."""
+    model = model_of(ADAMIXER)
+    turn_on_activation_checkpointing(model, ["backbone", f"{STACK}.stages.1"])
+    for name, inner in (("backbone", "conv1.weight"), (f"{STACK}.stages.1", "mixing.out.weight")):
+        original = model.get_submodule(name)
+        copied = deepcopy(original)
+        with torch.no_grad():
+            copied.get_parameter(inner).zero_()
+        assert original.get_parameter(inner).any()
+        assert original.forward.__self__ is original
+        assert copied.forward.__self__ is copied
+    images = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    copied = deepcopy(model.backbone)
+    with torch.no_grad():
+        copied.conv1.weight.zero_()
+    assert not torch.allclose(copied(images)[0], model.backbone(images)[0])
 
 
 @pytest.mark.parametrize(
