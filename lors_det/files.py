@@ -43,9 +43,10 @@ def check_folder(path: Path) -> None:
     Raises:
         InputError: if it is a file, or the nearest folder that there is cannot be written.
     """
-    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists() or place.is_symlink())
     if not there.is_dir():
-        raise InputError(f"{path} cannot be a folder: {there} is a file; name a folder")
+        fault = f"a link to {there.readlink()}, which is no folder" if there.is_symlink() else "a file"
+        raise InputError(f"{path} cannot be a folder: {there} is {fault}; name a folder")
     _check_writable(path, there)
 
 

@@ -50,6 +50,12 @@ def test_places_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     for folder in (tmp_path / "file", tmp_path / "file/sub/folder"):
         with pytest.raises(InputError, match=r"cannot be a folder: .*file is a file; name a folder"):
             check_folder(folder)
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for folder in (tmp_path / "link", tmp_path / "link/sub"):
+        with pytest.raises(InputError, match=r"cannot be a folder: .*link is a link to .*gone, which is no folder"):
+            check_folder(folder)
+    (tmp_path / "gone").mkdir()
+    check_folder(tmp_path / "link/sub")
     check_folder(tmp_path)
     check_folder(tmp_path / "new/folder")
     assert not (tmp_path / "new").exists()

@@ -155,6 +155,10 @@ class DecoderSpec:
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect with one stage; drop it")
         if self.equal_start and len(set(share) - {None}) < 2:
             raise ValueError("equal_start=True has no effect where no two stages have bases of their own; drop it")
+        if self.equal_start and None in share:
+            raise ValueError(
+                f"equal_start=True: share={share} has stages without a base, which start different; drop it"
+            )
         if self.mean_gradient and not any(share.count(base) > 1 for base in set(share) - {None}):
             raise ValueError("mean_gradient=True has no effect where no stages share a base; drop it")
 

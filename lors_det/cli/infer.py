@@ -119,7 +119,10 @@ def main(args: Namespace) -> None:
         results = CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
         if truth is not None:
             results.check_distinct(Path(str(source.where)) for source in find_sources(args.inputs, leave_out=out))
-    labels = YoloLabels(Path(args.yolo_labels), detector.classes) if args.yolo_labels else None
+    labels = None
+    if args.yolo_labels:
+        names = (Path(source.name) for source in find_sources(args.inputs, leave_out=out))
+        labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
     total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=out))
     with ExitStack() as open_files:
         if results is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,33 +30,40 @@ class YoloLabels:
     Args:
         folder: of the files; it is made.
         classes: of the model, in order.
+        names: of all images, with their suffixes.
 
     Raises:
-        InputError: if the folder is a file, cannot be written, or holds anything: labels that people drew, perhaps.
+        InputError: if the folder is a file, cannot be written, or holds anything: labels that people drew, perhaps; or
+            two images would have one file.
     """
 
-    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+    def __init__(self, folder: Path, classes: Sequence[str], names: Iterable[Path]) -> None:
         check_new(folder)
         self._folder = folder
-        self._of: dict[Path, str] = {folder / "classes.txt": "the classes"}
-        self._write(folder / "classes.txt", classes)
+        of_classes = folder / "classes.txt"
+        of = {of_classes: "the classes"}
+        for name in names:
+            path = self._path(name)
+            if path in of:
+                raise InputError(f"{path} would be of {name} and of {of[path]}; give the images names of their own")
+            of[path] = str(name)
+        self._write(of_classes, classes)
+
+    def _path(self, name: Path) -> Path:
+        return (self._folder / name).with_suffix(".txt")
 
     def add(self, name: Path, found: Detections) -> None:
         """The objects of an image, of which what lies outside the image is cut off.
 
         Raises:
-            InputError: if an image of another suffix had the same name, or the file cannot be written.
+            InputError: if the file cannot be written.
         """
-        path = (self._folder / name).with_suffix(".txt")
-        if path in self._of:
-            raise InputError(f"{path} would be of {name} and of {self._of[path]}; give the images names of their own")
-        self._of[path] = str(name)
         size = np.array(found.image_size * 2, np.float64)
         boxes = found.boxes.astype(np.float64).clip(0, size) / size
         centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
         there = (sides > 0).all(1)
         self._write(
-            path,
+            self._path(name),
             [
                 f"{label} {' '.join(f'{value:.6f}' for value in row)}"
                 for label, row in zip(found.labels[there], np.hstack([centres, sides])[there])

@@ -27,7 +27,7 @@ def found(*boxes: tuple[float, ...]) -> Detections:
 
 
 def test_a_reader_finds_the_same_boxes(tmp_path):
-    labels = YoloLabels(tmp_path / "labels", CLASSES)
+    labels = YoloLabels(tmp_path / "labels", CLASSES, [Path("sub/a.b.jpg"), Path("none.png")])
     labels.add(Path("sub/a.b.jpg"), found((10, 20, 30, 40), (-5, 50, 205, 120), (210, 0, 220, 10)))
     labels.add(Path("none.png"), found())
     lines = (tmp_path / "labels/sub/a.b.txt").read_text().splitlines()
@@ -42,14 +42,13 @@ def test_a_reader_finds_the_same_boxes(tmp_path):
 def test_labels_of_people_are_not_written_over(tmp_path):
     (tmp_path / "a.txt").write_text("drawn by hand")
     with pytest.raises(InputError, match=r"holds a\.txt; name a new or empty folder"):
-        YoloLabels(tmp_path, CLASSES)
+        YoloLabels(tmp_path, CLASSES, [])
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_two_images_have_no_file_in_common(tmp_path):
-    labels = YoloLabels(tmp_path, CLASSES)
-    labels.add(Path("a.jpg"), found((10, 20, 30, 40)))
+    """Which is found before there is anything, so that the same folder will do once they are renamed."""
     for name, other in (("a.png", "a.jpg"), ("classes.jpg", "the classes")):
         with pytest.raises(InputError, match=rf"would be of {name} and of {other}; give the images names"):
-            labels.add(Path(name), found())
-    assert (tmp_path / "a.txt").read_text().startswith("0 0.1")
+            YoloLabels(tmp_path / "labels", CLASSES, [Path("b/a.jpg"), Path("a.jpg"), Path(name)])
+    assert not (tmp_path / "labels").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,12 +19,14 @@ class Number(NamedTuple):
     Attributes:
         whole: an integer.
         least: the smallest value.
+        most: the greatest value.
         above: greater than ``least``, not equal to it.
         none: None is allowed too.
     """
 
     whole: bool = True
     least: float = 1
+    most: float = math.inf
     above: bool = False
     none: bool = False
 
@@ -33,10 +36,12 @@ class Number(NamedTuple):
             return None
         kinds = int if self.whole else (int, float)
         fits = isinstance(value, kinds) and not isinstance(value, bool)
-        if fits and (value > self.least or (value == self.least and not self.above)):
+        if fits and (value > self.least or (value == self.least and not self.above)) and value <= self.most:
             return None
         kind = "a whole number" if self.whole else "a number"
         bound = f"greater than {self.least}" if self.above else f"of at least {self.least}"
+        if self.most < math.inf:
+            bound += f" and at most {self.most}"
         return f"it must be {kind} {bound}"
 
 
@@ -54,7 +59,7 @@ NUMBERS = {
     r"train_cfg\.(max_epochs|val_interval)": Number(none=True),
     r"train_cfg\.max_iters": Number(),
     r"auto_scale_lr\.base_batch_size": Number(),
-    r"randomness\.seed": Number(least=0, none=True),
+    r"randomness\.seed": Number(least=0, most=2**31 - 1, none=True),  # numpy takes 32 bits, and data workers count on
 }
 """Keys with dots, as patterns, and what their values must be; a None may be filled in from the data."""
 

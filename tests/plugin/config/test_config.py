@@ -142,6 +142,8 @@ def test_a_misspelled_key_in_a_base_is_refused(tmp_path):
     [
         ("train_dataloader.batch_size", 0, "is 0; it must be a whole number of at least 1"),
         ("train_dataloader.batch_size", 2.5, "is 2.5; it must be a whole number"),
+        ("randomness.seed", -1, "is -1; it must be a whole number of at least 0 and at most 2147483647"),
+        ("randomness.seed", 2**31, "is 2147483648; it must be a whole number of at least 0 and at most 2147483647"),
         ("train_dataloader.num_workers", -1, "is -1; it must be a whole number of at least 0"),
         ("model.bbox_head.num_queries", "many", "'many'; it must be a whole number"),
         ("optim_wrapper.optimizer.lr", "abc", "'abc'; it must be a number greater than 0"),
