@@ -32,6 +32,7 @@ COMMANDS = {
     "make-shapes": "generate the synthetic detection set",
     "prepare-coco": "download COCO 2017, and check it",
     "voc-to-coco": "convert a split of a Pascal VOC set",
+    "choose-threshold": "choose the score from which on detections count",
     "draw-sheet": "draw ground truth beside detections",
     "plot-curves": "plot losses and AP of a run",
     "count-params": "count a model's parameters by component",
@@ -53,7 +54,7 @@ def main() -> None:
         prog="lors-det",
         description="LORS-AdaMixer object detection. Each command has its own --help.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="commands:\n" + "\n".join(f"  {name:<14}{summary}" for name, summary in COMMANDS.items()),
+        epilog="commands:\n" + "\n".join(f"  {name:<18}{summary}" for name, summary in COMMANDS.items()),
     )
     parser.add_argument("--version", action="version", version=f"lors_det {lors_det.__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")

@@ -9,9 +9,7 @@ in its work dir, CONFIG_test.py.
 
 from __future__ import annotations
 
-import io
 from argparse import ArgumentParser, Namespace
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from lors_det.errors import InputError
@@ -30,29 +28,12 @@ def main(args: Namespace) -> None:
     check_place(args.out, ".png")
     if args.num_images < 1:
         raise InputError(f"--num-images is {args.num_images}; it must be at least 1")
-    from mmengine.fileio import load
-
-    from lors_det.plugin.config.data import build_set_of
     from lors_det.plugin.config.reading import load_config
     from lors_det.reports.pictures import detection_sheet
+    from lors_det.reports.predictions import read_predictions, set_of
 
-    remedy = "lors-det test CONFIG CHECKPOINT --out predictions.pkl writes them"
-    if not Path(args.predictions).is_file():
-        raise InputError(f"{args.predictions} is no file of predictions; {remedy}")
-    try:
-        predictions = load(args.predictions)
-    except Exception as error:  # of a file that is no pickle, whatever its bytes happen to mean
-        raise InputError(
-            f"{args.predictions} holds no predictions ({type(error).__name__}: {error}); {remedy}"
-        ) from error
-    parts = {"img_path", "pred_instances"}
-    if not isinstance(predictions, list) or not all(
-        isinstance(each, dict) and parts <= each.keys() for each in predictions
-    ):
-        raise InputError(f"{args.predictions} is no list of predictions, one of each image; {remedy}")
-    cfg = load_config(args.config)
-    with redirect_stdout(io.StringIO()):  # pycocotools tells of its index
-        dataset = build_set_of(cfg, [each["img_path"] for each in predictions])
+    predictions = read_predictions(args.predictions)
+    dataset = set_of(predictions, load_config(args.config))
     detection_sheet(
         dataset,
         predictions,

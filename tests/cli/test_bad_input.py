@@ -263,6 +263,18 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     "no data, by a variable that is not set": (train("--data", ""), r"argument --data: it is empty"),
     "a sheet that is no PNG": (lambda folder: ["draw-sheet", "tiny.py", "gone.pkl", "sheet"], r"sheet.*end in \.png"),
+    "a threshold of no score": (
+        lambda folder: ["choose-threshold", "tiny.py", "gone.pkl", "--score-threshold", "30"],
+        r"--score-threshold is 30\.0; it must be between 0 and 1",
+    ),
+    "a match of no overlap": (
+        lambda folder: ["choose-threshold", "tiny.py", "gone.pkl", "--iou", "0"],
+        r"--iou is 0\.0; it must be above 0",
+    ),
+    "a choice without predictions": (
+        lambda folder: ["choose-threshold", folder / "tiny.py", "gone.pkl"],
+        r"gone\.pkl is no file of predictions",
+    ),
     "a sheet of no images": (
         lambda folder: ["draw-sheet", "tiny.py", "gone.pkl", "sheet.png", "--num-images", "0"],
         r"--num-images is 0",

@@ -101,6 +101,7 @@ def test_evaluation_repeats_the_last_validation_of_training(config, interrupted,
     for command, *words in (
         ("draw-sheet", config, out),
         ("draw-sheet", "--num-images", "1", config, out),
+        ("choose-threshold", config, out, "--out"),
         ("plot-curves", interrupted),
     ):
         picture = tmp_path / "drawn.png"

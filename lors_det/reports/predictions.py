@@ -1,0 +1,43 @@
+"""Predictions of a set, as ``lors-det test --out`` wrote them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import load
+
+from lors_det.errors import InputError
+from lors_det.plugin.config.data import build_set_of
+
+
+def read_predictions(path: str | Path) -> list[dict[str, Any]]:
+    """What a test predicted, a dictionary an image.
+
+    Raises:
+        InputError: if the file is missing or holds something else.
+    """
+    remedy = "lors-det test CONFIG CHECKPOINT --out predictions.pkl writes them"
+    if not Path(path).is_file():
+        raise InputError(f"{path} is no file of predictions; {remedy}")
+    try:
+        predictions = load(path)
+    except Exception as error:  # of a file that is no pickle, whatever its bytes happen to mean
+        raise InputError(f"{path} holds no predictions ({type(error).__name__}: {error}); {remedy}") from error
+    parts = {"img_path", "pred_instances"}
+    if not isinstance(predictions, list) or not all(
+        isinstance(each, dict) and parts <= each.keys() for each in predictions
+    ):
+        raise InputError(f"{path} is no list of predictions, one of each image; {remedy}")
+    return predictions
+
+
+def set_of(predictions: Sequence[dict[str, Any]], cfg: Config) -> BaseDataset:
+    """The split that the predictions are of, see :func:`lors_det.plugin.config.data.build_set_of`."""
+    with redirect_stdout(io.StringIO()):  # pycocotools tells of its index
+        return build_set_of(cfg, [each["img_path"] for each in predictions])

@@ -1,0 +1,143 @@
+"""Precision, recall and F1 at a threshold, against a count by hand and against matching written out."""
+
+from __future__ import annotations
+
+from io import StringIO
+from math import isnan
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torchvision.ops import box_iou
+
+from lors_det.reports.operating_points import Matches, all_classes, curves, matches_of, table_of
+
+CLASSES = ("fish", "ray", "none")
+
+
+class Images(list):
+    """As a dataset in test mode: a list of images, each a list of (label, box, is a crowd)."""
+
+    metainfo = {"classes": CLASSES}  # noqa: RUF012
+
+    def get_data_info(self, number: int) -> dict[str, Any]:
+        return {
+            "instances": [
+                {"bbox": box, "bbox_label": label, "ignore_flag": int(crowd)} for label, box, crowd in self[number]
+            ]
+        }
+
+
+def predicted(*detections: tuple[int, list[float], float]) -> dict[str, Any]:
+    labels, boxes, scores = zip(*detections) if detections else ((), (), ())
+    return {
+        "pred_instances": {
+            "labels": torch.tensor(labels, dtype=torch.long),
+            "bboxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            "scores": torch.tensor(scores, dtype=torch.float32),
+        }
+    }
+
+
+def square(x: float, side: float = 10) -> list[float]:
+    return [x, 0.0, x + side, side]
+
+
+def test_a_count_by_hand():
+    """Two detections of one object, another class on an object, a crowd, and an image without objects."""
+    truth = Images(
+        [
+            [(0, square(0), False), (0, square(100), False), (1, square(200), False), (0, square(300, 50), True)],
+            [],
+        ]
+    )
+    predictions = [
+        predicted(
+            (0, square(1), 0.9),  # right: IoU 0.82
+            (0, square(0), 0.8),  # wrong: the object is taken by the one of higher score
+            (0, square(104), 0.7),  # IoU 0.43: wrong at 0.5, right at 0.4
+            (0, square(200), 0.6),  # wrong: of another class
+            (1, square(200), 0.5),  # right
+            (0, square(310), 0.4),  # inside of a crowd: counts neither way
+        ),
+        predicted((1, square(0), 0.95)),  # wrong
+    ]
+    matches = matches_of(truth, predictions, iou=0.5)
+    assert list(matches) == list(CLASSES)
+    assert [each.num_objects for each in matches.values()] == [2, 1, 0]
+    fish, ray, none = ([sorted(scores.round(4).tolist()) for scores in each[1:]] for each in matches.values())
+    assert fish == [[0.9], [0.6, 0.7, 0.8]]
+    assert ray == [[0.5], [0.95]]
+    assert none == [[], []]
+    assert matches["fish"].at(0.75) == (0.75, 1 / 2, 1 / 2, 1 / 2)
+    assert matches["ray"].at(0.3) == (0.3, 1 / 2, 1, 2 / 3)
+    point = matches["ray"].at(0.96)
+    assert isnan(point.precision)
+    assert (point.recall, point.f1) == (0, 0)
+    assert all(isnan(part) for part in matches["none"].at(0.5)[1:])
+    assert all_classes(matches).at(0.85) == (0.85, 1 / 2, 1 / 3, 2 / 5)
+    assert sorted(matches_of(truth, predictions, iou=0.4)["fish"].right.round(4)) == [0.7, 0.9]
+
+
+def test_matches_are_those_of_a_greedy_search():
+    """Many random boxes: each detection takes, by its score, the free object of its class that it covers best."""
+    generator = torch.Generator().manual_seed(0)
+    truth, predictions = Images(), []
+    expected = {name: ([], []) for name in CLASSES}
+    for _ in range(20):
+        corner = torch.rand(40, 2, generator=generator) * 40
+        boxes = torch.cat([corner, corner + 10 + torch.rand(40, 2, generator=generator) * 20], dim=1)
+        labels, scores = torch.randint(0, 2, (40,), generator=generator), torch.rand(40, generator=generator)
+        objects, found = slice(0, 12), slice(12, 40)
+        truth.append([(int(label), box.tolist(), False) for label, box in zip(labels[objects], boxes[objects])])
+        predictions.append(predicted(*zip(labels[found].tolist(), boxes[found].tolist(), scores[found].tolist())))
+        overlap = box_iou(boxes[found].double(), boxes[objects].double())
+        overlap[labels[found, None] != labels[objects]] = 0
+        for number in scores[found].argsort(descending=True).tolist():
+            best = int(overlap[number].argmax())
+            is_right = bool(overlap[number, best] >= 0.5)
+            if is_right:
+                overlap[:, best] = 0
+            expected[CLASSES[labels[found][number]]][not is_right].append(scores[found][number].item())
+    matches = matches_of(truth, predictions, iou=0.5)
+    assert sum(len(right) for right, _ in expected.values()) > 40
+    for name, (right, wrong) in expected.items():
+        np.testing.assert_array_equal(np.sort(matches[name].right), np.sort(right))
+        np.testing.assert_array_equal(np.sort(matches[name].wrong), np.sort(wrong))
+
+
+def test_the_best_is_the_middle_of_those_that_are_alike():
+    matches = Matches(2, right=np.array([0.8, 0.7]), wrong=np.array([0.2]))
+    best = matches.best()
+    assert best[1:] == (1, 1, 1)
+    assert best.threshold == pytest.approx((0.21 + 0.70) / 2, abs=0.006)
+    assert Matches(2, right=np.zeros(0), wrong=np.zeros(0)).best().f1 == 0
+    assert isnan(Matches(0, right=np.zeros(0), wrong=np.zeros(0)).best().f1)
+
+
+def test_the_table_and_the_picture(tmp_path):
+    matches = {
+        "fish [red]": Matches(2, right=np.array([0.8, 0.7]), wrong=np.array([0.2])),
+        "ray": Matches(1, right=np.array([0.4]), wrong=np.array([0.5, 0.95])),
+        "none": Matches(0, right=np.zeros(0), wrong=np.zeros(0)),
+    }
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(table_of(matches, iou=0.75))
+    text = console.export_text()
+    assert "IoU of 0.75 or more" in text
+    rows = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]] for line in text.splitlines()
+            if line.startswith("│")}  # fmt: skip
+    assert rows["fish [red]"][:5] == ["2", "0.46", "1.000", "1.000", "1.000"]
+    assert rows["none"] == ["0", *"-------"]
+    assert rows["all"][0] == "3"
+    console.print(table_of(matches, iou=0.5, threshold=0.9))
+    row = next(line for line in console.export_text().splitlines() if line.startswith("│ ray"))
+    assert [cell.strip() for cell in row.split("│")[2:-1]] == ["1", "0.000", "0.000", "0.000"]
+    for threshold in (None, 0.3):
+        curves(matches, tmp_path / "curves.png", threshold)
+        assert cv2.imread(str(tmp_path / "curves.png")).std() > 10
+    curves({"none": matches["none"]}, tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").is_file()
