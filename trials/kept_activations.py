@@ -1,4 +1,4 @@
-"""Mebibytes that a training step keeps for its backward pass, with modules recomputed and without.
+"""Mebibytes that a training step keeps for its backward pass, with modules recomputed, norms folded, and without.
 
 python -m trials.kept_activations
 python -m trials.kept_activations --config CONFIG --shape 800 1280 --recompute backbone bbox_head.decoder.stack
@@ -17,22 +17,27 @@ from torch import Tensor
 import lors_det.plugin  # noqa: F401 - registers
 from lors_det.plugin.activation_checkpointing import turn_on_activation_checkpointing
 from lors_det.plugin.config.stand_in import load_without_data
+from lors_det.plugin.norm_folding import turn_on_efficient_conv_bn_eval
 
 CONFIG = "lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
-CHOICES: tuple[list[str], ...] = (
-    [],
-    ["bbox_head.decoder.stack"],
-    ["backbone"],
-    ["backbone", "bbox_head.decoder.stack"],
+CHOICES: tuple[tuple[list[str], list[str]], ...] = (
+    ([], []),
+    ([], ["backbone"]),
+    (["bbox_head.decoder.stack"], []),
+    (["bbox_head.decoder.stack"], ["backbone"]),
+    (["backbone"], []),
+    (["backbone", "bbox_head.decoder.stack"], []),
 )
+"""Modules that are recomputed, and those whose norms are folded."""
 
 
-def kept(config: str, shape: tuple[int, int], recompute: list[str]) -> float:
+def kept(config: str, shape: tuple[int, int], recompute: list[str], fold: list[str]) -> float:
     """MiB of one image with two objects, in float32; parameters are not counted."""
     cfg = load_without_data(config, None, say=lambda words: None)
     cfg.model.backbone.init_cfg = None
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).train()
+    turn_on_efficient_conv_bn_eval(model, fold)
     turn_on_activation_checkpointing(model, recompute)
     saved: dict[int, Tensor] = {}
 
@@ -54,15 +59,19 @@ def arguments() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--config", default=CONFIG)
     parser.add_argument("--shape", nargs=2, type=int, default=(800, 1280), metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--recompute", nargs="+", metavar="MODULE", help="one choice in place of four")
+    parser.add_argument("--recompute", nargs="+", default=[], metavar="MODULE", help="one choice in place of six")
+    parser.add_argument("--fold", nargs="+", default=[], metavar="MODULE", help="likewise, modules with folded norms")
     return parser.parse_args()
 
 
 def main() -> None:
     """The command."""
     args = arguments()
-    for names in [args.recompute] if args.recompute else CHOICES:
-        print(f"{kept(args.config, tuple(args.shape), names):7.0f} MiB  {', '.join(names) or 'nothing'} recomputed")
+    chosen = args.recompute, args.fold
+    for recompute, fold in [chosen] if any(chosen) else CHOICES:
+        mebibytes = kept(args.config, tuple(args.shape), recompute, fold)
+        norms = f", norms of {', '.join(fold)} folded" if fold else ""
+        print(f"{mebibytes:7.0f} MiB  {', '.join(recompute) or 'nothing'} recomputed{norms}")
 
 
 if __name__ == "__main__":

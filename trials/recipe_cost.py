@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from benchmarks.counting import counted
 from lors_det.plugin.config.reading import load_config
+from lors_det.plugin.norm_folding import turn_on_efficient_conv_bn_eval
 
 CONFIG = Path(__file__).parent.parent / "configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
 OBJECTS = 7
@@ -41,6 +42,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "gradients of two stages": {f"{DECODER}.gradient_stages": 2},
     "gains": {f"{DECODER}.residual_gain": True},
     "grid of starts": {"model.bbox_head.query_start": "grid"},
+    "folded norms": {"efficient_conv_bn_eval": "backbone"},
     "mean of the weights": {"custom_hooks": [{"type": "EMAHook", "ema_type": "ExpMomentumEMA", "momentum": 0.002}]},
 }
 """Values of each part."""
@@ -76,6 +78,7 @@ def built(options: dict[str, Any], device: str) -> Arm:
     """The published model with these values."""
     cfg = load_config(CONFIG, {"model.backbone.init_cfg": None, **options}, tempfile.gettempdir())
     model = MODELS.build(cfg.model).to(device).train()
+    turn_on_efficient_conv_bn_eval(model, cfg.get("efficient_conv_bn_eval") or [])
     average = None
     for hook in cfg.get("custom_hooks", []):
         average = MODELS.build(dict(type=hook["ema_type"], model=model, momentum=hook["momentum"]))

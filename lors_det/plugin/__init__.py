@@ -1,6 +1,6 @@
 """The MMDetection plugin: importing it registers everything."""
 
-from lors_det.plugin import activation_checkpointing, compat
+from lors_det.plugin import activation_checkpointing, compat, norm_folding
 from lors_det.plugin.config import packaged
 from lors_det.plugin.saving import pretrained, safe_loading
 
@@ -8,6 +8,7 @@ compat.apply()
 safe_loading.register()
 pretrained.register()
 activation_checkpointing.register()
+norm_folding.register()
 packaged.register()
 
 # after compat, which lets mmdet import without mmcv's compiled operations
@@ -27,6 +28,7 @@ __all__ = [
     "hooks",
     "loop",
     "neck",
+    "norm_folding",
     "optimizer",
     "packaged",
     "plain_checkpoint",

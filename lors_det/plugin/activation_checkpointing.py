@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from collections.abc import Callable
 from functools import partial
-from types import MethodType
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lors_det.errors import InputError
 from lors_det.lors import SharedStack
+from lors_det.plugin.named_modules import named_modules
 
 KEY = "config key activation_checkpointing"
 
@@ -45,24 +45,17 @@ def turn_on_activation_checkpointing(model: nn.Module, modules: str | list[str])
         if isinstance(module, SharedStack):
             module.recompute = True
         else:
-            module.forward = MethodType(_recomputed, module)  # a method, which a deep copy binds to the copy
+            module.forward = partial(_recomputed, module.forward)  # whose method a deep copy binds to the copy
 
 
 def check_activation_checkpointing(modules: str | list[str] | None, model: Any) -> list[str]:
     """The names, if each can be recomputed, see :func:`turn_on_activation_checkpointing`."""
+    names = named_modules(modules, model, "activation_checkpointing")
     while is_model_wrapper(model):
         model = model.module
-    if not (modules is None or isinstance(modules, (str, list, tuple))) or any(
-        not isinstance(name, str) for name in modules or ()
-    ):
-        raise InputError(f"{KEY} is {modules!r}; it must be the name of a module, or a list of them")
-    names = [modules] if isinstance(modules, str) else list(modules or ())
     known = dict(model.named_modules())
     stacks = [name for name, module in known.items() if isinstance(module, SharedStack)]
     for name in names:
-        if not name or name not in known:
-            near = get_close_matches(name, known, n=1)
-            raise InputError(f"{KEY} names {name!r}, which is no module" + (f"; {near[0]} is" if near else ""))
         stack = next((stack for stack in stacks if f"{name}.".startswith(f"{stack}.")), None)
         if stack is not None and name != stack and (known[stack].names or not name.startswith(f"{stack}.stages.")):
             raise InputError(
@@ -72,7 +65,7 @@ def check_activation_checkpointing(modules: str | list[str] | None, model: Any) 
             inside = next((other for other in known if other.startswith(f"{name}.") and _is_called(known[other])), None)
             remedy = f"; name a part of it, such as {stacks[0] if name == 'bbox_head' and stacks else inside}"
             raise InputError(f"{KEY} names {name}, which is never called as a whole{remedy if inside else ''}")
-    return names
+    return list(names)
 
 
 def _is_called(module: nn.Module) -> bool:
@@ -82,9 +75,8 @@ def _is_called(module: nn.Module) -> bool:
     return type(module).forward is not nn.Module.forward and not isinstance(module, AdaMixerHead)
 
 
-def _recomputed(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """What the module computes, of which the backward pass finds nothing kept."""
-    forward = partial(type(module).forward, module)
+def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a module's method computes, of which the backward pass finds nothing kept."""
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     return checkpoint(forward, *args, use_reentrant=False, **kwargs)

@@ -14,6 +14,7 @@ from lors_det.plugin.activation_checkpointing import check_activation_checkpoint
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.hooks.data_guard import check_training_set
+from lors_det.plugin.norm_folding import check_efficient_conv_bn_eval
 from lors_det.plugin.optimizer import check_custom_keys
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
 from lors_det.plugin.saving.safe_loading import trust
@@ -147,7 +148,9 @@ def train(
     runner = None
     try:
         runner = make_runner(cfg, console)
-        check_activation_checkpointing(cfg.get("activation_checkpointing"), runner.model)
+        recomputed, folded = cfg.get("activation_checkpointing"), cfg.get("efficient_conv_bn_eval")
+        check_activation_checkpointing(recomputed, runner.model)
+        check_efficient_conv_bn_eval(folded, runner.model, recomputed=recomputed)
         check_custom_keys(runner.model, cfg.optim_wrapper.get("paramwise_cfg"))
         check_training_set(runner.train_loop.dataloader, by_epochs="max_iters" not in cfg.train_cfg)
         check_agreed(former)

@@ -73,8 +73,7 @@ class TorchvisionBackbone(BaseModule):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) to levels (B, out_channels[l], H / s_l, W / s_l), s = 4, 8, 16, 32."""
-        if images.device.type == "cpu":  # where convolutions of few channels, and norms, are faster so
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = _channels_last_on_a_cpu(images)
         levels = []
         for place, module in enumerate(self.features):
             images = module(images)
@@ -102,6 +101,14 @@ class TorchvisionBackbone(BaseModule):
     def parameter_depths(self) -> tuple[dict[str, int], int]:
         """Depth of each parameter, by name, and how many depths there are: the place in ``features``."""
         return {name: int(name.split(".")[1]) for name, _ in self.named_parameters()}, len(self.features)
+
+
+def _channels_last_on_a_cpu(images: Tensor) -> Tensor:
+    """Where convolutions of few channels, and norms, are faster so."""
+    return images.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else images
+
+
+torch.fx.wrap("_channels_last_on_a_cpu")  # a device is none while torch.fx writes down the computation
 
 
 def _build(model_name: str) -> Any:
