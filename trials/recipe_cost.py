@@ -12,10 +12,8 @@ as those of COCO, seven. It ends with an error if a part that adds neither queri
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -26,10 +24,10 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from benchmarks.counting import counted
-from lors_det.plugin.config.reading import load_config
+from lors_det.plugin.config.stand_in import load_without_data
 from lors_det.plugin.norm_folding import turn_on_efficient_conv_bn_eval
 
-CONFIG = Path(__file__).parent.parent / "configs/lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
+CONFIG = "lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
 OBJECTS = 7
 DECODER = "model.bbox_head.decoder"
 PARTS: dict[str, dict[str, Any]] = {
@@ -74,13 +72,13 @@ class Arm(NamedTuple):
         return losses
 
 
-def built(options: dict[str, Any], device: str) -> Arm:
-    """The published model with these values."""
-    cfg = load_config(CONFIG, {"model.backbone.init_cfg": None, **options}, tempfile.gettempdir())
+def built(config: str, options: dict[str, Any], device: str) -> Arm:
+    """A config's model with these values."""
+    cfg = load_without_data(config, {"model.backbone.init_cfg": None, **options}, say=lambda words: None)
     model = MODELS.build(cfg.model).to(device).train()
     turn_on_efficient_conv_bn_eval(model, cfg.get("efficient_conv_bn_eval") or [])
     average = None
-    for hook in cfg.get("custom_hooks", []):
+    for hook in (hook for hook in cfg.get("custom_hooks", []) if "ema_type" in hook):
         average = MODELS.build(dict(type=hook["ema_type"], model=model, momentum=hook["momentum"]))
     return Arm(model, average)
 
@@ -129,12 +127,12 @@ def _synchronise(images: Tensor) -> None:
         torch.cuda.synchronize()
 
 
-def _sample(height: int, width: int, generator: torch.Generator) -> DetDataSample:
+def _sample(height: int, width: int, num_classes: int, generator: torch.Generator) -> DetDataSample:
     low = torch.rand(OBJECTS, 2, generator=generator) * 0.7
     boxes = torch.cat([low, low + 0.05 + 0.25 * torch.rand(OBJECTS, 2, generator=generator)], dim=1)
     truth = InstanceData(
         bboxes=boxes * torch.tensor([width, height, width, height]),
-        labels=torch.randint(0, 80, (OBJECTS,), generator=generator),
+        labels=torch.randint(0, num_classes, (OBJECTS,), generator=generator),
     )
     shape = (height, width)
     info = dict(img_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0))
@@ -144,6 +142,7 @@ def _sample(height: int, width: int, generator: torch.Generator) -> DetDataSampl
 def main() -> None:
     """The command."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default=CONFIG, help="in place of the published one")
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--width", type=int, default=1344)
     parser.add_argument("--batch", type=int, default=2)
@@ -159,10 +158,11 @@ def main() -> None:
         **PARTS["matchability"]["model.bbox_head.criterion"],
     }
     chosen = {name: values for name, values in {**PARTS, TOGETHER: together}.items() if name in args.parts}
-    arms = {name: built(values, device) for name, values in {"published": {}, **chosen}.items()}
+    arms = {name: built(args.config, values, device) for name, values in {"published": {}, **chosen}.items()}
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(args.batch, 3, args.height, args.width, generator=generator).to(device)
-    samples = [_sample(args.height, args.width, generator).to(device) for _ in range(args.batch)]
+    head: Any = arms["published"].model.bbox_head
+    samples = [_sample(args.height, args.width, head.num_classes, generator).to(device) for _ in range(args.batch)]
     sizes = {name: kept(arm, images, samples, args.bfloat16) for name, arm in arms.items()}
     operations = {name: dispatched(arm, images, samples, args.bfloat16) for name, arm in arms.items()}
     ratios: dict[str, list[float]] = {name: [] for name in arms}
