@@ -1,5 +1,5 @@
 """Fine-tuning as it was when the study published-size began: with a mean of the weights, which is what is validated."""
 
-_base_ = ["../finetune/lors-adamixer_mobilenetv2_100-query_finetune_own.py", "weight_mean.py"]
+_base_ = ["finetune_mobilenetv2.py", "weight_mean.py"]
 
 custom_hooks = [_base_.weight_mean, *_base_.custom_hooks]

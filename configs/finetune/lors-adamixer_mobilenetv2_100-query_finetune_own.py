@@ -1,12 +1,1 @@
-_base_ = [
-    "../_base_/model_mobilenetv2.py",
-    "../_base_/decoders_small.py",
-    "../_base_/data_finetune.py",
-    "../_base_/schedule_finetune.py",
-    "../_base_/runtime.py",
-]
-
-model = dict(
-    bbox_head=dict(num_queries=100, query_start="grid", decoder=_base_.lors),
-    test_cfg=dict(clip_boxes=True),
-)
+_base_ = "../_base_/finetune_mobilenetv2.py"

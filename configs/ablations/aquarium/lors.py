@@ -1,4 +1,4 @@
-_base_ = ["../../finetune/lors-adamixer_mobilenetv2_100-query_finetune_own.py", "../../_base_/weight_mean.py"]
+_base_ = ["../../_base_/finetune_mobilenetv2.py", "../../_base_/weight_mean.py"]
 
 train_dataloader = dict(batch_size=4)
 custom_hooks = [_base_.weight_mean, *_base_.custom_hooks]
