@@ -7,7 +7,13 @@ _base_ = [
 ]
 
 model = dict(
-    bbox_head=dict(num_classes=None, num_queries=100, query_start="grid", decoder=_base_.lors),
+    bbox_head=dict(
+        num_classes=None,
+        num_queries=100,
+        query_start="grid",
+        criterion=dict(class_loss="matchability"),
+        decoder=_base_.lors,
+    ),
     test_cfg=dict(clip_boxes=True),
 )
 # a decoder of width 256 takes smaller steps
