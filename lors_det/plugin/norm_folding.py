@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mmcv.cnn.bricks.wrappers import Conv2d, Conv3d
@@ -44,7 +45,9 @@ def turn_on_efficient_conv_bn_eval(model: nn.Module, modules: str | list[str]) -
             write down what it computes.
     """
     for name, module in named_modules(modules, model, KEY).items():
-        module.forward = _folded(module, name, model).forward
+        forward = _folded(module, name, model).forward
+        before = vars(module).get("forward")  # of activation checkpointing, which the runner turns on first
+        module.forward = partial(before.func, forward) if isinstance(before, partial) else forward
 
 
 def check_efficient_conv_bn_eval(
@@ -107,10 +110,12 @@ def _fold(graph: fx.Graph, norm: fx.Node, parts: dict[str, nn.Module]) -> bool:
     """Let one call compute a norm and the convolution before it; whether both are that, and torch's own."""
     if not _calls(norm, _NORMS, parts) or parts[str(norm.target)].running_var is None:
         return False
+    if len(norm.args) != 1 or norm.kwargs:
+        return False
     (convolution,) = norm.args
     if not (isinstance(convolution, fx.Node) and _calls(convolution, _CONVOLUTIONS, parts)):
         return False
-    if len(convolution.users) > 1:
+    if len(convolution.users) > 1 or len(convolution.args) != 1 or convolution.kwargs:
         return False
     with graph.inserting_before(norm):
         pair = [graph.get_attr(str(node.target)) for node in (norm, convolution)]

@@ -92,6 +92,16 @@ def test_less_is_kept():
     assert kept_bytes(folded) < 0.75 * kept_bytes(plain)
 
 
+def test_what_is_recomputed_stays_so():
+    """In the runner's order, which turns on activation checkpointing first."""
+    plain = Detector(**RESNET)
+    both = deepcopy(plain)
+    turn_on_activation_checkpointing(both, ["backbone"])
+    recomputed = kept_bytes(both)
+    turn_on_efficient_conv_bn_eval(both, "backbone")
+    assert kept_bytes(both) == recomputed < kept_bytes(plain)
+
+
 def test_a_deep_copy_computes_with_its_own_weights():
     model = Detector(**RESNET)
     turn_on_efficient_conv_bn_eval(model, "backbone")
