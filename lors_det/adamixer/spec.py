@@ -43,7 +43,7 @@ class DecoderSpec:
         residual_scale: of all residuals, see :class:`lors_det.lors.StaticResidual`.
         residual_gain: whether residuals scale the rows of what they correct, see the same.
         residual_start: standard deviation of the residuals' corrections at the start, in units of that of weights of
-            the stage's own, by which stages start different from each other; 0: all start equal to their base.
+            the stage's own, Xavier's for linear layers; stages then start different. 0: all start equal to their base.
         mean_gradient: whether bases get the mean of their users' gradients, see :class:`lors_det.lors.SharedStack`.
         query_noise: standard deviation of noise on the queries' content between stages, in training alone, in units of
             each query's own standard deviation.
@@ -155,6 +155,8 @@ class DecoderSpec:
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect with one stage; drop it")
         if self.equal_start and len(set(share) - {None}) < 2:
             raise ValueError("equal_start=True has no effect where no two stages have bases of their own; drop it")
+        if self.equal_start and self.residual_start and (self.adaptive_rank or self.static_rank):
+            raise ValueError("equal_start=True and residual_start contradict each other; drop one")
         if self.equal_start and None in share:
             raise ValueError(
                 f"equal_start=True: share={share} has stages without a base, which start different; drop it"

@@ -44,7 +44,10 @@ def main(args: Namespace) -> None:
     Console().print(table_of(matches, iou=args.iou, threshold=args.score_threshold))
     if args.score_threshold is None:
         best = all_classes(matches).best()
-        print(f"most F1 with one threshold for all classes: --score-threshold {best.threshold:g}")
+        if best.f1 > 0:
+            print(f"most F1 with one threshold for all classes: --score-threshold {best.threshold:g}")
+        else:
+            print("no detection is right at any threshold from 0.01 to 0.99")
     if args.out:
         curves(matches, args.out, args.score_threshold)
         print(f"wrote {args.out}")

@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 from rich.table import Table
 from rich.text import Text
 
+from lors_det.errors import InputError
 from lors_det.files import write_whole
 
 THRESHOLDS = np.arange(1, 100) / 100
@@ -82,7 +83,11 @@ def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *
 
     Returns:
         Of each class, in the order of labels.
+
+    Raises:
+        InputError: if a score is no number, or a label that of no class.
     """
+    names = dataset.metainfo["classes"]
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number, each in enumerate(predictions):
@@ -90,9 +95,14 @@ def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *
             place = {"image_id": number, "category_id": instance["bbox_label"]}
             truth.append({**place, **_box(instance["bbox"]), "iscrowd": int(instance["ignore_flag"])})
         detected = each["pred_instances"]
+        labels, scores = detected["labels"], detected["scores"]
+        if not scores.isfinite().all() or ((labels < 0) | (labels >= len(names))).any():
+            raise InputError(
+                f"{each.get('img_path', f'image {number}')}: scores that are no numbers, or labels beyond "
+                f"the {len(names)} classes of the set; test this model on this set again"
+            )
         for box, score, label in zip(*(detected[name].tolist() for name in ("bboxes", "scores", "labels"))):
             found.append({"image_id": number, "category_id": label, **_box(box), "score": score})
-    names = dataset.metainfo["classes"]
     categories = [{"id": label, "name": name} for label, name in enumerate(names)]
     with redirect_stdout(io.StringIO()):  # pycocotools tells of its progress
         evaluation = COCOeval(*(_as_coco(len(predictions), categories, boxes) for boxes in (truth, found)), "bbox")
@@ -186,7 +196,7 @@ def curves(matches: Mapping[str, Matches], path: str | Path, threshold: float | 
     left.axvline(chosen.threshold, color="black", linewidth=0.8, linestyle=":")
     left.set(
         xlabel="threshold of the score",
-        title=f"All classes together: F1 {chosen.f1:.3f} at {chosen.threshold:.2f}",
+        title=f"All classes together: F1 {chosen.f1:.3f} at {chosen.threshold:g}",
         xlim=(0, 1),
         ylim=(0, 1.02),
     )

@@ -534,6 +534,7 @@ def test_an_average_takes_a_shared_weight_once():
         ),
         ({"share": (0, 1, 2), "mean_gradient": True}, "mean_gradient=True has no effect"),
         ({"equal_start": True}, "equal_start=True has no effect"),
+        ({"equal_start": True, "share": (0, 0, 1), "residual_start": 0.5}, "contradict each other"),
         ({"equal_start": True, "share": (0, 1, None)}, "has stages without a base, which start different"),
         ({"equal_start": 1}, "equal_start=1; it must be True or False"),
         (

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 from torchvision.ops import box_iou
 
+from lors_det.errors import InputError
 from lors_det.reports.operating_points import Matches, all_classes, curves, matches_of, table_of
 
 CLASSES = ("fish", "ray", "none")
@@ -107,6 +108,12 @@ def test_matches_are_those_of_a_greedy_search():
     for name, (right, wrong) in expected.items():
         np.testing.assert_array_equal(np.sort(matches[name].right), np.sort(right))
         np.testing.assert_array_equal(np.sort(matches[name].wrong), np.sort(wrong))
+
+
+@pytest.mark.parametrize("wrong", [(0, square(0), float("nan")), (3, square(0), 0.5), (-1, square(0), 0.5)])
+def test_what_is_no_detection_is_named(wrong):
+    with pytest.raises(InputError, match=r"image 1: .*scores that are no numbers, or labels beyond the 3 classes"):
+        matches_of(Images([[], []]), [predicted(), predicted(wrong)], iou=0.5)
 
 
 def test_the_best_is_the_middle_of_those_that_are_alike():
