@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.func import functional_call
-from torch.utils.checkpoint import checkpoint
+
+from lors_det.lors.recompute import recomputed
 
 if TYPE_CHECKING:
     from lors_det.lors.stack import SharedStack
@@ -28,8 +29,8 @@ class SharedStage:
         stack = self.stack
         if stack._kept is not None and stack.training and torch.is_grad_enabled():
             raise RuntimeError("the stack is folded, for inference; leave `with stack.folded()` to train it")
-        if stack.recompute and torch.is_grad_enabled():
-            return checkpoint(self._compute, *args, use_reentrant=False, **kwargs)
+        if stack.recompute:
+            return recomputed(stack.stages[self.number], self._compute, *args, **kwargs)
         return self._compute(*args, **kwargs)
 
     def _compute(self, *args: Any, **kwargs: Any) -> Any:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import runner
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from lors_det.errors import InputError
 from lors_det.lors import SharedStack
+from lors_det.lors.recompute import recomputed
 from lors_det.plugin.named_modules import named_modules
 
 KEY = "config key activation_checkpointing"
@@ -29,8 +27,8 @@ def turn_on_activation_checkpointing(model: nn.Module, modules: str | list[str])
 
     That one recomputes in torch's re-entrant way, in which a module whose arguments need no gradient, such as a
     backbone that is given images, gets none itself; and it passes no arguments by name. Of a stack of stages each is
-    recomputed by itself: ``bbox_head.decoder.stack`` saves the most. What a forward pass changes, such as the running
-    statistics of batch norm, is changed twice.
+    recomputed by itself: ``bbox_head.decoder.stack`` saves the most. Running statistics of norms learn of a batch once,
+    see :func:`lors_det.lors.recompute.recomputed`.
 
     Args:
         model: the detector.
@@ -45,7 +43,7 @@ def turn_on_activation_checkpointing(model: nn.Module, modules: str | list[str])
         if isinstance(module, SharedStack):
             module.recompute = True
         else:
-            module.forward = partial(_recomputed, module.forward)  # whose method a deep copy binds to the copy
+            module.forward = partial(recomputed, module, module.forward)  # both of which a deep copy binds to itself
 
 
 def check_activation_checkpointing(modules: str | list[str] | None, model: Any) -> list[str]:
@@ -73,10 +71,3 @@ def _is_called(module: nn.Module) -> bool:
     from lors_det.plugin.head import AdaMixerHead  # which imports mmdet, as this module may not while it is patched in
 
     return type(module).forward is not nn.Module.forward and not isinstance(module, AdaMixerHead)
-
-
-def _recomputed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What a module's method computes, of which the backward pass finds nothing kept."""
-    if not torch.is_grad_enabled():
-        return forward(*args, **kwargs)
-    return checkpoint(forward, *args, use_reentrant=False, **kwargs)

@@ -47,7 +47,7 @@ def turn_on_efficient_conv_bn_eval(model: nn.Module, modules: str | list[str]) -
     for name, module in named_modules(modules, model, KEY).items():
         forward = _folded(module, name, model).forward
         before = vars(module).get("forward")  # of activation checkpointing, which the runner turns on first
-        module.forward = partial(before.func, forward) if isinstance(before, partial) else forward
+        module.forward = partial(before.func, module, forward) if isinstance(before, partial) else forward
 
 
 def check_efficient_conv_bn_eval(

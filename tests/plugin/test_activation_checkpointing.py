@@ -64,8 +64,9 @@ def test_a_deep_copy_computes_with_its_own_weights():
         with torch.no_grad():
             copied.get_parameter(inner).zero_()
         assert original.get_parameter(inner).any()
-        assert original.forward.args[0].__self__ is original
-        assert copied.forward.args[0].__self__ is copied
+        for module in (original, copied):
+            assert module.forward.args[0] is module
+            assert module.forward.args[1].__self__ is module
     images = torch.rand(1, 3, 64, 64, dtype=torch.float64)
     copied = deepcopy(model.backbone)
     with torch.no_grad():

@@ -219,3 +219,26 @@ def test_right_names_pass():
     check_efficient_conv_bn_eval(None, model, recomputed=["backbone.layer1"])
     check_efficient_conv_bn_eval("backbone.layer1", model, recomputed="backbone")
     assert "forward" not in vars(model.backbone)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize("name", ["backbone", "backbone.layer2.0"])
+def test_recomputed_statistics_learn_of_a_batch_once(name, folded):
+    """With the second pass they would take a second step of their momentum."""
+    kept, recomputed = (Detector(**{**RESNET, "norm_eval": False, "frozen_stages": 1}) for _ in range(2))
+    turn_on_activation_checkpointing(recomputed, name)
+    if folded:
+        for model in (kept, recomputed):
+            model.backbone.layer2[0].bn1.eval()
+            model.train = lambda _, model=model: model  # so that this one stays still, and may be folded
+            turn_on_efficient_conv_bn_eval(model, name)
+    before = {key: value.clone() for key, value in recomputed.named_buffers()}
+    (_, expected), (_, found) = levels_and_gradients(kept), levels_and_gradients(recomputed)
+    after = dict(recomputed.named_buffers())
+    moved = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert {"backbone.layer2.0.bn2.running_var", "backbone.layer4.1.bn2.num_batches_tracked"} <= moved
+    for key, buffer in kept.named_buffers():
+        torch.testing.assert_close(after[key], buffer, rtol=1e-9, atol=1e-12, msg=key)
+    for key, gradient in expected.items():
+        torch.testing.assert_close(found[key], gradient, rtol=1e-9, atol=1e-12, msg=key)
+    assert {norm.momentum for norm in recomputed.modules() if isinstance(norm, nn.BatchNorm2d)} == {0.1}

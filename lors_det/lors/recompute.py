@@ -1,0 +1,47 @@
+"""A module whose activations the backward pass computes again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.checkpoint import checkpoint
+
+
+def recomputed(module: nn.Module, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What ``forward`` gives, keeping nothing for the backward pass, in torch's way that is not re-entrant.
+
+    Running statistics of the module's norms learn of a batch once, as if it were kept: computed again, they would take
+    a second step of their momentum toward it.
+
+    Args:
+        module: what ``forward`` computes with.
+        forward: its computation.
+        *args: of the call.
+        **kwargs: of the call.
+    """
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    norms = [part for part in module.modules() if isinstance(part, _NormBase)]
+    learning = [norm for norm in norms if norm.training and norm.track_running_stats]
+    if learning and not torch.compiler.is_compiling():  # a compiled backward pass writes no statistics
+        kwargs = {**kwargs, "context_fn": lambda: (nullcontext(), _still(learning))}
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+
+@contextmanager
+def _still(norms: Sequence[_NormBase]) -> Iterator[None]:
+    """Norms that normalise by their batch and take no step toward it; whether they track it decides what they keep."""
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None if norm.num_batches_tracked is None else norm.num_batches_tracked.clone()
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
