@@ -33,7 +33,7 @@ def checked_scale(scale: float) -> float:
     Raises:
         ValueError: if it is no positive number.
     """
-    if isinstance(scale, bool) or not 0 < scale < math.inf:
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not 0 < scale < math.inf:
         raise ValueError(f"scale={scale!r} of a residual; it must be a positive number")
     return float(scale)
 
@@ -46,7 +46,7 @@ def checked_start(start: float, *, alone: bool) -> float:
     Raises:
         ValueError: if it is no number from 0 on.
     """
-    if isinstance(start, bool) or not 0 <= start < math.inf:
+    if isinstance(start, bool) or not isinstance(start, (int, float)) or not 0 <= start < math.inf:
         raise ValueError(f"start={start!r} of a residual; it must be a number from 0 on")
     return 1.0 if alone else float(start)
 

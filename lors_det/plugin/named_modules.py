@@ -29,9 +29,9 @@ def named_modules(modules: Any, model: Any, key: str) -> dict[str, nn.Module]:
     ):
         raise InputError(f"config key {key} is {modules!r}; it must be the name of a module, or a list of them")
     names = [modules] if isinstance(modules, str) else list(modules or ())
-    known = dict(model.named_modules())
+    known = {name: module for name, module in model.named_modules() if name}
     for name in names:
-        if not name or name not in known:
+        if name not in known:
             near = get_close_matches(name, known, n=1)
             raise InputError(
                 f"config key {key} names {name!r}, which is no module" + (f"; {near[0]} is" if near else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from inspect import signature
 from typing import Any
 
 from mmcv.cnn.bricks.wrappers import Conv2d, Conv3d
@@ -77,13 +78,20 @@ class _Tracer(fx.Tracer):
         return isinstance(m, _NORMS) or not any(isinstance(part, _NORMS) for part in m.modules())
 
 
+def _defaults(module: nn.Module) -> dict[str, Any]:
+    """Arguments that a call may leave out, as this one is written down; what is called otherwise raises."""
+    given = signature(type(module).forward).parameters.values()
+    kinds = (type(None), bool, int, float, str)
+    return {each.name: each.default for each in given if isinstance(each.default, kinds)}
+
+
 def _folded(module: nn.Module, name: str, model: nn.Module) -> fx.GraphModule:
     """What a module of a model computes, with the norms that may be multiplied into convolutions."""
     mode, parts, graphs = model.training, dict(module.named_modules()), []
     try:
         for training in (False, True):
             model.train(training)  # the whole, for it is a backbone that keeps its norms still
-            graphs.append(_Tracer().trace(module))
+            graphs.append(_Tracer().trace(module, _defaults(module)))
         keep_still = {key for key, part in parts.items() if isinstance(part, _NORMS) and not part.training}
     except Exception as error:  # of any code that takes its input for a tensor
         raise InputError(
@@ -116,6 +124,9 @@ def _fold(graph: fx.Graph, norm: fx.Node, parts: dict[str, nn.Module]) -> bool:
     if not (isinstance(convolution, fx.Node) and _calls(convolution, _CONVOLUTIONS, parts)):
         return False
     if len(convolution.users) > 1 or len(convolution.args) != 1 or convolution.kwargs:
+        return False
+    called = (parts[str(node.target)] for node in (norm, convolution))
+    if any(part._forward_hooks or part._forward_pre_hooks for part in called):  # such as weight_norm's
         return False
     with graph.inserting_before(norm):
         pair = [graph.get_attr(str(node.target)) for node in (norm, convolution)]

@@ -85,9 +85,12 @@ def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *
         Of each class, in the order of labels.
 
     Raises:
-        InputError: if a score is no number, or a label that of no class.
+        InputError: if predictions lack boxes, scores or labels, a score is no number, or a label that of no class; or
+            if two classes have one name.
     """
     names = dataset.metainfo["classes"]
+    if len(set(names)) < len(names):
+        raise InputError(f"the set's classes are {', '.join(names)}, two of one name; give each its own")
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number, each in enumerate(predictions):
@@ -95,6 +98,11 @@ def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *
             place = {"image_id": number, "category_id": instance["bbox_label"]}
             truth.append({**place, **_box(instance["bbox"]), "iscrowd": int(instance["ignore_flag"])})
         detected = each["pred_instances"]
+        if missing := [name for name in ("bboxes", "scores", "labels") if name not in detected]:
+            raise InputError(
+                f"{each.get('img_path', f'image {number}')}: predictions without {', '.join(missing)}; "
+                "choose a threshold for what a detector found"
+            )
         labels, scores = detected["labels"], detected["scores"]
         if not scores.isfinite().all() or ((labels < 0) | (labels >= len(names))).any():
             raise InputError(

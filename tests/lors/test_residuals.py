@@ -119,7 +119,7 @@ def test_gains_start_at_zero_and_alone_a_scale_keeps_the_start():
     assert spreads[3].item() == pytest.approx(spreads[2].item(), rel=0.1)
 
 
-@pytest.mark.parametrize("scale", [0, -1.0, math.inf, True])
+@pytest.mark.parametrize("scale", [0, -1.0, math.inf, True, "2", None])
 def test_a_scale_that_is_none_is_named(scale):
     for make in (make_adaptive, make_static):
         with pytest.raises(ValueError, match=r"scale=.* of a residual; it must be a positive number"):
@@ -141,7 +141,7 @@ def test_a_start_is_in_units_of_what_a_weight_of_its_own_starts_with(start, scal
     assert corrected[0].std().item() == pytest.approx(start * math.sqrt(2 / 1500), rel=0.1)
 
 
-@pytest.mark.parametrize("start", [-0.5, math.nan, math.inf, True])
+@pytest.mark.parametrize("start", [-0.5, math.nan, math.inf, True, "2", None])
 def test_a_start_that_is_none_is_named(start):
     for make in (make_adaptive, make_static):
         with pytest.raises(ValueError, match=r"start=.* of a residual; it must be a number from 0 on"):

@@ -10,6 +10,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.runner import runner
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from lors_det.errors import InputError
 from lors_det.plugin.activation_checkpointing import turn_on_activation_checkpointing
@@ -155,6 +156,14 @@ class OwnWay(TwoWays):
         return self.norm(self.conv(x)) if x.sum() > 0 else x
 
 
+class Masked(TwoWays):
+    """What it computes depends on an argument that calls may leave out."""
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        x = self.norm(self.conv(x))
+        return x if mask is None else x * mask
+
+
 def still(*parts: nn.Module) -> nn.Sequential:
     """A sequence whose norms keep their statistics whatever mode it is set to."""
     sequence = nn.Sequential(*parts)
@@ -181,6 +190,37 @@ def test_kinds_that_are_derived_stay_as_they_are():
     assert model.part.forward.__self__.code.count("efficient_conv_bn_eval_control(") == 1
 
 
+def test_what_a_hook_changes_stays_so():
+    """As the classic weight norm and pruning set weights before each call."""
+    torch.manual_seed(0)
+    model = nn.Module()
+    model.part = still(
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1),
+        nn.BatchNorm2d(4),
+    )  # fmt: skip
+    prune.random_unstructured(model.part[0], "weight", 0.5)
+    model.part[3].register_forward_hook(lambda module, given, result: 2 * result)
+    turn_on_efficient_conv_bn_eval(model, "part")
+    images = torch.randn(1, 3, 5, 5)
+    with torch.no_grad():
+        model.part[0].weight_orig.mul_(3)
+        expected = nn.Sequential(*model.part)(images)
+    torch.testing.assert_close(model.part(images), expected)
+    assert model.part.forward.__self__.code.count("efficient_conv_bn_eval_control(") == 1
+
+
+def test_an_argument_that_is_left_out_is_so():
+    model = nn.Module()
+    model.part = still(Masked())[0]
+    images = torch.randn(1, 3, 5, 5)
+    expected = model.part(images)
+    turn_on_efficient_conv_bn_eval(model, "part")
+    torch.testing.assert_close(model.part(images), expected)
+    torch.testing.assert_close(model.part(images, None), expected)
+    with pytest.raises(AssertionError, match="mask has been specialized"):
+        model.part(images, images)
+
+
 @pytest.mark.parametrize(
     ("part", "words"),
     [
@@ -204,6 +244,7 @@ def test_what_cannot_be_folded_is_named(part, words):
 @pytest.mark.parametrize(
     ("names", "recomputed", "words"),
     [
+        ("", None, "names '', which is no module$"),
         ("backbne", None, "names 'backbne', which is no module; backbone is"),
         (3, None, "is 3; it must be the name of a module, or a list of them"),
         ("backbone", ["backbone.layer1"], "name backbone and backbone.layer1 inside of it; name backbone in both"),

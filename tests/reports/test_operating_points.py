@@ -116,6 +116,19 @@ def test_what_is_no_detection_is_named(wrong):
         matches_of(Images([[], []]), [predicted(), predicted(wrong)], iou=0.5)
 
 
+def test_what_lacks_a_part_is_named():
+    masks = {"pred_instances": {"masks": torch.zeros(0), "scores": torch.zeros(0)}}
+    with pytest.raises(InputError, match=r"image 1: predictions without bboxes, labels; .* what a detector found"):
+        matches_of(Images([[], []]), [predicted(), masks], iou=0.5)
+
+
+def test_classes_of_one_name_are_named():
+    images = Images([[]])
+    images.metainfo = {"classes": ("fish", "ray", "fish")}
+    with pytest.raises(InputError, match=r"classes are fish, ray, fish, two of one name"):
+        matches_of(images, [predicted()], iou=0.5)
+
+
 def test_the_best_is_the_middle_of_those_that_are_alike():
     matches = Matches(2, right=np.array([0.8, 0.7]), wrong=np.array([0.2]))
     best = matches.best()
