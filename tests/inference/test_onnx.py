@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import MODELS
 
 from lors_det.cli import export as export_command
 from lors_det.cli import run_command
@@ -63,6 +64,34 @@ def test_it_was_compared_with_torch(exported):
     assert exported.parity.num_compared > 20
     assert exported.input_size == exported.facts.fit == (128, 128)
     assert exported.path.stat().st_size == exported.num_bytes
+
+
+SWIN = dict(
+    type="mmdet.SwinTransformer", embed_dims=8, depths=(2, 1, 1, 1), num_heads=(1, 2, 4, 8), window_size=4,
+    out_indices=(0, 1, 2, 3), convert_weights=False,
+)  # fmt: skip
+CONVNEXT = dict(type="TimmBackbone", model_name="convnext_atto", pretrained=False)
+
+
+@pytest.mark.parametrize("backbone", [SWIN, CONVNEXT], ids=lambda backbone: backbone["type"])
+def test_other_backbones_find_the_same_for_any_number_of_images(trained, square, tmp_path, backbone):
+    stored = load_stored_model(trained.checkpoint)
+    torch.manual_seed(0)
+    stored.model.backbone = MODELS.build(backbone)
+    stored.model.eval()
+    channels = [level.shape[1] for level in stored.model.backbone(torch.zeros(1, 3, 64, 64))]
+    stored.model.neck = MODELS.build({**stored.cfg.model.neck, "in_channels": channels})
+    stored.model.eval()
+    exported = export(stored, tmp_path / "model.onnx")
+    assert exported.parity.holds
+    assert exported.parity.num_compared > 20
+    session = open_session(str(exported.path), "cpu")
+    images = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    sizes = np.array([[128, 128], [128, 100], [70, 128]])
+    together = session.run(None, {"images": images, "sizes": sizes})
+    for number in range(3):
+        alone = session.run(None, {"images": images[[number]], "sizes": sizes[[number]]})
+        np.testing.assert_allclose(together[1][number], alone[1][0], atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

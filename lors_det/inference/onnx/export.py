@@ -21,6 +21,7 @@ from lors_det.files import check_place, write_whole
 from lors_det.inference.onnx.facts import KEY, Facts
 from lors_det.inference.onnx.graph import DetectionGraph
 from lors_det.inference.onnx.parity import TOLERANCE, Parity, compare
+from lors_det.inference.onnx.windows import windows_of_any_batch
 from lors_det.inference.stored_model import StoredModel
 
 INPUTS, OUTPUTS = ("images", "sizes"), ("boxes", "scores", "labels")
@@ -118,7 +119,7 @@ def _content(graph: DetectionGraph, facts: Facts, width: int, height: int) -> by
     batch = torch.export.Dim("batch", min=1)
     images = torch.zeros(2, height, width, 3, dtype=torch.uint8)  # torch takes a batch of one for a constant
     sizes = torch.tensor([[width, height]] * 2)
-    with _quiet():
+    with _quiet(), windows_of_any_batch():
         try:
             program = torch.export.export(graph, (images, sizes), dynamic_shapes=({0: batch}, {0: batch}), strict=False)
             written: Any = torch.onnx.export(
