@@ -62,7 +62,10 @@ def check_efficient_conv_bn_eval(
         recomputed: names of ``activation_checkpointing``, which would have no effect inside of these.
     """
     inside = [recomputed] if isinstance(recomputed, str) else recomputed or ()
-    for name, module in named_modules(modules, model, KEY).items():
+    named = named_modules(modules, model, KEY)
+    for name, module in named.items():
+        if part := next((other for other in named if other.startswith(f"{name}.")), None):
+            raise InputError(f"config key {KEY} names {name}, and {part} inside of it; drop {part}")
         _folded(module, name, model)
         if part := next((other for other in inside if other.startswith(f"{name}.")), None):
             raise InputError(
@@ -87,7 +90,8 @@ def _defaults(module: nn.Module) -> dict[str, Any]:
 
 def _folded(module: nn.Module, name: str, model: nn.Module) -> fx.GraphModule:
     """What a module of a model computes, with the norms that may be multiplied into convolutions."""
-    mode, parts, graphs = model.training, dict(module.named_modules()), []
+    modes = {part: part.training for part in model.modules()}
+    parts, graphs = dict(module.named_modules()), []
     try:
         for training in (False, True):
             model.train(training)  # the whole, for it is a backbone that keeps its norms still
@@ -99,7 +103,8 @@ def _folded(module: nn.Module, name: str, model: nn.Module) -> fx.GraphModule:
             f"({type(error).__name__}: {error}); name a part of it, or drop it"
         ) from error
     finally:
-        model.train(mode)
+        for part, mode in modes.items():
+            part.training = mode
     after, graph = graphs
     traced = fx.GraphModule(module, graph)
     if traced.code != fx.GraphModule(module, after).code:

@@ -235,10 +235,10 @@ def test_an_argument_that_is_left_out_is_so():
 def test_what_cannot_be_folded_is_named(part, words):
     model = nn.Module()
     model.part = part
-    mode = model.training
+    modes = [module.training for module in model.modules()]
     with pytest.raises(InputError, match=f"config key efficient_conv_bn_eval names part, .*{words}"):
         check_efficient_conv_bn_eval("part", model, recomputed=None)
-    assert model.training is mode
+    assert [module.training for module in model.modules()] == modes
 
 
 @pytest.mark.parametrize(
@@ -246,6 +246,11 @@ def test_what_cannot_be_folded_is_named(part, words):
     [
         ("", None, "names '', which is no module$"),
         ("backbne", None, "names 'backbne', which is no module; backbone is"),
+        (
+            ["backbone.layer1", "backbone"],
+            None,
+            "names backbone, and backbone.layer1 inside of it; drop backbone.layer1",
+        ),
         (3, None, "is 3; it must be the name of a module, or a list of them"),
         ("backbone", ["backbone.layer1"], "name backbone and backbone.layer1 inside of it; name backbone in both"),
     ],
