@@ -26,12 +26,12 @@ def check_place(path: Path, *suffixes: str) -> None:
         suffixes: one of which its name must end in, where there are any.
 
     Raises:
-        InputError: if it has another suffix, is a folder, or its folder does not exist or cannot be written.
+        InputError: if it has another suffix, is a folder, a device or a pipe, or its folder does not exist or cannot be
+            written.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(f"{path}: the file's name must end in {' or '.join(suffixes)}")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file to write")
+    _check_file(path)
     if not (folder := path.absolute().parent).is_dir():
         raise InputError(f"{path}: its folder does not exist")
     _check_writable(path, folder)
@@ -50,6 +50,14 @@ def check_folder(path: Path) -> None:
     _check_writable(path, there)
 
 
+def _check_file(path: Path) -> None:
+    """Refuse what a file would take the place of, and is none."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file to write")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe, which a file would replace; name a file to write")
+
+
 def _check_writable(path: Path, folder: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{path} cannot be written: folder {folder} is not writable")
@@ -64,13 +72,13 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: boo
         lasting: whether to wait until the disk has it, so that a machine that loses power keeps it too.
 
     Raises:
-        InputError: if the path is a folder, or nothing can be written beside it, or the disk is full.
+        InputError: if the path is a folder, a device or a pipe, or nothing can be written beside it, or the disk is
+            full.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name a file to write")
+    _check_file(path)
     folder = path.absolute().parent
     try:
-        handle, scratch = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp", dir=folder)
+        handle, scratch = tempfile.mkstemp(prefix=scratch_prefix(path), suffix=".tmp", dir=folder)
     except OSError as error:  # which names the scratch file
         raise InputError(f"{path} cannot be written: folder {folder}: {error.strerror}") from error
     try:
@@ -86,6 +94,23 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], *, lasting: boo
     except BaseException:
         Path(scratch).unlink(missing_ok=True)
         raise
+
+
+def scratch_prefix(path: Path) -> str:
+    """Of the name of a scratch file; whole names may be as long as names may be."""
+    return f"{path.stem[:32]}-"
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are not there.
+
+    Raises:
+        InputError: if it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"folder {path} cannot be made: {error.strerror}; name another place") from error
 
 
 @contextmanager

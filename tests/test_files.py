@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lors_det.errors import InputError
-from lors_det.files import check_folder, check_place, write_whole
+from lors_det.files import check_folder, check_place, make_folder, write_whole
 
 ROOM = 1 << 20
 
@@ -66,3 +66,31 @@ def test_places_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
         check_folder(tmp_path / "new/folder")
     with pytest.raises(InputError, match=rf"new\.json cannot be written: folder {re.escape(str(tmp_path))} is not"):
         check_place(tmp_path / "new.json")
+
+
+@pytest.mark.parametrize("write", [check_place, lambda path: write_whole(path, lambda file: file.write(b"x"))])
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path, write):
+    """As /dev/null would be, for one who may do so, or /dev/stdout, a link to a pipe."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "stdout").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "stdout"):
+        with pytest.raises(InputError, match=rf"{name} is a device or a pipe, .*; name a file to write"):
+            write(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "stdout").is_symlink()
+
+
+@pytest.mark.parametrize("letter", ["a", "日"])
+def test_a_name_may_be_as_long_as_names_are(tmp_path, letter):
+    path = tmp_path / (letter * (250 // len(letter.encode())) + ".png")
+    write_whole(path, lambda file: file.write(b"x"))
+    assert path.read_bytes() == b"x"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    make_folder(tmp_path / "new/folder")
+    make_folder(tmp_path / "new/folder")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"folder .*file/sub cannot be made: Not a directory; name another place"):
+        make_folder(tmp_path / "file/sub")

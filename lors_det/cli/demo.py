@@ -15,12 +15,16 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from lors_det.cli import shared
+
 LORS = "lors_det::shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
 ADAMIXER = "lors_det::shapes/adamixer_r18-half_16-query_5e_shapes.py"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/demo"), help="folder of the run; %(default)s")
+    parser.add_argument(
+        "--work-dir", type=shared.named, default=Path("work_dirs/demo"), help="folder of the run; %(default)s"
+    )
 
 
 def main(args: Namespace) -> None:

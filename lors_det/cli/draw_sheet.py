@@ -21,13 +21,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("predictions", help="file that lors-det test --out wrote")
     parser.add_argument("out", type=Path, help="PNG file to write")
     parser.add_argument("--num-images", type=int, default=12, help="spread evenly over the set; %(default)s")
-    parser.add_argument("--score-threshold", type=float, default=0.3, help="draw what scores more; %(default)s")
+    parser.add_argument("--score-threshold", type=float, default=0.3, help="draw what scores as much; %(default)s")
 
 
 def main(args: Namespace) -> None:
     check_place(args.out, ".png")
     if args.num_images < 1:
         raise InputError(f"--num-images is {args.num_images}; it must be at least 1")
+    if not 0 <= args.score_threshold <= 1:
+        raise InputError(f"--score-threshold is {args.score_threshold}; it must be between 0 and 1")
     from lors_det.plugin.config.reading import load_config
     from lors_det.reports.pictures import detection_sheet
     from lors_det.reports.predictions import read_predictions, set_of

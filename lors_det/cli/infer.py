@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +40,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "inputs",
         nargs="+",
+        type=shared.given,
         metavar="INPUT",
         help='image, folder (with those inside), pattern such as "a/**/*.jpg", video, camera:0, or a stream\'s address',
     )
     parser.add_argument(
-        "--checkpoint", required=True, help="checkpoint file of a training, or what export wrote of one"
+        "--checkpoint",
+        type=shared.given,
+        required=True,
+        help="checkpoint file of a training, or what export wrote of one",
     )
-    parser.add_argument("--config", help="config of the model, for a checkpoint that carries none")
+    parser.add_argument("--config", type=shared.given, help="config of the model, for a checkpoint that carries none")
     parser.add_argument(
         "--names", nargs="+", action="extend", help="the model's classes in order, for a checkpoint without them"
     )
@@ -55,14 +59,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="unpickle the checkpoint whole, and import and build what its config names: code that is there may run",
     )
-    parser.add_argument("--out", default="found", help="folder of pictures and videos with boxes; %(default)s")
+    parser.add_argument(
+        "--out", type=shared.given, default="found", help="folder of pictures and videos with boxes; %(default)s"
+    )
     parser.add_argument("--no-pictures", action="store_true", help="draw nothing")
-    parser.add_argument("--json", help="write the detections to this file, in COCO's format")
+    parser.add_argument("--json", type=shared.given, help="write the detections to this file, in COCO's format")
     parser.add_argument(
         "--yolo-labels", type=shared.named, metavar="DIR", help="write YOLO label files, one an image, to a new folder"
     )
     parser.add_argument(
-        "--annotations", help="COCO annotation file: the JSON is a list of results with its ids, to be scored"
+        "--annotations",
+        type=shared.given,
+        help="COCO annotation file: the JSON is a list of results with its ids, to be scored",
     )
     parser.add_argument(
         "--score-threshold",
@@ -84,21 +92,25 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     _check(args)
     from lors_det.inference.coco_results import CocoResults
-    from lors_det.inference.run import InferenceRun
+    from lors_det.inference.run import InferenceRun, output_path
     from lors_det.inference.sources import count_images, count_passed_over, find_sources
     from lors_det.inference.yolo_labels import YoloLabels
 
     out = None if args.no_pictures else Path(args.out)
-    sources = find_sources(args.inputs, leave_out=out)
+    left_out = _left_out(args)
+    sources = find_sources(args.inputs, leave_out=left_out)
+    if out is not None:
+        for source in find_sources(args.inputs, leave_out=left_out):
+            output_path(out, source)
     of_images = {"--annotations gives ids to": args.annotations, "--yolo-labels writes files of": args.yolo_labels}
     for words in (words for words, value in of_images.items() if value):
-        if any(source.kind != "image" for source in find_sources(args.inputs, leave_out=out)):
+        if any(source.kind != "image" for source in find_sources(args.inputs, leave_out=left_out)):
             raise InputError(f"{words} images, and there is a video among the inputs")
     drawn = DRAWN if args.score_threshold is None else args.score_threshold
     written = 0.0 if args.score_threshold is None and args.annotations else drawn
     detector = _detector(args, score_threshold=written if args.json else drawn)
     failures = _Failures(strict=args.strict)
-    if not args.quiet and (number := count_passed_over(args.inputs, leave_out=out)):
+    if not args.quiet and (number := count_passed_over(args.inputs, leave_out=left_out)):
         print(
             f"note: {counted(number, 'image')} passed over, of formats that are not read; these are: "
             f"{', '.join(IMAGE_SUFFIXES)}",
@@ -118,12 +130,12 @@ def main(args: Namespace) -> None:
         truth = Path(args.annotations) if args.annotations else None
         results = CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
         if truth is not None:
-            results.check_distinct(Path(str(source.where)) for source in find_sources(args.inputs, leave_out=out))
+            results.check_distinct(Path(str(source.where)) for source in find_sources(args.inputs, leave_out=left_out))
     labels = None
     if args.yolo_labels:
-        names = (Path(source.name) for source in find_sources(args.inputs, leave_out=out))
+        names = (Path(source.name) for source in find_sources(args.inputs, leave_out=left_out))
         labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
-    total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=out))
+    total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=left_out))
     with ExitStack() as open_files:
         if results is not None:
             open_files.enter_context(results)
@@ -163,7 +175,8 @@ class _Failures:
             raise error
         self.number += 1
         self.status = 1
-        print(f"skipped: {error}", file=sys.stderr)
+        with suppress(BrokenPipeError):  # who read it went away; what is found is not lost for it
+            print(f"skipped: {error}", file=sys.stderr)
 
 
 class _Speed(ProgressColumn):
@@ -172,6 +185,14 @@ class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.1f} images/s" if speed else "")
+
+
+def _left_out(args: Namespace) -> Path | None:
+    """The folder of pictures, which are no inputs of another run, unless one without pictures names what is in it."""
+    out = Path(args.out).resolve()
+    inputs = [Path(text).expanduser().resolve() for text in args.inputs]
+    named = any(out in (place, *place.parents) for place in inputs)
+    return None if args.no_pictures and named else out
 
 
 def _check(args: Namespace) -> None:

@@ -67,9 +67,12 @@ def _readable_on(colour: Colour) -> Colour:
 
 
 def _font(size: int, text: str) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font_file(text), size)
+
+
+def font_file(text: str) -> str:
     """A font that has the letters of a text: Matplotlib's own, which comes with it, or one of the machine's."""
-    beyond = "".join(sorted({letter for letter in text if not letter.isascii()}))
-    return ImageFont.truetype(_font_file(beyond), size)
+    return _font_file("".join(sorted({letter for letter in text if not letter.isascii()})))
 
 
 @cache

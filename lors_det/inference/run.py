@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lors_det.errors import InputError
+from lors_det.files import make_folder
 from lors_det.inference.coco_results import CocoResults
 from lors_det.inference.detections import Detections
 from lors_det.inference.detector import Detector
@@ -42,7 +43,7 @@ class InferenceRun:
         labels: gets what reaches ``score_threshold`` in images.
         done: called with the number of images that are through, after each batch and after each that is skipped.
         failed: called with the error of a source that cannot be read, or whose shape no network takes, which is
-            skipped; where it raises, the run ends.
+            skipped, and of a picture that cannot be written; where it raises, the run ends.
     """
 
     detector: Detector | TiledDetector
@@ -107,12 +108,15 @@ class InferenceRun:
             if self.labels is not None:
                 self.labels.add(Path(source.name), shown)
             if self.pictures is not None:
-                shown.save(self._output(self.pictures, source))
+                try:
+                    shown.save(self._output(self.pictures, source))
+                except InputError as error:  # one that cannot be written costs the others nothing
+                    self.failed(error)
         self.done(len(batch))
 
     def _video(self, source: Source) -> None:
-        path = self._output(self.pictures, source) if self.pictures is not None else None
         try:
+            path = self._output(self.pictures, source) if self.pictures is not None else None
             reader = VideoReader(source.where)
             if path is None:
                 number = self._frames(source, reader, None)
@@ -128,13 +132,18 @@ class InferenceRun:
         """Go through a video's frames; returns how many there were."""
         index = 0
         for batch in batched(reader, self.batch_size):
-            for found in self.detector.detect(batch):
+            try:
+                detections = self.detector.detect(batch)
+                if writer is not None:
+                    for found in detections:
+                        writer.add(found.select(score_threshold=self.score_threshold).draw())
+            except InputError as error:
+                raise InputError(f"video {source.where}: {error}") from error
+            for found in detections:
                 if self.results is not None:
                     name = str(source.name)
                     self.results.add(self.results.image_id(name, None), found, name=name, frame_index=index)
                 self._count(found)
-                if writer is not None:
-                    writer.add(found.select(score_threshold=self.score_threshold).draw())
                 index += 1
             self.done(len(batch))
         return index
@@ -144,11 +153,21 @@ class InferenceRun:
         self.num_found += int((found.scores >= self.score_threshold).sum())
 
     def _output(self, folder: Path, source: Source) -> Path:
-        """Where a source's picture goes; never onto the source itself."""
-        path = folder / source.name
-        if source.kind != "image" and path.suffix.lower() != ".mp4":
-            path = path.with_name(f"{path.name}.mp4")  # beside that of a video of the same stem
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and isinstance(source.where, Path) and path.samefile(source.where):
-            raise InputError(f"the picture of {source.where} would overwrite it; name another folder, --out")
+        """Where a source's picture goes; its folder is there then."""
+        path = output_path(folder, source)
+        make_folder(path.parent)
         return path
+
+
+def output_path(folder: Path, source: Source) -> Path:
+    """Where a source's picture goes.
+
+    Raises:
+        InputError: if something is there that may be a person's own: the source, or another file in a folder above it.
+    """
+    path = folder / source.name
+    if source.kind != "image" and path.suffix.lower() != ".mp4":
+        path = path.with_name(f"{path.name}.mp4")  # beside that of a video of the same stem
+    if isinstance(source.where, Path) and path.exists() and folder.resolve() in source.where.resolve().parents:
+        raise InputError(f"the picture of {source.where} would overwrite {path}; name another folder, --out")
+    return path

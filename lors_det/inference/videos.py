@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lors_det.errors import InputError
-from lors_det.files import publish
+from lors_det.files import publish, scratch_prefix
 from lors_det.inference.images import swap_red_and_blue
 
 MISSING_SHARE = 0.1
@@ -99,7 +99,11 @@ class VideoWriter:
             self._size = (frame.shape[1], frame.shape[0])
             self._writer = cv2.VideoWriter(str(self._path), code, self._fps, self._size)
             if not self._writer.isOpened():
-                raise InputError(f"{self._path.parent} cannot take a video: OpenCV has no writer for MPEG-4 (mp4v)")
+                width, height = self._size
+                raise InputError(
+                    f"OpenCV writes no video of {width} x {height} pixels as MPEG-4 (mp4v): it lacks the codec, or the "
+                    "codec this size"
+                )
         if (frame.shape[1], frame.shape[0]) != self._size:
             frame = np.asarray(cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA), np.uint8)
         self._writer.write(swap_red_and_blue(frame))
@@ -113,7 +117,7 @@ class VideoWriter:
 @contextmanager
 def written_video(path: Path, fps: float) -> Iterator[VideoWriter]:
     """A writer whose file becomes ``path`` at the end, also after Ctrl-C, which ends a camera; an error removes it."""
-    handle, scratch = tempfile.mkstemp(prefix=f"{path.stem}-", suffix=".tmp.mp4", dir=path.parent)
+    handle, scratch = tempfile.mkstemp(prefix=scratch_prefix(path), suffix=".tmp.mp4", dir=path.parent)
     os.close(handle)
     writer = VideoWriter(Path(scratch), fps)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lors_det.errors import InputError
-from lors_det.files import check_folder, write_whole
+from lors_det.files import check_folder, make_folder, write_whole
 from lors_det.inference.detections import Detections
 
 
@@ -71,5 +71,5 @@ class YoloLabels:
         )
 
     def _write(self, path: Path, lines: Sequence[str]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_whole(path, lambda file: file.write("".join(f"{line}\n" for line in lines).encode()))

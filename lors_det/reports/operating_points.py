@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from mmengine.dataset import BaseDataset
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
@@ -20,6 +21,8 @@ from rich.text import Text
 
 from lors_det.errors import InputError
 from lors_det.files import write_whole
+from lors_det.inference.drawing import font_file
+from lors_det.reports.predictions import check_detections
 
 THRESHOLDS = np.arange(1, 100) / 100
 """Those that are tried."""
@@ -91,25 +94,16 @@ def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *
     names = dataset.metainfo["classes"]
     if len(set(names)) < len(names):
         raise InputError(f"the set's classes are {', '.join(names)}, two of one name; give each its own")
+    check_detections(predictions, dataset)
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for number, each in enumerate(predictions):
         for instance in dataset.get_data_info(number)["instances"]:
             place = {"image_id": number, "category_id": instance["bbox_label"]}
             truth.append({**place, **_box(instance["bbox"]), "iscrowd": int(instance["ignore_flag"])})
-        detected = each["pred_instances"]
-        if missing := [name for name in ("bboxes", "scores", "labels") if name not in detected]:
-            raise InputError(
-                f"{each.get('img_path', f'image {number}')}: predictions without {', '.join(missing)}; "
-                "choose a threshold for what a detector found"
-            )
-        labels, scores = detected["labels"], detected["scores"]
-        if not scores.isfinite().all() or ((labels < 0) | (labels >= len(names))).any():
-            raise InputError(
-                f"{each.get('img_path', f'image {number}')}: scores that are no numbers, or labels beyond "
-                f"the {len(names)} classes of the set; test this model on this set again"
-            )
-        for box, score, label in zip(*(detected[name].tolist() for name in ("bboxes", "scores", "labels"))):
+        for box, score, label in zip(
+            *(each["pred_instances"][name].tolist() for name in ("bboxes", "scores", "labels"))
+        ):
             found.append({"image_id": number, "category_id": label, **_box(box), "score": score})
     categories = [{"id": label, "name": name} for label, name in enumerate(names)]
     with redirect_stdout(io.StringIO()):  # pycocotools tells of its progress
@@ -212,7 +206,9 @@ def curves(matches: Mapping[str, Matches], path: str | Path, threshold: float | 
     drawn = sorted((name for name in matches if matches[name].num_objects), key=lambda name: -matches[name].num_objects)
     for name in drawn[:MAX_CURVES]:
         points = np.array([matches[name].at(each) for each in THRESHOLDS.tolist()])
-        (line,) = right.plot(points[:, 2], points[:, 1], linewidth=1.2, label=name)
+        (line,) = right.plot(
+            points[:, 2], points[:, 1], linewidth=1.2, label=f" {name}" if name.startswith("_") else name
+        )
         best = matches[name].best()
         right.plot(best.recall, best.precision, "o", markersize=5, color=line.get_color())
     rest = f" ({MAX_CURVES} of {len(drawn)})" if len(drawn) > MAX_CURVES else ""
@@ -224,7 +220,9 @@ def curves(matches: Mapping[str, Matches], path: str | Path, threshold: float | 
         ylim=(0, 1.02),
     )
     if drawn:
-        right.legend(frameon=False, loc="lower left")
+        font = FontProperties(fname=font_file("".join(drawn)))
+        for text in right.legend(frameon=False, loc="lower left", prop=font).get_texts():
+            text.set_parse_math(False)  # a $ in a name is one
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

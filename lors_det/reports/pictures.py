@@ -9,17 +9,16 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
-import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from mmengine.dataset import BaseDataset
-from mmengine.visualization import Visualizer
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lors_det.errors import InputError
 from lors_det.files import write_whole
+from lors_det.inference.drawing import draw_boxes
+from lors_det.reports.predictions import check_detections
 from lors_det.reports.scalars import read_scalars
 
 CELL_WIDTH_PX = 340
@@ -46,18 +45,17 @@ def detection_sheet(
         score_threshold: detections below it are not drawn.
 
     Raises:
-        InputError: if the predictions are of other images than the dataset's.
+        InputError: if the predictions are of other images than the dataset's, or no detections of its classes.
     """
     if len(predictions) != len(dataset):
         raise InputError(
             f"{len(predictions)} predictions came with a set of {len(dataset)} images; they must be of one set"
         )
-    visualizer = Visualizer()
+    check_detections(predictions, dataset)
     classes = dataset.metainfo["classes"]
     chosen = np.linspace(0, len(dataset) - 1, min(num_images, len(dataset))).round().astype(int)
     pairs: list[NDArray[Any]] = [
-        _pair(visualizer, dataset.get_data_info(int(i)), predictions[i], classes=classes, threshold=score_threshold)
-        for i in chosen
+        _pair(dataset.get_data_info(int(i)), predictions[i], classes=classes, threshold=score_threshold) for i in chosen
     ]
     height = max(pair.shape[0] for pair in pairs)
     pairs = [
@@ -70,7 +68,6 @@ def detection_sheet(
 
 
 def _pair(
-    visualizer: Visualizer,
     info: dict[str, Any],
     prediction: dict[str, Any],
     *,
@@ -84,49 +81,29 @@ def _pair(
     if image is None:
         raise InputError(f"image {info['img_path']} cannot be read")
     scale = CELL_WIDTH_PX / image.shape[1]
-    image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    size = (CELL_WIDTH_PX, max(1, round(scale * image.shape[0])))
+    image = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), size, interpolation=cv2.INTER_CUBIC)
     image = cast(NDArray[np.uint8], image)  # what imread gives, of which OpenCV's annotations say less
 
     truth = [instance for instance in info["instances"] if not instance["ignore_flag"]]
-    labels = [instance["bbox_label"] for instance in truth]
-    boxes = torch.tensor([instance["bbox"] for instance in truth]).reshape(-1, 4)
-    left = _draw(visualizer, image, boxes * scale, labels, [classes[label] for label in labels])
+    labels = np.array([instance["bbox_label"] for instance in truth], int)
+    boxes = np.array([instance["bbox"] for instance in truth], float).reshape(-1, 4)
+    left = draw_boxes(image, boxes * scale, labels=labels, texts=[classes[label] for label in labels])
 
     found = prediction["pred_instances"]
-    kept = found["scores"] > threshold
-    labels, scores = found["labels"][kept].tolist(), found["scores"][kept].tolist()
+    kept = found["scores"] >= threshold
+    order = found["scores"][kept].argsort(descending=True)
+    boxes, labels, scores = (found[name][kept][order].numpy() for name in ("bboxes", "labels", "scores"))
     texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores)]
-    right = _draw(visualizer, image, found["bboxes"][kept] * scale, labels, texts)
+    right = draw_boxes(image, boxes * scale, labels=labels, texts=texts)
     return np.hstack([left, np.full((len(left), 4, 3), 255, np.uint8), right])
-
-
-def _draw(
-    visualizer: Visualizer, image: NDArray[np.uint8], boxes: Tensor, labels: Sequence[int], texts: Sequence[str]
-) -> NDArray[np.uint8]:
-    """Boxes (n, 4) with their texts; mmdet's own visualizer shrinks texts with the box until none can read them."""
-    visualizer.set_image(image)
-    if len(boxes):
-        height, width = image.shape[:2]
-        # a box beyond the image would make the figure grow
-        boxes = torch.minimum(boxes.clamp(min=1), boxes.new_tensor([width, height] * 2) - 1)
-        colours = [tuple(int(255 * part) for part in colormaps["tab10"](label % 10)[:3]) for label in labels]
-        visualizer.draw_bboxes(boxes, edge_colors=colours, line_widths=2)
-        visualizer.draw_texts(
-            list(texts),
-            boxes[:, :2] + boxes.new_tensor([2.0, 1.0]),
-            font_sizes=[8] * len(texts),
-            colors=["white"] * len(texts),
-            bboxes=[dict(facecolor=[c / 255 for c in colour], edgecolor="none", pad=0.8) for colour in colours],
-        )
-    return visualizer.get_image()
 
 
 def _header(width: int, num_columns: int, threshold: float) -> NDArray[np.uint8]:
     header = np.full((44, width, 3), 255, np.uint8)
     cell = width // num_columns
     for column in range(num_columns):
-        for half, text in enumerate(("ground truth", f"detections, score > {threshold:g}")):
+        for half, text in enumerate(("ground truth", f"detections, score {threshold:g} or more")):
             place = (column * cell + half * cell // 2 + 8, 30)
             cv2.putText(header, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (40, 40, 40), 1, cv2.LINE_AA)
     return header
@@ -162,7 +139,8 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     left.yaxis.set_minor_formatter(NullFormatter())
     left.legend(frameon=False)
 
-    iteration_of = {entry["epoch"]: entry["iter"] for entry in train}  # the last of each epoch
+    # the last of each epoch; a training by iterations tells of none, and its validations tell theirs
+    iteration_of = {entry["epoch"]: entry["iter"] for entry in train if "epoch" in entry}
     for name, label in (("bbox_mAP_50", "AP50"), ("bbox_mAP", "AP"), ("bbox_mAP_75", "AP75")):
         found = [(iteration_of.get(entry["step"], entry["step"]), entry[f"coco/{name}"]) for entry in val]
         if found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -41,3 +41,22 @@ def set_of(predictions: Sequence[dict[str, Any]], cfg: Config) -> BaseDataset:
     """The split that the predictions are of, see :func:`lors_det.plugin.config.data.build_set_of`."""
     with redirect_stdout(io.StringIO()):  # pycocotools tells of its index
         return build_set_of(cfg, [each["img_path"] for each in predictions])
+
+
+def check_detections(predictions: Sequence[Mapping[str, Any]], dataset: BaseDataset) -> None:
+    """Refuse what no detector found in a set.
+
+    Raises:
+        InputError: if predictions lack boxes, scores or labels, a score is no number, or a label that of no class.
+    """
+    num_classes = len(dataset.metainfo["classes"])
+    for number, each in enumerate(predictions):
+        found, where = each["pred_instances"], each.get("img_path", f"image {number}")
+        if missing := [name for name in ("bboxes", "scores", "labels") if name not in found]:
+            raise InputError(f"{where}: predictions without {', '.join(missing)}; these are not what a detector found")
+        labels, scores = found["labels"], found["scores"]
+        if not scores.isfinite().all() or ((labels < 0) | (labels >= num_classes)).any():
+            raise InputError(
+                f"{where}: scores that are no numbers, or labels beyond the {num_classes} classes of the set; test "
+                "this model on this set again"
+            )

@@ -27,7 +27,8 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
             val += [entry for entry in new_val if train and entry["step"] > (val[-1]["step"] if val else 0)]
             continue
         train = [entry for entry in train if entry["iter"] < new_train[0]["iter"]] + new_train
-        val = [entry for entry in val if entry["step"] < new_train[0]["epoch"]] + new_val
+        start = new_train[0].get("epoch", new_train[0]["iter"])  # a training by iterations validates at these
+        val = [entry for entry in val if entry["step"] < start] + new_val
     if not train:
         raise InputError(f"{work_dir} holds no log of a training (*/vis_data/scalars.json); check the work dir")
     return train, val

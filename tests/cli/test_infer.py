@@ -149,7 +149,7 @@ def test_mistakes_end_with_one_line(trained, inputs, tmp_path, capsys):
         ((inputs, "--annotations", trained.annotations), "name a file: --json"),
         ((inputs, *json_file, "--annotations", trained.annotations), "there is a video among the inputs"),
         ((inputs / "none.jpg",), "none.jpg does not exist"),
-        ((inputs / "a.jpg", "--out", inputs), "would overwrite it"),
+        ((inputs / "a.jpg", "--out", inputs), "would overwrite"),
         ((inputs / "a.jpg", "--out", inputs / "a.jpg"), "is a file; name a folder"),
         ((inputs / "a.jpg", "--score-threshold", 30), "must be between 0 and 1"),
         ((inputs / "a.jpg", "--batch-size", 0), "must be at least 1"),
@@ -200,3 +200,46 @@ def test_a_skipped_image_counts_as_missed(trained, tmp_path, capsys):
     words = ("--no-pictures", "--json", tmp_path / "found.json", "--annotations", trained.annotations)
     assert call(trained, flat, *trained.images[1:], *words) == 1
     assert "warning: 1 image of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["INPUT", "--json", "--out", "--annotations", "--checkpoint", "--yolo-labels"])
+def test_an_empty_word_is_no_place(trained, inputs, capsys, option):
+    words = ("",) if option == "INPUT" else (inputs, option, "")
+    assert call(trained, *words) == 2
+    assert f"argument {option}: it is empty; is a variable not set?" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_start_leaves_no_labels(trained, inputs, tmp_path, capsys):
+    (inputs / "film.mp4").unlink()
+    (inputs / "b.jpg").write_bytes(b"a person's own")
+    labels = tmp_path / "labels"
+    assert call(trained, inputs / "sub", "--out", inputs, "--yolo-labels", labels) == 2
+    assert f"sub/b.jpg would overwrite {inputs}/b.jpg; name another folder, --out" in capsys.readouterr().err
+    assert not labels.exists()
+    assert (inputs / "b.jpg").read_bytes() == b"a person's own"
+
+
+def test_pictures_of_an_earlier_run_are_no_inputs(trained, inputs, tmp_path, monkeypatch):
+    """Unless they are named."""
+    monkeypatch.chdir(inputs)
+    (inputs / "film.mp4").unlink()
+    assert call(trained, ".", "--quiet") == 0
+    assert (inputs / "found/a.jpg").is_file()
+    for named, expected in ((".", ["a.jpg", "sub/b.jpg"]), ("found", ["a.jpg", "sub/b.jpg"])):
+        path = tmp_path / f"{named}.json"
+        assert call(trained, named, "--no-pictures", "--quiet", "--json", path) == 0
+        assert [image["file_name"] for image in json.loads(path.read_text())["images"]] == expected
+
+
+def test_a_reader_of_messages_who_goes_away_costs_no_detections(trained, inputs, tmp_path, monkeypatch):
+    class Closed:
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+        def flush(self) -> None: ...
+
+    (inputs / "bad.jpg").write_bytes(b"no image")
+    path = tmp_path / "found.json"
+    monkeypatch.setattr(infer.sys, "stderr", Closed())
+    assert call(trained, inputs, "--no-pictures", "--quiet", "--json", path) == 1
+    assert len(json.loads(path.read_text())["images"]) == 6

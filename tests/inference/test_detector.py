@@ -126,6 +126,7 @@ def test_wrong_arguments_are_named(trained):
         ({"classes": ["dsic"]}, "no class 'dsic'; did you mean disc"),
         ({"classes": "disc"}, r"such as \['disc'\]"),
         ({"device": "gpu"}, "device 'gpu' is none that torch knows"),
+        ({"device": "meta"}, "device 'meta' computes nothing here"),
         ({"device": "cuda:99"}, "device 'cuda:99' is not there"),
         ({"names": ["a"]}, "other than the names that came"),
     ):

@@ -13,7 +13,7 @@ import pytest
 from lors_det.errors import InputError
 from lors_det.inference import Detections
 from lors_det.inference import run as run_module
-from lors_det.inference.run import InferenceRun
+from lors_det.inference.run import InferenceRun, output_path
 from lors_det.inference.sources import Source
 
 
@@ -129,3 +129,42 @@ def test_an_image_that_no_network_takes_costs_its_batch_nothing(batch_size):
         "image /in/flat.jpg: an image of 8 x 1 pixels cannot be scaled",
     ]
     assert sum(done) == 7, "the bar ends before its end"
+
+
+def test_a_picture_that_cannot_be_written_costs_the_others_nothing(tmp_path):
+    (tmp_path / "1.jpg").mkdir()
+    errors = []
+    run = InferenceRun(Counted(), pictures=tmp_path, failed=errors.append)
+    run.process(images(3))
+    assert run.num_images == run.num_found == 3
+    assert [str(error) for error in errors] == [f"{tmp_path}/1.jpg is a folder; name a file to write"]
+    assert (tmp_path / "0.jpg").is_file()
+    assert (tmp_path / "2.jpg").is_file()
+
+
+def test_a_video_that_no_network_takes_is_named(tmp_path, monkeypatch):
+    class Film(list):
+        def __init__(self, where) -> None:
+            super().__init__([np.zeros((1, 8, 3), np.uint8)])
+            self.fps = 10
+
+    monkeypatch.setattr(run_module, "VideoReader", Film)
+    errors = []
+    run = InferenceRun(Counted(), pictures=tmp_path, failed=errors.append)
+    run.process([Source("video", "/in/film.avi", PurePosixPath("film.avi"))])
+    assert list(map(str, errors)) == ["video /in/film.avi: an image of 8 x 1 pixels cannot be scaled"]
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_people_may_have_put_there_is_not_overwritten(tmp_path):
+    """A file in a folder above the source; one of an earlier run, in a folder beside it, is."""
+    (tmp_path / "in/new").mkdir(parents=True)
+    (tmp_path / "found").mkdir()
+    for place in ("in/a.png", "in/new/a.png", "found/a.png"):
+        (tmp_path / place).touch()
+    source = Source("image", tmp_path / "in/new/a.png", PurePosixPath("a.png"))
+    for folder in ("in/new", "in"):
+        with pytest.raises(InputError, match=rf"in/new/a.png would overwrite .*{folder}/a.png; name another folder"):
+            output_path(tmp_path / folder, source)
+    assert output_path(tmp_path / "found", source) == tmp_path / "found/a.png"
+    assert output_path(tmp_path, source) == tmp_path / "a.png"

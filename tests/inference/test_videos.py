@@ -66,3 +66,10 @@ def test_what_is_no_video_is_named(tmp_path):
         VideoReader(path)
     with pytest.raises(InputError, match="camera 99 cannot be opened"):
         VideoReader(99)
+
+
+def test_a_size_that_the_codec_lacks_is_named(tmp_path):
+    words = r"no video of 9000 x 9000 pixels as MPEG-4 .*, or the codec this size"
+    with pytest.raises(InputError, match=words), written_video(tmp_path / "film.mp4", 10) as writer:
+        writer.add(np.zeros((9000, 9000, 3), np.uint8))
+    assert not any(tmp_path.iterdir())

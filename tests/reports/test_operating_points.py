@@ -118,7 +118,7 @@ def test_what_is_no_detection_is_named(wrong):
 
 def test_what_lacks_a_part_is_named():
     masks = {"pred_instances": {"masks": torch.zeros(0), "scores": torch.zeros(0)}}
-    with pytest.raises(InputError, match=r"image 1: predictions without bboxes, labels; .* what a detector found"):
+    with pytest.raises(InputError, match=r"image 1: predictions without bboxes, labels; .* not what a detector found"):
         matches_of(Images([[], []]), [predicted(), masks], iou=0.5)
 
 
@@ -138,7 +138,7 @@ def test_the_best_is_the_middle_of_those_that_are_alike():
     assert isnan(Matches(0, right=np.zeros(0), wrong=np.zeros(0)).best().f1)
 
 
-def test_the_table_and_the_picture(tmp_path):
+def test_the_table_and_the_picture(tmp_path, drawn):
     matches = {
         "fish [red]": Matches(2, right=np.array([0.8, 0.7]), wrong=np.array([0.2])),
         "ray": Matches(1, right=np.array([0.4]), wrong=np.array([0.5, 0.95])),
@@ -159,5 +159,9 @@ def test_the_table_and_the_picture(tmp_path):
     for threshold in (None, 0.3):
         curves(matches, tmp_path / "curves.png", threshold)
         assert cv2.imread(str(tmp_path / "curves.png")).std() > 10
+    named = {"_a$x_$": matches["ray"], "b$\\frac$": matches["fish [red]"]}
+    curves(named, tmp_path / "named.png")
+    (figure,) = drawn[-1:]
+    assert [text.get_text().strip() for text in figure.axes[1].get_legend().get_texts()] == ["b$\\frac$", "_a$x_$"]
     curves({"none": matches["none"]}, tmp_path / "empty.png")
     assert (tmp_path / "empty.png").is_file()

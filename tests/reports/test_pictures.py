@@ -1,19 +1,20 @@
-"""Curves from logs of runs that were interrupted, resumed or started anew."""
+"""Curves from logs of runs that were interrupted, resumed or started anew, and sheets of detections."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from mmengine.dataset import BaseDataset
 
 from lors_det.errors import InputError
-from lors_det.reports.pictures import training_curves
+from lors_det.reports.pictures import CELL_WIDTH_PX, detection_sheet, training_curves
 from lors_det.reports.scalars import read_scalars
 
 
@@ -47,20 +48,6 @@ def test_a_run_that_starts_anew_replaces_a_longer_one(tmp_path):
     write_log(tmp_path, "20260101_000000", range(1, 4), ap=0.1)
     write_log(tmp_path, "20260101_000100", range(1, 2), ap=0.2)
     assert steps(tmp_path) == ([1, 2], [(1, 0.2)])
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> list[Figure]:
-    """The figures that are written from here on."""
-    figures: list[Figure] = []
-    save = Figure.savefig
-
-    def recorded(figure: Figure, *args: Any, **kwargs: Any) -> None:
-        figures.append(figure)
-        save(figure, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", recorded)
-    return figures
 
 
 def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
@@ -108,3 +95,68 @@ def test_stages_are_in_their_order_and_the_selection_is_none_of_them(tmp_path, d
 def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=f"{tmp_path} holds no log"):
         read_scalars(tmp_path)
+
+
+def test_a_training_by_iterations(tmp_path, drawn):
+    """Whose log tells of no epochs, and whose validations tell their iteration."""
+    for start, iterations, ap in (("0", (10, 20), 0.1), ("1", (30, 40), 0.2)):
+        folder = tmp_path / f"2026010{start}_000000/vis_data"
+        folder.mkdir(parents=True)
+        train = [{"loss": 1.0, "s0.loss_cls": 1.0, "iter": iteration} for iteration in iterations]
+        val = {f"coco/bbox_mAP{suffix}": ap for suffix in ("", "_50", "_75")} | {"step": iterations[-1]}
+        (folder / "scalars.json").write_text("\n".join(map(json.dumps, [*train, val])))
+    training_curves(tmp_path, tmp_path / "curves.png")
+    losses, precision = drawn[0].axes
+    assert [point[0] for point in curves(losses)["stage 0"]] == [10, 20, 30, 40]
+    assert curves(precision)["AP  0.200"] == [(20, 0.1), (40, 0.2)]
+
+
+class Set(BaseDataset):
+    """Of pictures, each with an object of its own class."""
+
+    METAINFO: ClassVar = {"classes": ("_a$x_$y$\\frac$", "日本")}
+
+    def __init__(self, folder: Path, *shapes: tuple[int, int]) -> None:
+        super().__init__(lazy_init=True, serialize_data=False)
+        self.data_list = []
+        for number, (height, width) in enumerate(shapes):
+            path = str(folder / f"{number}.png")
+            cv2.imwrite(path, np.full((height, width, 3), 128, np.uint8))
+            box = [0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]
+            self.data_list.append(
+                {"img_path": path, "instances": [dict(bbox=box, bbox_label=number % 2, ignore_flag=0)]}
+            )
+        self._fully_initialized = True
+
+
+def found_in(dataset: Set) -> list[dict[str, Any]]:
+    """Each object twice, with a high and a low score."""
+    predictions = []
+    for number in range(len(dataset)):
+        info = dataset.get_data_info(number)
+        boxes = torch.tensor([info["instances"][0]["bbox"]] * 2)
+        values = dict(bboxes=boxes, labels=torch.tensor([number % 2, 0]), scores=torch.tensor([0.2, 0.9]))
+        predictions.append({"img_path": info["img_path"], "pred_instances": values})
+    return predictions
+
+
+def test_a_sheet_of_images_of_any_shape_and_classes_of_any_name(tmp_path, recwarn):
+    dataset = Set(tmp_path, (64, 64), (1, 900), (400, 300))
+    detection_sheet(dataset, found_in(dataset), tmp_path / "sheet.png", num_columns=2)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    rows, columns = 2, 2
+    height = round(CELL_WIDTH_PX / 300 * 400)
+    assert sheet.shape == (44 + rows * (height + 12), columns * (2 * CELL_WIDTH_PX + 4 + 12), 3)
+    first = sheet[50 : 50 + CELL_WIDTH_PX, 6 : 6 + 2 * CELL_WIDTH_PX + 4]
+    for side in (first[:, :CELL_WIDTH_PX], first[:, -CELL_WIDTH_PX:]):
+        assert 0.01 < (side != 128).any(axis=2).mean() < 0.5
+    assert not [str(warning.message) for warning in recwarn if "lyph" in str(warning.message)]
+
+
+def test_what_is_not_of_the_set_is_named(tmp_path):
+    dataset = Set(tmp_path, (64, 64))
+    (prediction,) = found_in(dataset)
+    prediction["pred_instances"]["labels"] = torch.tensor([0, 2])
+    with pytest.raises(InputError, match=r"0\.png: .* labels beyond the 2 classes of the set"):
+        detection_sheet(dataset, [prediction], tmp_path / "sheet.png")
+    assert not (tmp_path / "sheet.png").exists()
