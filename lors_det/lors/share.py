@@ -13,7 +13,8 @@ def checked_share(share: Sequence[int | None], num_stages: int) -> tuple[int | N
     """
     share = tuple(share)
     bases = {base for base in share if base is not None}
-    if not all(isinstance(base, int) for base in bases) or not share or bases != set(range(len(bases))):
+    whole = all(base is None or (isinstance(base, int) and not isinstance(base, bool)) for base in share)
+    if not whole or not share or bases != set(range(len(bases))):
         raise ValueError(
             f"share={share}; it gives the base of each stage and must use every base from 0 on, "
             "for example (0, 0, 0, 0) to share one base among four stages, or None for a stage without a base"

@@ -44,7 +44,11 @@ def use_mixed_precision(cfg: Config) -> None:
         raise InputError("--amp needs a GPU, and torch sees none; train without it")
     # older cards, such as V100 and T4, emulate bf16, slower than float32
     native = torch.cuda.is_bf16_supported(including_emulation=False)
-    own = dict(dtype="bfloat16", loss_scale=dict(enabled=False)) if native else dict(dtype="float16")
+    own = (
+        dict(dtype="bfloat16", loss_scale=dict(enabled=False))
+        if native
+        else dict(dtype="float16", loss_scale="dynamic")
+    )
     cfg.optim_wrapper.update(type="AmpOptimWrapper", **own)
 
 

@@ -41,7 +41,7 @@ def result_of(runner: Runner, constant_box: ConstantBox | None) -> TrainingResul
     """The result of a run that has ended."""
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     best, last = (getattr(hook, name, None) for name in ("best_ckpt_path", "last_ckpt"))
-    kept = best or last
+    kept = best or (last if last and Path(last).exists() else None)  # a resumed run has a name before the file
     key = getattr(hook, "key_indicators", [None])[0] if best else None
     return TrainingResult(
         work_dir=Path(runner.work_dir),

@@ -32,6 +32,9 @@ _OF_NO_MATTER = re.compile(
 )
 """Values among them that do not, or that are there to be changed: a training is made longer."""
 
+_LENGTHS = {"begin", "end", "T_max", "milestones", "total_steps"}
+"""Values of a schedule that are others in a longer training."""
+
 _HOOKS_THAT_MATTER = ("EMAHook", "GentleFinishHook", "PipelineSwitchHook", "YOLOXModeSwitchHook")
 """Custom hooks that decide what is learned or kept; of others, such as one's own that draw, that is not known."""
 
@@ -171,11 +174,17 @@ def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]
             yield f"{kind} in custom_hooks", *_apart(old, new)
     before, now = dict(course(former.config)), dict(course(runner.cfg))
     for key in dict.fromkeys((*before, *now)):
-        if is_longer and key.startswith("param_scheduler"):  # it follows
-            continue
         old, new = before.get(key, "-"), now.get(key, "-")
+        if is_longer and key == "param_scheduler":
+            old, new = (_without_lengths(value) for value in (old, new))
         if old != new:
             yield key, old, new
+
+
+def _without_lengths(schedules: Any) -> Any:
+    if not isinstance(schedules, list):
+        return schedules
+    return [{key: value for key, value in each.items() if key not in _LENGTHS} for each in schedules]
 
 
 def _hooks(cfg: Config) -> dict[str, str]:

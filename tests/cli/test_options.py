@@ -33,13 +33,21 @@ def train_arguments(config: Path, work_dir: Path, **changes: object) -> Namespac
 
 
 @pytest.mark.parametrize(
-    ("native", "own"), [(True, dict(dtype="bfloat16", loss_scale=dict(enabled=False))), (False, dict(dtype="float16"))]
+    ("native", "own"),
+    [
+        (True, dict(dtype="bfloat16", loss_scale=dict(enabled=False))),
+        (False, dict(dtype="float16", loss_scale="dynamic")),
+    ],
 )
 def test_mixed_precision_is_bf16_where_the_hardware_computes_in_it(monkeypatch, native, own):
     # as a T4 answers: it can, by emulation
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
     cfg = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
+    launch.use_mixed_precision(cfg)
+    assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", **own)
+    # the config that a training on another GPU has left
+    cfg.optim_wrapper.update(dtype="bfloat16", loss_scale=dict(enabled=False))
     launch.use_mixed_precision(cfg)
     assert cfg.optim_wrapper == dict(type="AmpOptimWrapper", **own)
 

@@ -97,7 +97,9 @@ def test_no_residual_without_a_base():
 
 
 @pytest.mark.parametrize(
-    "share", [(), (1, 1), (0, 2), (-1, 0), (0, "0"), (0.0, 0), (0, 0, 0), (0,)], ids=lambda share: str(share)
+    "share",
+    [(), (1, 1), (0, 2), (-1, 0), (0, "0"), (0.0, 0), (0, 0.0), (False, True), (0, 0, 0), (0,)],
+    ids=lambda share: str(share),
 )
 def test_a_share_that_is_none(share):
     refuse("share=", {"norm1": None}, share=share, stages=[TORCH.make() for _ in range(2)])

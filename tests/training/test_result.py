@@ -21,6 +21,7 @@ def run(folder, *, best: str | None, rule: str = "greater", until: int = 3):
     if best:
         hook.best_ckpt_path = str(folder / "best_epoch.pth")
     hook.last_ckpt = str(folder / "epoch_3.pth")
+    (folder / "epoch_3.pth").touch()
     scalars = {f"val/{name}": HistoryBuffer(values[:until], [1] * until) for name, values in HISTORY.items()}
     cfg = SimpleNamespace(filename="config.py")
     return SimpleNamespace(
@@ -54,6 +55,13 @@ def test_a_stored_result_is_of_the_best_checkpoints_own_validation(tmp_path):
     result = stored_result(cfg, tmp_path / "epoch_3.pth", None)
     assert result.checkpoint.name == "best_epoch.pth"
     assert result.metrics == {name: values[1] for name, values in HISTORY.items()}
+
+
+def test_a_checkpoint_that_was_not_written_is_none(tmp_path):
+    """As that of a resumed run in another folder, which ends before it writes one."""
+    ended = run(tmp_path, best=None)
+    (tmp_path / "epoch_3.pth").unlink()
+    assert result_of(ended, None).checkpoint is None
 
 
 def test_where_nothing_was_validated_there_are_none(tmp_path):

@@ -67,6 +67,11 @@ def test_what_does_not_matter(changes):
         ({"sync_bn": "torch"}, "sync_bn: - then, torch now"),
         ({"param_scheduler.0.milestones": [1]}, "milestones"),
         ({"train_cfg.max_epochs": 2, "param_scheduler.0.milestones": [1]}, "milestones"),
+        (
+            {"train_cfg.max_epochs": 6, "param_scheduler.0.milestones": [4], "param_scheduler.0.gamma": 0.5},
+            "param_scheduler: [{'type': 'MultiStepLR'}] then, [{'type': 'MultiStepLR', 'gamma': 0.5}] now",
+        ),
+        ({"train_cfg.max_epochs": 6, "param_scheduler.0.type": "ConstantLR"}, "'ConstantLR'"),
         ({"custom_hooks.0.momentum": 0.2}, "EMAHook in custom_hooks"),
         ({"custom_hooks": []}, "EMAHook in custom_hooks"),
         ({"custom_hooks.2.last": 0.9}, "GentleFinishHook in custom_hooks: {'last': 0.2, 'pipeline'"),

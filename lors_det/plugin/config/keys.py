@@ -189,6 +189,7 @@ def _places(cfg: Config) -> dict[str, Reader]:
     if (cfg.get("model") or {}).get("bbox_head", {}).get("type") == "AdaMixerHead":
         places["model.bbox_head.criterion"] = Reader.of(set_criterion, {"type"})
         places["model.bbox_head.denoising"] = Reader.of(Denoising, set())
+        places |= {place: Reader("AdaMixerHead", set()) for place in ("model.train_cfg", "model.bbox_head.train_cfg")}
         places["model.bbox_head.decoder"] = Reader("the decoder", taken_by(DecoderSpec))
     return places
 

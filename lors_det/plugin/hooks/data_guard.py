@@ -86,7 +86,8 @@ def check_training_set(loader: DataLoader, *, by_epochs: bool) -> None:
     Raises:
         InputError: it names the numbers.
     """
-    if isinstance(loader.sampler, InfiniteSampler):  # which fills batches over and over
+    sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)  # of a loader whose batches have places
+    if isinstance(sampler, InfiniteSampler):  # which fills batches over and over
         if by_epochs:
             raise InputError(
                 "config key train_dataloader.sampler is an InfiniteSampler, with which no epoch ends; take "
@@ -94,7 +95,7 @@ def check_training_set(loader: DataLoader, *, by_epochs: bool) -> None:
             )
     elif not len(loader):
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
-        images = len(cast(Sized, loader.sampler))
+        images = len(cast(Sized, sampler))
         raise InputError(
             f"train_dataloader makes no batch: {images} images of this process are fewer than "
             f"batch_size={size}, and drop_last drops what is left; set train_dataloader.batch_size lower"

@@ -200,5 +200,6 @@ def finish_writing(runner: Runner | None) -> Path | None:
     for hook in runner.hooks if runner is not None else ():
         if isinstance(hook, SafeCheckpointHook):
             hook.finish()
-            last = Path(hook.last_ckpt) if hook.last_ckpt else last
+            if hook.last_ckpt and Path(hook.last_ckpt).exists():  # a resumed run has a name for it before the file
+                last = Path(hook.last_ckpt)
     return last

@@ -76,7 +76,7 @@ class PlainCheckpointHook(Hook):
 def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
     pairs = list(live_and_saved(runner.param_schedulers, checkpoint.get("param_schedulers")))
     rebuilt = max((repair_milestones(state) for _, state in pairs), default=0)
-    is_longer = False
+    has_changed = False
     for number, (scheduler, state) in enumerate(pairs):
         restore_containers(scheduler, state)
         for name, (saved, own) in take_constants(scheduler, state).items():
@@ -85,10 +85,10 @@ def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
                 f"param_scheduler.{number}, {kind}, had {name}={_in_words(saved)} in the checkpoint's run, and goes on "
                 f"with the config's {name}={_in_words(own)}"
             )
-            is_longer |= name in ("end", "T_max") and own > saved
+            has_changed = True
     if rebuilt:
         runner.logger.warning("the checkpoint's milestones were written wrongly, by lors_det 0.1.0, and are repaired")
-    if rebuilt > 1 or is_longer:  # resumed before, and without its decays since; or made longer
+    if rebuilt > 1 or has_changed:  # resumed before, and without its decays since; or with another schedule
         _restore_rates(runner, checkpoint)
 
 

@@ -53,6 +53,14 @@ def child(tmp_path: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("place", ["model", "model.bbox_head"])
+def test_what_other_heads_read_of_a_train_cfg_is_refused(tmp_path, place):
+    """An assigner and weights of losses are the criterion's here."""
+    path = child(tmp_path, nested(f"{place}.train_cfg.assigner", dict(type="HungarianAssigner")))
+    with pytest.raises(InputError, match=rf"config key {place}\.train_cfg\.assigner is read by nothing: AdaMixerHead"):
+        load_config(path)
+
+
 @pytest.mark.parametrize("place", ["option", "file"])
 @pytest.mark.parametrize("key", MISSPELLED)
 def test_a_key_that_nothing_reads_is_refused_with_the_nearest(tmp_path, key, place):

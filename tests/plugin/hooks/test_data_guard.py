@@ -1,4 +1,4 @@
-"""Ids of an evaluator's file that pycocotools and mmdet misread."""
+"""Ids of an evaluator's file that pycocotools and mmdet misread, and training sets without a batch or an end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import METRICS
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.evaluator import BaseMetric
+from torch.utils.data import DataLoader, TensorDataset
 
 from lors_det.errors import InputError
-from lors_det.plugin.hooks.data_guard import check_evaluated_ids
+from lors_det.plugin.hooks.data_guard import check_evaluated_ids, check_training_set
+from lors_det.plugin.loop.batches import placed
 
 NAMES = ("zebra", "ant")
 
@@ -85,3 +88,17 @@ def test_other_metrics_are_passed_over() -> None:
     assert check_evaluated_ids(made) is None
     del made._coco_api
     assert check_evaluated_ids(made) is None
+
+
+def test_a_training_set_of_placed_batches():
+    """As the loop of trainings has it, whose loader has a sampler that is none of the config's."""
+    images = TensorDataset(torch.arange(3))
+    endless = DataLoader(images, batch_size=2, sampler=InfiniteSampler(images))
+    few = DataLoader(images, batch_size=4, sampler=DefaultSampler(images), drop_last=True)
+    for loader in (endless, placed(endless)[0]):
+        with pytest.raises(InputError, match="is an InfiniteSampler, with which no epoch ends"):
+            check_training_set(loader, by_epochs=True)
+        check_training_set(loader, by_epochs=False)
+    for loader in (few, placed(few)[0]):
+        with pytest.raises(InputError, match="3 images of this process are fewer than batch_size=4"):
+            check_training_set(loader, by_epochs=True)

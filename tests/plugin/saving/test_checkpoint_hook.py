@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -233,3 +234,12 @@ def test_snapshots_use_their_memory_again_and_grow_with_what_they_hold():
 def test_another_place_than_a_folder_is_refused(options):
     with pytest.raises(InputError, match='type="CheckpointHook" writes elsewhere'):
         SafeCheckpointHook(**options)
+
+
+def test_a_checkpoint_that_was_not_written_is_none(tmp_path):
+    """A resumed run in another folder has a name for it before the file is there."""
+    hook = checkpoint_hook.SafeCheckpointHook(background=False)
+    hook.last_ckpt = str(tmp_path / "epoch_3.pth")
+    assert checkpoint_hook.finish_writing(SimpleNamespace(hooks=[hook])) is None
+    (tmp_path / "epoch_3.pth").touch()
+    assert checkpoint_hook.finish_writing(SimpleNamespace(hooks=[hook])) == tmp_path / "epoch_3.pth"

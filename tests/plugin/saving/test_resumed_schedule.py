@@ -53,6 +53,7 @@ def rates_of(
     resume: bool = False,
     max_epochs: int = 12,
     schedule_file: str = "schedule_1x.py",
+    milestones: list[int] | None = None,
 ) -> list[float]:
     """Learning rates of a run that is stopped before an epoch, or goes to its end.
 
@@ -60,6 +61,8 @@ def rates_of(
     """
     schedule = Config.fromfile(CONFIGS / "_base_" / schedule_file)
     schedule.param_scheduler[0].end = WARM_UP
+    if milestones is not None:
+        schedule.param_scheduler[1].milestones = milestones
     runner = Runner(
         Line(),
         str(work_dir),
@@ -122,6 +125,22 @@ def test_a_run_that_is_made_longer_goes_on_as_a_long_one(tmp_path, uninterrupted
     rates = rates_of(tmp_path, max_epochs=5)
     rates += rates_of(tmp_path, resume=True, max_epochs=9)
     assert rates + rates_of(tmp_path, resume=True) == uninterrupted
+
+
+def test_a_run_that_goes_on_with_later_milestones_goes_on_as_if_it_always_had_them(tmp_path):
+    """From a 1x schedule to a longer one, of which the short one has had all decays."""
+    whole = rates_of(tmp_path / "whole", milestones=[8, 11])
+    rates_of(tmp_path / "short", milestones=[2, 3], max_epochs=4)
+    rest = rates_of(tmp_path / "short", resume=True, milestones=[8, 11])
+    assert rest == pytest.approx(whole[4 * EPOCH :], rel=1e-9)
+
+
+def test_a_cosine_that_is_made_shorter_goes_on_as_a_short_one(tmp_path):
+    cosine = {"schedule_file": "schedule_scratch.py"}
+    whole = rates_of(tmp_path / "whole", max_epochs=8, **cosine)
+    rates_of(tmp_path / "long", stop_before=4, **cosine)
+    rest = rates_of(tmp_path / "long", resume=True, max_epochs=8, **cosine)
+    assert rest == pytest.approx(whole[4 * EPOCH :], rel=1e-9)
 
 
 @pytest.mark.parametrize("short", [4, 7])
