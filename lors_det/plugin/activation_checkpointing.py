@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import runner
 from torch import nn
 
@@ -13,6 +12,7 @@ from lors_det.errors import InputError
 from lors_det.lors import SharedStack
 from lors_det.lors.recompute import recomputed
 from lors_det.plugin.named_modules import named_modules
+from lors_det.plugin.unwrapped import unwrapped
 
 KEY = "config key activation_checkpointing"
 
@@ -39,7 +39,7 @@ def turn_on_activation_checkpointing(model: nn.Module, modules: str | list[str])
             with weights that are not its own; it names one that can be named instead.
     """
     for name in check_activation_checkpointing(modules, model):
-        module = model.get_submodule(name)
+        module = unwrapped(model).get_submodule(name)
         if isinstance(module, SharedStack):
             module.recompute = True
         else:
@@ -49,9 +49,7 @@ def turn_on_activation_checkpointing(model: nn.Module, modules: str | list[str])
 def check_activation_checkpointing(modules: str | list[str] | None, model: Any) -> list[str]:
     """The names, if each can be recomputed, see :func:`turn_on_activation_checkpointing`."""
     names = named_modules(modules, model, "activation_checkpointing")
-    while is_model_wrapper(model):
-        model = model.module
-    known = dict(model.named_modules())
+    known = dict(unwrapped(model).named_modules())
     stacks = [name for name, module in known.items() if isinstance(module, SharedStack)]
     for name in names:
         stack = next((stack for stack in stacks if f"{name}.".startswith(f"{stack}.")), None)

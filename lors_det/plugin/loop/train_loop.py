@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmdet.registry import LOOPS
 from mmengine.dist import get_rank
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -23,6 +22,7 @@ from lors_det.plugin.loop.batches import placed
 from lors_det.plugin.loop.faults import checked_steps, keep_step
 from lors_det.plugin.loop.seeds import seed_generators, seed_of
 from lors_det.plugin.saving.plain_data import to_plain
+from lors_det.plugin.unwrapped import unwrapped
 
 _OF_STEPS, _OF_IMAGES = 0, 1
 """What a seed is for comes first in its place."""
@@ -110,7 +110,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     def run(self) -> nn.Module:
         self._follow_seed()
         runner = self.runner
-        model: nn.Module = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model: nn.Module = unwrapped(runner.model)
         for name, parameter in model.named_parameters():
             if name in self.gradients:
                 parameter.grad = self.gradients[name].to(parameter)
@@ -166,7 +166,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         runner, rank = self.runner, get_rank()
         folder = Path(runner.work_dir, FAULTS)
         path = folder / f"step_{self._iter + 1}_process_{rank}.pth"
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         facts = {
             "message": str(error),
             "seed": seed_of(_OF_STEPS, runner.seed, rank, self._iter),

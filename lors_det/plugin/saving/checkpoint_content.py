@@ -8,12 +8,12 @@ from typing import Any
 import mmengine
 import torch
 from mmengine.dist import all_reduce
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
 import lors_det
+from lors_det.plugin.unwrapped import unwrapped
 
 
 def checkpoint_of(
@@ -27,7 +27,7 @@ def checkpoint_of(
         with_optimizer: whether to hold the optimiser's state, and gradients that steps have accumulated.
         with_schedules: whether to hold those of learning rates and the like.
     """
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     meta = {
         **meta,
         "config_data": runner.cfg.to_dict(),

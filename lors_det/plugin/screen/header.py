@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
@@ -15,6 +14,7 @@ from lors_det.adamixer import Decoder, InitialQueries
 from lors_det.data.words import counted
 from lors_det.files import short_path
 from lors_det.plugin.hooks.data_guard import datasets_in
+from lors_det.plugin.unwrapped import unwrapped
 
 MAX_CLASSES = 8
 """Classes that are named one by one."""
@@ -50,8 +50,7 @@ def test_rows(runner: Runner) -> dict[str, str]:
 
 
 def _model(model: Any) -> dict[str, str]:
-    while is_model_wrapper(model):
-        model = model.module
+    model = unwrapped(model)
     queries = next((len(module.content) for module in model.modules() if isinstance(module, InitialQueries)), None)
     words = f"{type(model).__name__}, {_count(model)} parameters"
     rows = {"model": words + (f", {counted(queries, 'query')}" if queries else "")}
