@@ -150,7 +150,10 @@ def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:
     lines = [f"  {key}: {old} then, {new} now" for key, old, new in found[:MOST_SHOWN]]
     lines += [f"  and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
     words = f"the run of {former.checkpoint} is another than this one:\n" + "\n".join(lines)
-    kept = "\nThe optimiser's state is the checkpoint's, learning rates and weight decays included; so is the seed."
+    kept = (
+        "\nThe optimiser's state is the checkpoint's, learning rates, where their schedule is the same, and weight decays "
+        "included; so is the seed."
+    )
     if not anyway:
         raise InputError(f"{words}\nresume it as it was, or say --resume-anyway to go on with what is new")
     if runner.rank == 0:
