@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lors_det.data.drawn_boxes import draw_boxes
 from lors_det.errors import InputError
-from lors_det.inference.drawing import draw_boxes
 from lors_det.inference.images import ImageLike, as_rgb, write_image
 
 

@@ -19,9 +19,9 @@ from pycocotools.cocoeval import COCOeval
 from rich.table import Table
 from rich.text import Text
 
+from lors_det.data.drawn_boxes import font_file
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-from lors_det.inference.drawing import font_file
 from lors_det.reports.predictions import check_detections
 
 THRESHOLDS = np.arange(1, 100) / 100

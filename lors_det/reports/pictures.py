@@ -15,9 +15,9 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from mmengine.dataset import BaseDataset
 from numpy.typing import NDArray
 
+from lors_det.data.drawn_boxes import draw_boxes
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-from lors_det.inference.drawing import draw_boxes
 from lors_det.reports.predictions import check_detections
 from lors_det.reports.scalars import read_scalars
 

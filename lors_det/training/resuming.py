@@ -151,8 +151,8 @@ def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:
     lines += [f"  and {len(found) - MOST_SHOWN} more"] if len(found) > MOST_SHOWN else []
     words = f"the run of {former.checkpoint} is another than this one:\n" + "\n".join(lines)
     kept = (
-        "\nThe optimiser's state is the checkpoint's, learning rates, where their schedule is the same, and weight decays "
-        "included; so is the seed."
+        "\nThe optimiser's state is the checkpoint's, weight decays included, and learning rates where their schedule "
+        "is the same; so is the seed."
     )
     if not anyway:
         raise InputError(f"{words}\nresume it as it was, or say --resume-anyway to go on with what is new")

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from lors_det.data.drawn_boxes import colour_of
 from lors_det.errors import InputError
 from lors_det.inference import Detection, Detections
-from lors_det.inference.drawing import colour_of
 
 BOXES = np.array([[10, 30, 60, 80], [-20, 40, 300, 90.5], [70, 20, 90, 50]], np.float32)
 

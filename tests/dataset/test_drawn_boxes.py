@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from matplotlib import font_manager
 
-from lors_det.inference.drawing import _font_file
+from lors_det.data.drawn_boxes import _font_file
 
 
 def test_a_font_has_the_letters_that_it_writes():
