@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,13 +99,14 @@ def main(args: Namespace) -> None:
 
     out = None if args.no_pictures else Path(args.out)
     left_out = _left_out(args)
-    sources = find_sources(args.inputs, leave_out=left_out)
+    find = partial(find_sources, args.inputs, leave_out=left_out)  # one after the other: there may be millions
+    sources = find()
     if out is not None:
-        for source in find_sources(args.inputs, leave_out=left_out):
+        for source in find():
             output_path(out, source)
     of_images = {"--annotations gives ids to": args.annotations, "--yolo-labels writes files of": args.yolo_labels}
     for words in (words for words, value in of_images.items() if value):
-        if any(source.kind != "image" for source in find_sources(args.inputs, leave_out=left_out)):
+        if any(source.kind != "image" for source in find()):
             raise InputError(f"{words} images, and there is a video among the inputs")
     drawn = DRAWN if args.score_threshold is None else args.score_threshold
     written = 0.0 if args.score_threshold is None and args.annotations else drawn
@@ -122,7 +124,7 @@ def main(args: Namespace) -> None:
         MofNCompleteColumn(),
         _Speed(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=_Lasting(stderr=True),
         disable=args.quiet,
     )
     results = None
@@ -130,12 +132,12 @@ def main(args: Namespace) -> None:
         truth = Path(args.annotations) if args.annotations else None
         results = CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
         if truth is not None:
-            results.check_distinct(Path(str(source.where)) for source in find_sources(args.inputs, leave_out=left_out))
+            results.check_distinct(Path(str(source.where)) for source in find())
     labels = None
     if args.yolo_labels:
-        names = (Path(source.name) for source in find_sources(args.inputs, leave_out=left_out))
+        names = (Path(source.name) for source in find())
         labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
-    total = None if args.quiet else count_images(find_sources(args.inputs, leave_out=left_out))
+    total = None if args.quiet else count_images(find())
     with ExitStack() as open_files:
         if results is not None:
             open_files.enter_context(results)
@@ -177,6 +179,13 @@ class _Failures:
         self.status = 1
         with suppress(BrokenPipeError):  # who read it went away; what is found is not lost for it
             print(f"skipped: {error}", file=sys.stderr)
+
+
+class _Lasting(Console):
+    """Whose reader may go away, as ``head`` does; rich would end the command."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 class _Speed(ProgressColumn):

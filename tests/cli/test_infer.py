@@ -231,7 +231,8 @@ def test_pictures_of_an_earlier_run_are_no_inputs(trained, inputs, tmp_path, mon
         assert [image["file_name"] for image in json.loads(path.read_text())["images"]] == expected
 
 
-def test_a_reader_of_messages_who_goes_away_costs_no_detections(trained, inputs, tmp_path, monkeypatch):
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_a_reader_of_messages_who_goes_away_costs_no_detections(trained, inputs, tmp_path, monkeypatch, quiet):
     class Closed:
         def write(self, text: str) -> int:
             raise BrokenPipeError
@@ -241,5 +242,5 @@ def test_a_reader_of_messages_who_goes_away_costs_no_detections(trained, inputs,
     (inputs / "bad.jpg").write_bytes(b"no image")
     path = tmp_path / "found.json"
     monkeypatch.setattr(infer.sys, "stderr", Closed())
-    assert call(trained, inputs, "--no-pictures", "--quiet", "--json", path) == 1
+    assert call(trained, inputs, "--no-pictures", *quiet, "--json", path) == 1
     assert len(json.loads(path.read_text())["images"]) == 6
