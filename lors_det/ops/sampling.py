@@ -162,6 +162,8 @@ def _weighted_sums(rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
     """sum_k weights[n, k] rows[index[n, k]], (N, C)."""
     if torch.compiler.is_exporting():  # ONNX has no such operation, and would loop over the points
         return torch.matmul(weights[:, None], rows[index]).squeeze(1)
+    if rows.shape[0] <= torch.iinfo(torch.int32).max:  # the backward pass sorts them, twice as fast in 32 bits
+        index = index.int()
     return F.embedding_bag(index, rows, per_sample_weights=weights, mode="sum")
 
 
