@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -64,6 +65,9 @@ def main() -> None:
 
 def run(name: str, arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Run a command of :data:`COMMANDS` by its name, see :func:`run_command`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # a file's name may have letters that it cannot print
     with _interruptible():
         run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
 

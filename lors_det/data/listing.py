@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 
 _END = 4096
+_NO_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+"""Errors of what is not there, is a file, or has a name that no folder can have."""
 
 
 class Listing:
@@ -22,10 +25,11 @@ class Listing:
                 with os.scandir(folder or ".") as entries:
                     for entry in entries:
                         if not entry.name.startswith(".") and entry.name != "__MACOSX":
-                            (folders if entry.is_dir() else files).append(entry.name)
-            except PermissionError:
-                raise
-            except (OSError, ValueError):  # not there, a file, or a name that no folder can have
+                            (folders if _is_folder(entry) else files).append(entry.name)
+            except OSError as error:  # others, such as a network's, would leave out part of a set
+                if error.errno not in _NO_FOLDER:
+                    raise
+            except ValueError:  # a name that no folder can have
                 pass
             self._seen[folder] = frozenset(files), tuple(sorted(folders))
         return self._seen[folder]
@@ -59,6 +63,13 @@ class Listing:
             yield place, sorted(self.files(place))
             if left:
                 waiting += [(os.path.join(place, name), left - 1) for name in reversed(self.folders(place))]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say
+        return False
 
 
 def both_ends(path: str) -> bytes:

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from lors_det.data.coco.files import unfit
 from lors_det.data.images import is_image
 from lors_det.data.listing import Listing, both_ends
 from lors_det.errors import InputError
@@ -59,7 +60,10 @@ def unknown_form(root: Path, listing: Listing) -> InputError:
                 elif lack:
                     lacking.append(f"{where} {lack}")
             if suffix in (".json", ".xml") and sum(known.values()) < 20:
-                ends = both_ends(f"{place}/{name}")
+                try:
+                    ends = both_ends(f"{place}/{name}")
+                except OSError:  # a link that leads nowhere, say
+                    continue
                 for mark, form in (_IN_JSON if suffix == ".json" else _IN_XML).items():
                     if mark in ends:
                         known[form] += 1
@@ -94,4 +98,4 @@ def _faults_of_json(path: Path) -> tuple[str | None, str | None]:
     if not isinstance(content, dict):
         return None, f"holds a {type(content).__name__}, not a dictionary"
     missing = [name for name in COCO if not isinstance(content.get(name), list)]
-    return None, f"has no list of {' and of '.join(missing)}" if missing else None
+    return None, f"has no list of {' and of '.join(missing)}" if missing else unfit(content) or None

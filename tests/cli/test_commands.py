@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -170,3 +171,18 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys, where):
         main()
     assert getattr(ended.value, "code", None) == 130
     assert capsys.readouterr().err.split() == ["interrupted"]
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(root, tmp_path):
+    """Archives made on other systems have such names, and a terminal in UTF-8 would end the command."""
+    for split, names in (("train", "abc"), ("val", "yz")):
+        for folder, content in (("images", b"no image"), ("labels", b"0 .5 .5 .2 .2\n")):
+            (tmp_path / split / folder).mkdir(parents=True)
+            for name in names:
+                suffix = {"images": ".jpg", "labels": ".txt"}[folder]
+                (tmp_path / split / folder / f"caf\udce9{name}{suffix}").write_bytes(content)
+    command = [sys.executable, "-m", "lors_det", "check-data", str(tmp_path), "--no-images"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict", "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "caf\\udce9" in done.stdout + done.stderr

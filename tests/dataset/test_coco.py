@@ -42,6 +42,14 @@ def test_a_file_that_is_fine_is_taken_as_it_is(tmp_path: Path) -> None:
         ({"id": 1}, "filled-in"),
         ({"bbox": None, "segmentation": [[4, 2, 14, 2, 14, 10]]}, "filled-in"),
         ({"bbox": None, "segmentation": {"size": [20, 40], "counts": [82, 8] + [12, 8] * 9 + [530]}}, "filled-in"),
+        ({"iscrowd": "0"}, "filled-in"),
+        ({"iscrowd": "False"}, "filled-in"),
+        ({"iscrowd": float("nan")}, "filled-in"),
+        ({"area": 10**400}, "filled-in"),
+        ({"bbox": [10**400, 2, 10, 8]}, "malformed-box"),
+        ({"bbox": None, "segmentation": {"size": ["20", "40"], "counts": [82, 8]}}, "malformed-box"),
+        ({"bbox": None, "segmentation": {"size": [20, 40], "counts": [-1, 8]}}, "malformed-box"),
+        ({"bbox": None, "segmentation": {"size": [20, 40], "counts": None}}, "malformed-box"),
         ({"bbox": []}, "malformed-box"),
         ({"bbox": [1, 2, 3]}, "malformed-box"),
         ({"bbox": ["1", "2", "3", "4"]}, "malformed-box"),
@@ -73,6 +81,63 @@ def test_annotations_are_made_whole_or_left_out(change: dict[str, Any], kind: st
         assert set(boxes) == {1, 2, 3, 5, 6}
     # a box without area is passed over in training, so that the file may be used as it is
     assert (train.annotation_file is None) == (kind != "no-area")
+
+
+@pytest.mark.parametrize(("stated", "crowd"), [("1", 1), ("true", 1), (True, 1), ("maybe", 0)])
+def test_crowds_are_what_the_file_calls_so(stated: Any, crowd: int, tmp_path: Path) -> None:
+    content = coco("a b")
+    content["annotations"][0]["iscrowd"] = stated
+    folder = read(tmp_path, content)
+    assert folder.splits["train"].content["annotations"][0]["iscrowd"] == crowd
+    assert (("malformed-entry", "warning") in kinds(folder)) == (stated == "maybe")
+
+
+def test_the_first_annotation_does_not_decide_what_a_file_is(tmp_path: Path) -> None:
+    content = coco("a b c")
+    del content["annotations"][0]["bbox"]
+    folder = read(tmp_path, content)
+    assert kinds(folder) == [("malformed-box", "warning")]
+    assert len(folder.splits["train"].content["annotations"]) == 2
+
+
+def test_a_file_without_annotations_is_named_where_it_is_all_that_there_is(tmp_path: Path) -> None:
+    content = {**coco("a b"), "annotations": []}
+    with pytest.raises(InputError, match=r"labels\.json lists images but no annotations"):
+        read_folder(lay(tmp_path, {"labels.json": content, **pictures("images", "a b")}))
+
+
+def test_images_of_one_file_may_lie_in_several_folders(tmp_path: Path) -> None:
+    files = {"labels.json": coco("a b c d e"), **pictures("images/one", "a b c"), **pictures("images/two", "d e")}
+    folder = read_folder(lay(tmp_path, files), val_fraction=0.5)
+    assert kinds(folder) == [("filled-in", "note")]
+    found = {name for split in folder.splits.values() for name in (i["file_name"] for i in split.content["images"])}
+    assert found == {"a.jpg", "b.jpg", "c.jpg", "../two/d.jpg", "../two/e.jpg"}
+    roots = {split.image_root for split in folder.splits.values()}
+    assert all((root / name).is_file() for root in roots for name in found)
+
+
+@pytest.mark.parametrize("other", ["test", "images/more"])
+def test_an_image_that_another_split_or_two_folders_have_stays_missing(other: str, tmp_path: Path) -> None:
+    files = {"train.json": coco("a b c d"), "val.json": coco("z"), **pictures("images", "a b c z")}
+    more = {**pictures(other, "d"), **(pictures("images/third", "d") if other != "test" else {})}
+    folder = read_folder(lay(tmp_path, {**files, **more}))
+    assert set(kinds(folder)) == {("missing-image", "warning")}
+    assert len(folder.splits["train"].content["images"]) == 3
+
+
+def test_json_beside_a_set_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lost.json").symlink_to(tmp_path / "nowhere.json")
+    folder = read(tmp_path, coco("a b"), **{"deep.json": '{"images": ' + "[" * 100_000})
+    assert [(f.where, f.kind, f.level) for f in folder.findings] == [
+        ("deep.json", "malformed-file", "error"),
+        ("lost.json", "malformed-file", "error"),
+    ]
+
+
+def test_a_blank_name_is_no_class(tmp_path: Path) -> None:
+    folder = read(tmp_path, coco("a b", classes=(" ", "cat")), coco("z", classes=("cat",)))
+    assert folder.classes == ("cat",)
+    assert ("malformed-entry", "error") in kinds(folder)
 
 
 def test_a_box_without_area_is_not_left_in_a_file_for_evaluation(tmp_path: Path) -> None:

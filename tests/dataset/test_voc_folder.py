@@ -188,3 +188,69 @@ def test_nothing_to_find_is_refused(tmp_path: Path) -> None:
         read_folder(lay(tmp_path / "a", {"a.xml": voc(), "b.xml": voc(), **pictures("", "a b")}))
     with pytest.raises(InputError, match=r"none of the XML files of .* has an image there"):
         read_folder(lay(tmp_path / "b", {"a.xml": voc(DOG)}))
+
+
+def in_folders(*folders: str) -> dict[str, bytes | str]:
+    """Images a and b in each folder, the number of whose objects tells which it is."""
+    files: dict[str, bytes | str] = {}
+    for number, name in enumerate(folders, start=1):
+        files |= {f"Annotations/{name}/{stem}.xml": voc(*[DOG] * number) for stem in "ab"}
+        files |= pictures(f"JPEGImages/{name}", "a b")
+    return files
+
+
+@pytest.mark.parametrize("form", ["{}/{}", "./{}/{}.xml", "JPEGImages/{}/{}.jpg", "D:\\set\\{}\\{}.jpg", "{}/{} 1"])
+def test_lists_tell_images_of_the_same_name_apart_by_their_folders(form: str, tmp_path: Path) -> None:
+    lists = {
+        f"ImageSets/Main/{split}.txt": "\n".join(form.format(folder, stem) for stem in "ab")
+        for split, folder in (("train", "one"), ("val", "two"))
+    }
+    folder = read_folder(lay(tmp_path, {**in_folders("one", "two"), **lists}))
+    assert folder.findings == ()
+    for split, inner, objects in (("train", "one", 1), ("val", "two", 2)):
+        content = folder.splits[split].content
+        assert [image["file_name"] for image in content["images"]] == [f"JPEGImages/{inner}/{n}.jpg" for n in "ab"]
+        assert len(content["annotations"]) == 2 * objects
+
+
+def test_a_line_that_may_be_either_of_two_files_is_not_guessed(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "one/a\none/b\ntwo/b", "ImageSets/Main/val.txt": "a\ntwo/a"}
+    folder = read_folder(lay(tmp_path, {**in_folders("one", "two"), **lists}))
+    assert kinds(folder) == [("ambiguous-line", "error", "ImageSets/Main/val.txt, line 1")]
+    assert {name: len(split.content["images"]) for name, split in folder.splits.items()} == {"train": 3, "val": 1}
+
+
+def test_folders_of_images_tell_the_splits_of_xml_files_in_one_folder(tmp_path: Path) -> None:
+    xmls = {f"annotations/{name}.xml": voc(DOG) for name in "abcd"}
+    places = {**pictures("images/train", "a b"), **pictures("images/val", "c"), **pictures("images/test", "d")}
+    folder = read_folder(lay(tmp_path, {**xmls, **places}))
+    assert {name: (len(split.content["images"]), split.source) for name, split in folder.splits.items()} == {
+        "train": (2, "images/train"),
+        "val": (1, "images/val"),
+        "test": (1, "images/test"),
+    }
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "big5", "utf-16"])
+def test_files_are_read_by_the_encoding_that_they_state(encoding: str, tmp_path: Path) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?>\n' + voc(("\u72d7", 5, 3, 15, 11))
+    folder = read(tmp_path, **{"Annotations/a.xml": text.encode(encoding)})
+    assert folder.findings == ()
+    assert folder.classes == ("dog", "\u72d7")
+
+
+@pytest.mark.parametrize("encoding", ["cp9999", "hex", "gbk"])
+def test_an_encoding_by_which_a_file_is_not_read_is_told(encoding: str, tmp_path: Path) -> None:
+    text = voc(("caf\xe9", 5, 3, 15, 11))
+    content = f'<?xml version="1.0" encoding="{encoding}"?>\n{text}'.encode("latin-1")
+    folder = read(tmp_path, **{"Annotations/a.xml": content})
+    (finding,) = (each for each in folder.findings if each.kind == "malformed-file")
+    assert (finding.where, finding.level) == ("Annotations/a.xml", "warning")
+    assert f"encoding {encoding}" in finding.what
+
+
+def test_a_list_of_another_encoding_is_named_by_the_converter(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "caf\xe9".encode("latin-1")}
+    lay(tmp_path, {"Annotations/a.xml": voc(DOG), **pictures("JPEGImages", "a"), **lists})
+    with pytest.raises(InputError, match=r"train\.txt is no text in UTF-8"):
+        convert_voc(tmp_path, "train")

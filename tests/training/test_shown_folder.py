@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from references.own_data import PICTURE, coco, lay, picture, pictures, voc
 
@@ -73,8 +75,18 @@ def test_sizes_of_the_images_as_they_are_displayed_train(
     assert len(read_shown(root).splits["train"].content["images"]) == 4
 
 
-def test_an_image_whose_header_cannot_be_read_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_that_cannot_be_read_is_refused_before_a_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = coco_set(tmp_path, (40, 20))
-    (root / "train/b.jpg").write_bytes(b"no image")
-    read_shown(root, quiet=True)
-    assert "warning: train, b.jpg: is no image that can be read" in capsys.readouterr().out
+    (root / "val/y.jpg").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"1 fault .*val, y\.jpg: is no image that can be read"):
+        read_shown(root, quiet=True)
+    assert "error: val, y.jpg: is no image that can be read" in capsys.readouterr().out
+
+
+def test_an_image_that_opencv_alone_reads_is_no_fault(tmp_path: Path) -> None:
+    root = coco_set(tmp_path, (40, 20))
+    _, content = cv2.imencode(".hdr", np.ones((20, 40, 3), np.float32))
+    (root / "val/y.jpg").write_bytes(content.tobytes())
+    assert len(read_shown(root).splits["val"].content["images"]) == 2

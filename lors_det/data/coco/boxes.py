@@ -20,6 +20,7 @@ def lies_inside(bbox: Any, image: Mapping[str, Any]) -> bool:
 
     Raises:
         TypeError: if it holds no numbers.
+        OverflowError: if it holds one beyond float64.
         ValueError: if it is not four values.
     """
     x, y, w, h = bbox
@@ -78,16 +79,16 @@ def usable(
 
 def box_of_outline(segmentation: Any, image: Mapping[str, Any]) -> list[float] | None:
     """x, y, width, height around polygons [[x1, y1, ...], ...] or a run-length mask; None for anything else."""
-    if isinstance(segmentation, dict) and {"counts", "size"} <= segmentation.keys():
-        from pycocotools import mask  # masks without boxes are rare
-
-        runs = segmentation
-        if isinstance(runs["counts"], list):
-            runs = mask.frPyObjects(runs, image["height"], image["width"])
-        return [float(value) for value in mask.toBbox(runs)]
     try:
+        if isinstance(segmentation, dict) and {"counts", "size"} <= segmentation.keys():
+            from pycocotools import mask  # masks without boxes are rare
+
+            runs = segmentation
+            if isinstance(runs["counts"], list):
+                runs = mask.frPyObjects(runs, image["height"], image["width"])
+            return [float(value) for value in mask.toBbox(runs)]
         values = [[float(value) for value in polygon] for polygon in segmentation]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     xs = [value for polygon in values for value in polygon[0::2]]
     ys = [value for polygon in values for value in polygon[1::2]]

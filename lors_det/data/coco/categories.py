@@ -44,6 +44,7 @@ def usable_categories(entries: list[Any], notes: Notes) -> tuple[list[dict[str, 
 
 
 def _name(category: Mapping[str, Any]) -> str | None:
-    """The name of a category; a number is one as it is written."""
+    """The name of a category, which is not blank; a number is one as it is written."""
     name = category.get("name")
-    return str(name) if isinstance(name, (int, float, str)) and not isinstance(name, bool) else None
+    is_name = isinstance(name, (int, float, str)) and not isinstance(name, bool) and str(name).strip()
+    return str(name) if is_name else None

@@ -33,13 +33,14 @@ def coco_files(root: Path, listing: Listing, findings: list[Finding]) -> dict[Sp
         try:
             content = json.loads(Path(path).read_bytes())
         except OSError as error:
-            findings.append(Finding("malformed-file", "error", where, f"cannot be read ({error.strerror})"))
+            what = f"cannot be read ({error.strerror})"
+            findings.append(Finding("malformed-file", "error", where, what, "make it readable, or remove it"))
             continue
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # the second of lists in lists in lists
             what = f"is not valid JSON: {error}"
             findings.append(Finding("malformed-file", "error", where, what, "write it again"))
             continue
-        reason = _unfit(content)
+        reason = unfit(content)
         if reason is None:
             by_split.setdefault(split_of_file(path, root), []).append(CocoFile(Path(path), content))
         elif reason:
@@ -72,12 +73,16 @@ def _candidates(root: Path, listing: Listing) -> Iterator[str]:
             if not name.lower().endswith(".json") or (instances and name.startswith(_OTHER_TASKS)):
                 continue
             path = f"{place}/{name}"
-            ends = both_ends(path)
+            try:
+                ends = both_ends(path)
+            except OSError:  # a link that leads nowhere, say: told when it is read
+                yield path
+                continue
             if any(key in ends for key in (b'"images"', b'"annotations"', b'"categories"')):
                 yield path
 
 
-def _unfit(content: Any) -> str | None:
+def unfit(content: Any) -> str | None:
     """None for COCO's detection format, "" for something else, and a reason for what nearly is."""
     if not isinstance(content, dict):
         return ""
@@ -86,8 +91,7 @@ def _unfit(content: Any) -> str | None:
         return ""
     if not isinstance(sections[2], list) or not sections[2]:
         return "lists images but no annotations"
-    first = sections[2][0]
-    if not isinstance(first, dict) or not ({"bbox", "segmentation"} & set(first)):
+    if not any(isinstance(entry, dict) and {"bbox", "segmentation"} & set(entry) for entry in sections[2]):
         return "its annotations have neither boxes nor outlines"
     return None
 

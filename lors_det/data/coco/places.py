@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from filecmp import cmp
+from functools import cached_property
 from pathlib import Path
 
 from lors_det.data.coco.files import CocoFile, split_of_file
@@ -67,6 +68,29 @@ def image_folder(
                 f"put the images of {split} into a folder {split}, or write their folder into file_name"
             )
     return None
+
+
+class Elsewhere:
+    """Images of names that a single folder has, one that is not called like another split than the file's."""
+
+    def __init__(self, file: CocoFile, split: SplitName, root: Path, listing: Listing) -> None:
+        self._file, self._split, self._root, self._listing = file, split, root, listing
+
+    def of(self, name: str) -> str | None:
+        """The path of the one image of this name, which has no folder in it; None where there is none, or several."""
+        return self._paths.get(name)
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        """By name; made when an image is missing for the first time."""
+        paths: dict[str, str] = {}
+        several: set[str] = set()
+        for place, names in self._listing.walk(str(self._root), _DEPTH):
+            called = _split_of_place(place, self._file.path, self._split, self._root)
+            for name in names if called in (None, self._split) else ():
+                if paths.setdefault(name, f"{place}/{name}") != f"{place}/{name}":
+                    several.add(name)
+        return {name: path for name, path in paths.items() if name not in several}
 
 
 def without_folders(name: str, skipped: int) -> str | None:

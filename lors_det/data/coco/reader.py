@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lors_det.data.coco.files import CocoFile, coco_files
-from lors_det.data.coco.places import image_folder
+from lors_det.data.coco.places import Elsewhere, image_folder
 from lors_det.data.coco.whole import whole
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding, Level, Split
@@ -73,7 +73,8 @@ def _read(
         what = f"none of its images ({len(entries):,}) is found in {root}" + (f", such as {own[0]}" if own else "")
         findings.append(Finding("no-image", "error", where, what, "put the images beside it, or correct file_name"))
         return None
-    made = whole(content, *place, where=where, listing=listing, findings=findings)
+    elsewhere = Elsewhere(file, name, root, listing)
+    made = whole(content, *place, where=where, listing=listing, elsewhere=elsewhere, findings=findings)
     if not made.content["images"] or not made.content["categories"]:
         reasons = [str(finding) for finding in findings if finding.where == where and finding.level != "note"]
         what = "none of its images, or of its categories, can be used"

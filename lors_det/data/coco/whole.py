@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from lors_det.data.coco.boxes import box_of_outline, lies_inside, usable
 from lors_det.data.coco.categories import usable_categories
 from lors_det.data.coco.ids import Id, Known, as_id, numbered, same
 from lors_det.data.coco.notes import Notes
-from lors_det.data.coco.places import without_folders
+from lors_det.data.coco.places import Elsewhere, without_folders
 from lors_det.data.images import displayed_size
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
@@ -31,7 +32,14 @@ class Whole:
 
 
 def whole(
-    content: Mapping[str, Any], folder: str, skipped: int, *, where: str, listing: Listing, findings: list[Finding]
+    content: Mapping[str, Any],
+    folder: str,
+    skipped: int,
+    *,
+    where: str,
+    listing: Listing,
+    elsewhere: Elsewhere,
+    findings: list[Finding],
 ) -> Whole:
     """What can be used of a COCO file.
 
@@ -41,10 +49,11 @@ def whole(
         skipped: how many first folders of each ``file_name`` are left out.
         where: the file, for findings.
         listing: to look for images.
+        elsewhere: where images are that the folder has not.
         findings: grows.
     """
     notes = Notes(where, findings)
-    images, images_alike = _images(content["images"], folder, skipped, listing, notes)
+    images, images_alike = _images(content["images"], folder, skipped, listing, elsewhere, notes)
     categories, names, categories_alike = usable_categories(content["categories"], notes)
     annotations, boxes_alike, without_area = _annotations(
         content["annotations"], content["images"], images, names, folder, notes
@@ -55,11 +64,20 @@ def whole(
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
+
+
+def _is_crowd(value: Any) -> bool | None:
+    """Whether an annotation is of a crowd, as tables write it too; None for what is no answer."""
+    if isinstance(value, str):
+        return {"": False, "0": False, "false": False, "1": True, "true": True}.get(value.strip().lower())
+    if value is None or value != value:  # missing; in tables, not a number
+        return False
+    return bool(value) if isinstance(value, (int, float)) else None
 
 
 def _images(
-    entries: list[Any], folder: str, skipped: int, listing: Listing, notes: Notes
+    entries: list[Any], folder: str, skipped: int, listing: Listing, elsewhere: Elsewhere, notes: Notes
 ) -> tuple[dict[Id, dict[str, Any]], bool]:
     """The images that exist, by the ids of the file; and whether these are the entries as they are."""
     found: dict[Id, dict[str, Any]] = {}
@@ -74,6 +92,9 @@ def _images(
         name = without_folders(entry["file_name"], skipped) if skipped else entry["file_name"]
         if name is not None and "\\" in name and not listing.holds(f"{folder}/{name}"):
             name = name.replace("\\", "/")
+        if name is not None and not listing.holds(f"{folder}/{name}") and (found_at := elsewhere.of(name)) is not None:
+            notes.counts["the image is in another folder than most"] += 1
+            name = os.path.relpath(found_at, folder)
         path = os.path.join(folder, name or "")
         if name is None or not listing.holds(path):
             notes.warn("missing-image", f"{entry['file_name']} does not exist and is left out", "add the image")
@@ -138,7 +159,7 @@ def _annotations(
         try:
             inside = lies_inside(entry["bbox"], image)
             fit = inside or all(map(math.isfinite, entry["bbox"]))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             alike = False
             box = None if entry.get("bbox") else box_of_outline(entry.get("segmentation"), image)
             fit = box is not None
@@ -159,8 +180,11 @@ def _annotations(
         has_area = _is_positive(area) or (isinstance(area, (int, float)) and not (w > 0 and h > 0))
         if not has_area or entry.get("iscrowd") not in (0, 1):
             notes.counts["area or iscrowd is filled in"] += 1
-            crowd = int(bool(entry.get("iscrowd")))
-            entry, alike = {**entry, "area": area if has_area else w * h, "iscrowd": crowd}, False
+            crowd = _is_crowd(entry.get("iscrowd"))
+            if crowd is None:
+                what = f"annotations[{number}] has iscrowd {str(entry['iscrowd'])[:60]!r}, neither 0 nor 1"
+                notes.warn("malformed-entry", f"{what}; it is taken for 0", "correct it")
+            entry, alike = {**entry, "area": area if has_area else w * h, "iscrowd": int(crowd or 0)}, False
         if not inside:
             doubtful.append(len(found))
         found.append(entry)

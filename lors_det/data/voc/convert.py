@@ -42,7 +42,11 @@ def _stems(voc_root: Path, split: str) -> list[str]:
     if not path.is_file():
         found = ", ".join(sorted(p.stem for p in lists.glob("*.txt"))) or "none"
         raise FileNotFoundError(f"no split {split!r}: {path} is missing; splits that exist: {found}")
-    stems = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 ({error}); write it so") from error
+    stems = [line.strip() for line in text.splitlines() if line.strip()]
     known = {xml.stem for xml in (voc_root / "Annotations").glob("*.xml")}
     return [stem if stem in known else re.sub(r"\s+(-1|0|1)$", "", stem) for stem in stems]
 

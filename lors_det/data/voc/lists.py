@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +48,8 @@ def listed_splits(
     for base in [str(root), *(parent for parent in parents if parent != str(root))]:
         lists = _lists(base, listing)
         inside = [item for path, item in annotated.items() if path.startswith(f"{base}/")]
-        stems = {os.path.splitext(os.path.basename(item.xml or ""))[0]: item for item in inside}
-        found = {split: _named(path, stems, root, findings) for split, path in lists.items()}
+        names = [_Names((item.xml or "", item) for item in inside), _Names((item.image, item) for item in inside)]
+        found = {split: _named(path, names, root, findings) for split, path in lists.items()}
         if _BOTH in found:
             elsewhere = {item.image for split, part in found.items() if split != _BOTH for item in part}
             found["train"] = [item for item in found[_BOTH] if item.image not in elsewhere]
@@ -82,8 +82,35 @@ def _lists(base: str, listing: Listing) -> dict[str, str]:
     return {}
 
 
-def _named(path: str, stems: Mapping[str, Annotated], root: Path, findings: list[Finding]) -> list[Annotated]:
-    """The annotated images that a list names: a stem, a stem and "1", or the path of an image, one a line."""
+class _Names:
+    """Annotated images by what lines may call them: a path without its suffix, or the end of one."""
+
+    def __init__(self, items: Iterable[tuple[str, Annotated]]) -> None:
+        self._items: dict[str, dict[str, Annotated]] = {}
+        for path, item in items:
+            for end in _ends(os.path.splitext(path)[0]):
+                self._items.setdefault(end, {})[item.xml or ""] = item
+
+    def of(self, name: str) -> list[Annotated]:
+        """Those whose path has the longest end in common with a name: one, none, or several that may be meant."""
+        return next((list(self._items[end].values()) for end in _ends(name) if end in self._items), [])
+
+
+def _ends(path: str) -> list[str]:
+    """``a/b/c``, ``b/c`` and ``c`` of a/b/c."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _named(path: str, names: Sequence[_Names], root: Path, findings: list[Finding]) -> list[Annotated]:
+    """The annotated images that a list names: a stem, a stem and "1", or the path of an image, one a line.
+
+    Args:
+        path: the list.
+        names: of the XML files, and of the images, which count where no XML file is called so.
+        root: the set's folder.
+        findings: grows.
+    """
     found: dict[str, Annotated] = {}
     missing = []
     lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -91,17 +118,21 @@ def _named(path: str, stems: Mapping[str, Annotated], root: Path, findings: list
         text = line.strip()
         if not text:
             continue
-        bare = os.path.basename(re.sub(r"\s+(-1|0|1)$", "", text))
-        first = os.path.basename(text.split()[0])
+        bare = re.sub(r"\s+(-1|0|1)$", "", text)
+        first = text.split()[0]
         options = (text, bare, os.path.splitext(bare)[0], os.path.splitext(first)[0])
-        stem = next((option for option in options if option in stems), None)
+        meant = next((items for option in options for each in names if (items := each.of(option))), [])
         where = f"{os.path.relpath(path, root)}, line {number}"
-        if stem is None:
+        if not meant:
             what = f"{text} has no XML file with an image; it is left out"
             missing.append(Finding("missing-label", "warning", where, what, "add both, or remove the line"))
-        elif stem in found:
-            findings.append(Finding("listed-twice", "warning", where, f"{stem} is listed before", "remove the line"))
+        elif len(meant) > 1:
+            some = " or ".join(os.path.relpath(item.xml or item.image, root) for item in meant[:3])
+            what = f"{text} may be any of {len(meant)} files ({some}); it is left out"
+            findings.append(Finding("ambiguous-line", "error", where, what, "write its folder before it"))
+        elif (key := meant[0].xml or "") in found:
+            findings.append(Finding("listed-twice", "warning", where, f"{bare} is listed before", "remove the line"))
         else:
-            found[stem] = stems[stem]
+            found[key] = meant[0]
     findings.extend(missing if found or "ImageSets" in path else [])  # a text file elsewhere may be none of VOC's
     return list(found.values())

@@ -52,8 +52,7 @@ def read_voc(root: Path, listing: Listing) -> DataFolder | None:
         raise InputError(f"none of the XML files of {root} ({len(elements):,}) has an image there{told}")
     parts, sources = listed_splits(root, listing, annotated, findings)
     if not parts:  # lists say what belongs to the set; without them all that lies there does
-        paths, sources = by_folder(annotated, root, "XML file", findings)
-        parts = {split: [annotated[path] for path in paths[split]] for split in paths}
+        parts, sources = _by_folder(annotated, root, findings)
         used = [*(item.image for item in annotated.values()), *unclear]
         _add_unlabelled(parts, images.beside(used), root, findings)
     classes = tuple(sorted({o.class_name for part in parts.values() for item in part for o in item.objects}))
@@ -101,6 +100,20 @@ def _annotated(path: str, where: str, image: str, element: ElementTree.Element, 
     except InputError:
         size = None
     return Annotated(path, image, size, objects)
+
+
+def _by_folder(
+    annotated: Mapping[str, Annotated], root: Path, findings: list[Finding]
+) -> tuple[dict[SplitName, list[Annotated]], dict[SplitName, str]]:
+    """By folders of the XML files; where none of those is called like a split, by those of the images."""
+    if any(split_of_folders(os.path.relpath(os.path.dirname(path), root)) for path in annotated):
+        paths, sources = by_folder(annotated, root, "XML file", findings)
+        return {split: [annotated[path] for path in part] for split, part in paths.items()}, sources
+    by_image: dict[str, list[Annotated]] = {}
+    for item in annotated.values():
+        by_image.setdefault(item.image, []).append(item)
+    paths, sources = by_folder(by_image, root, "image", findings)
+    return {split: [item for path in part for item in by_image[path]] for split, part in paths.items()}, sources
 
 
 def _add_unlabelled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +43,25 @@ def _number(node: ElementTree.Element, path: str, xml: Path) -> float:
 def parse_xml(xml: Path) -> ElementTree.Element:
     """The root of an XML file; an InputError that names file, line and column where it is malformed."""
     try:
-        return ElementTree.parse(xml).getroot()
+        try:
+            return ElementTree.parse(xml).getroot()
+        except (ValueError, LookupError):  # an encoding of several bytes a letter, such as GBK, or none
+            return ElementTree.fromstring(_decoded(xml))
     except ElementTree.ParseError as error:
         line, column = error.position
         message = f"{xml}, line {line}, column {column + 1}: malformed XML ({error}); mend the file"
         raise InputError(message) from error
+
+
+def _decoded(xml: Path) -> str:
+    """The text of an XML file, by the encoding that its first line states."""
+    content = xml.read_bytes()
+    stated = re.match(rb"""<\?xml[^>]*?encoding\s*=\s*["']([\w.:-]+)["']""", content)
+    encoding = stated[1].decode() if stated else "utf-8"
+    try:
+        return content.decode(encoding)
+    except (ValueError, LookupError) as error:
+        raise InputError(f"{xml} states the encoding {encoding}, and is not read by it ({error}); mend it") from error
 
 
 def size_of(root: ElementTree.Element, xml: Path) -> tuple[int, int]:
