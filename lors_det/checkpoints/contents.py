@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ def weights_in(checkpoint: dict[str, Any], src: Path) -> dict[str, Tensor]:
         counter = str(name).endswith("num_batches_tracked")
         if not isinstance(name, str) or not isinstance(weight, Tensor) or not (counter or weight.numel()):
             raise InputError(f"checkpoint {src} holds {name!r}, which is no weight; it must hold tensors by name")
+        if weight.layout is not torch.strided or weight.is_meta:
+            kind = "no values" if weight.is_meta else "sparse values"
+            raise InputError(f"checkpoint {src} holds {name!r} with {kind}; save dense tensors, on the CPU")
         if not counter and weight.ndim == 0:
             raise InputError(f"checkpoint {src} holds {name!r} without a dimension, which no model has")
         if name.startswith("module."):
@@ -83,15 +87,21 @@ def model_config(checkpoint: dict[str, Any], src: Path, config: Path | None) -> 
         if stored is None:
             raise InputError(f"checkpoint {src} carries no config; name the model's with --config")
         cfg = stored
-    head = (cfg.get("model") or {}).get("bbox_head") or {}
-    if not isinstance(head.get("decoder"), dict):
+    if not isinstance(_head(cfg).get("decoder"), dict):
         raise InputError(f"{where} is not of a model of this project: it lacks model.bbox_head.decoder")
     return cfg
 
 
 def has_denoising(cfg: Config) -> bool:
     """Whether the model has queries that serve its training alone."""
-    return bool(((cfg.get("model") or {}).get("bbox_head") or {}).get("denoising"))
+    return bool(_head(cfg).get("denoising"))
+
+
+def _head(cfg: Config) -> Mapping[str, Any]:
+    """What a config says of the head; nothing where it is none of a detector."""
+    model = cfg.get("model")
+    head = model.get("bbox_head") if isinstance(model, Mapping) else None
+    return head if isinstance(head, Mapping) else {}
 
 
 def save(checkpoint: dict[str, Any], path: Path) -> None:

@@ -90,6 +90,8 @@ def publish_file(src: Path, folder: Path) -> str:
     content = _without_training(checkpoint, src)
     if not run or "config_data" not in content["meta"]:
         raise InputError(f"checkpoint {src} does not name its run and its config; publish one that a training left")
+    if not isinstance(run, str) or run != Path(run).name:
+        raise InputError(f"checkpoint {src} names its run {run!r}, which is no file's name; save it with another")
     folder.mkdir(parents=True, exist_ok=True)
     unnamed = folder / f"{run}.pth.tmp"
     try:

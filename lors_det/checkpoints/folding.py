@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from lors_det.adamixer import Decoder, DecoderSpec
 from lors_det.checkpoints.contents import (
@@ -47,23 +50,21 @@ def fold_file(src: Path, dst: Path, config: Path | None = None) -> str:
     weights = todays_names(weights)
     if not has_denoising(cfg):
         drop_training_parts(weights)
-    own = {name.removeprefix(DECODER): weights.pop(name) for name in list(weights) if name.startswith(DECODER)}
+    own = _taken_out(weights, src)
     head = cfg.model.bbox_head
     head.decoder.pop("cache_folds", None)  # of version 0.1.0; it changed no result
-    if head.get("num_classes") is None and "stack.stages.0.classify.3.weight" in own:
-        head.num_classes = len(own["stack.stages.0.classify.3.weight"])
+    _tell_classes(head, own, src)
     try:
         decoder = Decoder(head.num_classes, DecoderSpec(**head.decoder))
         # folding adds up products: half precision is folded in float32, and rounded once at the end
-        decoder.to(torch.promote_types(next(iter(own.values())).dtype, torch.float32) if own else torch.float32)
+        decoder.to(torch.promote_types(_dtype(own), torch.float32))
         decoder.load_state_dict(own)
     except (RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"checkpoint {src} is of another model than the config: {error}") from error
     folded = decoder.folded_state()
     if folded.keys() == own.keys():
         raise InputError(f"checkpoint {src} has no residuals and shares no weights: there is nothing to fold")
-    dtype = next(iter(own.values())).dtype
-    weights.update({DECODER + name: tensor.to(dtype) for name, tensor in folded.items()})
+    weights.update(_as_stored(folded, own, src))
     head.decoder = decoder.spec.folded().arguments()
     write_whole(dst_config, lambda file: file.write(cfg.pretty_text.encode()))
     try:
@@ -90,7 +91,7 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
         What was done, in words, with the share of the corrections that the residuals hold.
 
     Raises:
-        InputError: if the config is of no such model, or of other values than in training.
+        InputError: if the config is of no such model, or of other values than in training, or a weight is not finite.
     """
     checkpoint = load_from_local(str(src), "cpu")
     weights = todays_names(dict(weights_in(checkpoint, src)))
@@ -99,10 +100,14 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
     check_values(of_training(checkpoint), of_config(cfg), f"checkpoint {src}", changed)
     if not has_denoising(cfg):
         drop_training_parts(weights)
-    own = {name.removeprefix(DECODER): weights.pop(name) for name in list(weights) if name.startswith(DECODER)}
+    own = _taken_out(weights, src)
+    for name, weight in own.items():
+        if not weight.isfinite().all():
+            raise InputError(
+                f"checkpoint {src} holds {DECODER}{name} with values that are not finite, as a diverged training has"
+            )
     head = cfg.model.bbox_head
-    if head.get("num_classes") is None and "stack.stages.0.classify.3.weight" in own:
-        head.num_classes = len(own["stack.stages.0.classify.3.weight"])
+    _tell_classes(head, own, src)
     try:
         spec = DecoderSpec(**head.decoder)
         dense, small = (Decoder(head.num_classes, each).double() for each in (spec.folded(), spec))
@@ -112,8 +117,7 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
     if spec.is_plain:
         raise InputError(f"config {config} shares nothing: there is nothing to factorise")
     small.stack.fit(list(dense.stack.stages))
-    dtype = next(iter(own.values())).dtype
-    weights.update({DECODER + name: tensor.to(dtype) for name, tensor in small.state_dict().items()})
+    weights.update(_as_stored(small.state_dict(), own, src))
     save({"meta": {**class_names(checkpoint), "config_data": cfg.to_dict()}, "state_dict": weights}, dst)
     before, after = (sum(tensor.numel() for tensor in decoder.state_dict().values()) for decoder in (dense, small))
     lost = sum(
@@ -124,3 +128,34 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
         f"factorised {before:,} decoder parameters into {after:,}: {dst}; the weights are off by "
         f"{(lost / whole) ** 0.5:.1%} of their norm"
     )
+
+
+def _taken_out(weights: dict[str, Tensor], src: Path) -> dict[str, Tensor]:
+    """The decoder's weights, by their names in it; they are no longer among the others."""
+    own = {name.removeprefix(DECODER): weights.pop(name) for name in list(weights) if name.startswith(DECODER)}
+    for name, weight in own.items():
+        if not weight.is_floating_point():
+            raise InputError(f"checkpoint {src} holds {DECODER}{name} in {weight.dtype}; weights are of floating point")
+    return own
+
+
+def _tell_classes(head: Any, own: dict[str, Tensor], src: Path) -> None:
+    """The number of classes that a config leaves to the weights."""
+    if head.get("num_classes") is None:
+        if "stack.stages.0.classify.3.weight" not in own:
+            raise InputError(f"checkpoint {src} has no class scores, and the config no model.bbox_head.num_classes")
+        head.num_classes = len(own["stack.stages.0.classify.3.weight"])
+
+
+def _dtype(own: dict[str, Tensor]) -> torch.dtype:
+    """The one in which all of them are what they are; float32 where there is none."""
+    return reduce(torch.promote_types, {weight.dtype for weight in own.values()}) if own else torch.float32
+
+
+def _as_stored(made: dict[str, Tensor], own: dict[str, Tensor], src: Path) -> dict[str, Tensor]:
+    """New weights of the decoder in the type of those that they are made of, under a checkpoint's names."""
+    found = {name: tensor.to(_dtype(own)) for name, tensor in made.items()}
+    for name, tensor in found.items():
+        if not torch.equal(tensor.isfinite(), made[name].isfinite()):
+            raise InputError(f"checkpoint {src}: {DECODER}{name} is too large for {tensor.dtype}; save it in float32")
+    return {DECODER + name: tensor for name, tensor in found.items()}

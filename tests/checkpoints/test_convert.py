@@ -266,6 +266,78 @@ def test_folding_keeps_the_precision(data, tmp_path, dtype):
     assert {value.dtype for value in folded.values()} == {dtype}
 
 
+def test_folding_keeps_the_precision_of_what_is_most_precise(data, tmp_path):
+    """Weights of a checkpoint need not have one type; what does not fit into theirs is not made infinite."""
+    cfg = tiny_config(data, tmp_path)
+    weights = model_of(cfg).state_dict()
+    first = next(name for name in weights if name.startswith("bbox_head.decoder."))
+    norm = next(name for name in weights if name.startswith("bbox_head.decoder.") and name.endswith("norm.weight"))
+    weights |= {first: weights[first].half(), norm: weights[norm] * 1e6}
+    torch.save({"meta": {"cfg": cfg.pretty_text}, "state_dict": weights}, tmp_path / "src.pth")
+    fold_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+    folded = torch.load(tmp_path / "dst.pth", weights_only=True)["state_dict"]
+    assert torch.equal(folded[norm], weights[norm])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "words"), [(torch.float16, r"too large for torch\.float16"), (torch.int64, "in torch.int64")]
+)
+def test_folding_makes_no_weight_infinite_or_whole(data, tmp_path, dtype, words):
+    cfg = tiny_config(data, tmp_path)
+    weights = {name: torch.full_like(value, 200).to(dtype) for name, value in model_of(cfg).state_dict().items()}
+    torch.save({"meta": {"cfg": cfg.pretty_text}, "state_dict": weights}, tmp_path / "src.pth")
+    with pytest.raises(InputError, match=words):
+        fold_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+    assert not (tmp_path / "dst.pth").exists()
+    assert not (tmp_path / "dst.py").exists()
+
+
+def test_a_diverged_model_is_not_factorised(data, tmp_path):
+    tiny_config(data, tmp_path, LORS).dump(tmp_path / "lors.py")
+    weights = model_of(tiny_config(data, tmp_path, ADAMIXER)).state_dict()
+    name = next(name for name in weights if name.endswith("mixing.channel.weight"))
+    weights[name][0, 0] = torch.nan
+    torch.save({"state_dict": weights}, tmp_path / "dense.pth")
+    with pytest.raises(InputError, match=rf"holds {name} with values that are not finite"):
+        factorise_file(tmp_path / "dense.pth", tmp_path / "out.pth", tmp_path / "lors.py")
+
+
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ("x", "a str as meta"),
+        ([1], "a list as meta"),
+        ({"dataset_meta": "x"}, "a str as meta.dataset_meta"),
+        ({"dataset_meta": {"classes": 5}}, "an? int as meta.dataset_meta.classes"),
+        ({"CLASSES": 5}, "an? int as meta.CLASSES"),
+        ({"config_data": {"model": "x"}}, "not of a model of this project"),
+        ({"config_data": {"model": {"bbox_head": "x"}}}, "not of a model of this project"),
+        ({"cfg": "model=dict(5)"}, "line 1, is no config"),
+        ({"cfg": "model=dict(**5)"}, "line 1, is no config"),
+        ({"cfg": "a={[]: 1}"}, "line 1, is no config"),
+    ],
+)
+def test_meta_data_of_others_are_refused_with_words(published, tmp_path, meta, words):
+    torch.save({"meta": meta, "state_dict": published}, tmp_path / "src.pth")
+    with pytest.raises(InputError, match=words):
+        fold_file(tmp_path / "src.pth", tmp_path / "dst.pth")
+
+
+@pytest.mark.parametrize("weight", [torch.eye(2).to_sparse(), torch.rand(2, device="meta")], ids=["sparse", "meta"])
+def test_tensors_that_are_not_dense_are_refused(published, tmp_path, weight):
+    refuse({**published, "backbone.x": weight}, tmp_path, "holds 'backbone.x' with (sparse|no) values")
+
+
+@pytest.mark.parametrize("name", ["/tmp/elsewhere", "../elsewhere", "a/b", 7])
+def test_a_published_file_stays_in_its_folder(trained, tmp_path, name):
+    content = torch.load(trained.checkpoint, weights_only=True)
+    content["meta"]["experiment_name"] = name
+    torch.save(content, tmp_path / "src.pth")
+    with pytest.raises(InputError, match=r"names its run .*, which is no file's name"):
+        publish_file(tmp_path / "src.pth", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["src.pth"]
+
+
 def test_a_published_file_is_named_by_its_run_and_content_and_detects_the_same(trained, tmp_path):
     said = publish_file(trained.checkpoint, tmp_path)
     (path,) = tmp_path.iterdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -83,4 +84,22 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         ) from error
     if not isinstance(checkpoint, dict):
         raise InputError(f"checkpoint {path} holds a {type(checkpoint).__name__}, not a dictionary of weights")
+    _check_meta(checkpoint.get("meta"), path)
     return checkpoint
+
+
+def _check_meta(meta: Any, path: Path) -> None:
+    """What is read of the meta data, where there are any, is what mmengine writes there."""
+    dataset = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    classes = dataset.get("classes") if isinstance(dataset, Mapping) else None
+    for place, value, kinds in (
+        ("meta", meta, Mapping),
+        ("meta.dataset_meta", dataset, Mapping),
+        ("meta.dataset_meta.classes", classes, (str, list, tuple)),
+        ("meta.CLASSES", meta.get("CLASSES") if isinstance(meta, Mapping) else None, (str, list, tuple)),
+    ):
+        if value is not None and not isinstance(value, kinds):
+            raise InputError(
+                f"checkpoint {path} holds a {type(value).__name__} as {place}, which mmengine does not write; keep the "
+                'weights alone: torch.save({"state_dict": torch.load(path)["state_dict"]}, new_path)'
+            )

@@ -45,7 +45,10 @@ def parse_config(text: str, where: str) -> Config:
     for statement in tree.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                values[name] = _value(value, where)
+                try:
+                    values[name] = _value(value, where)
+                except TypeError as error:  # dict(5), or a key that is a list
+                    raise InputError(f"{where}, line {statement.lineno}, is no config: {error}") from error
             case _:
                 raise InputError(
                     f"{where}, line {statement.lineno}, is more than data, and is not run; name a config file"

@@ -32,7 +32,7 @@ def foreign(trained, tmp_path) -> Path:
 
 def test_that_file_and_no_other(tmp_path, monkeypatch):
     for name in ("one", "two"):
-        torch.save({"state_dict": {}, "meta": Hostile(tmp_path / name)}, tmp_path / f"{name}.pth")
+        torch.save({"state_dict": {}, "meta": {"more": Hostile(tmp_path / name)}}, tmp_path / f"{name}.pth")
     monkeypatch.chdir(tmp_path)
     trust("one.pth")
     load_from_local(str(tmp_path / "one.pth"))
