@@ -27,13 +27,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="RUN", help=_ONLY)
     parser.add_argument("--out", type=Path, help="folder of results, table and picture; by default the file's name")
     parser.add_argument("--work-dir", type=Path, help="folder of the runs; work_dirs/studies/NAME by default")
-    parser.add_argument("--again", action="store_true", help="run again what has a result of other values")
+    parser.add_argument("--again", action="store_true", help="run again what was run, or begun, of other values")
     parser.add_argument("--report", action="store_true", help="write table and picture of the results that there are")
 
 
 def main(args: Namespace) -> None:
     if args.jobs < 1:
         raise InputError(f"--jobs {args.jobs}: it must be at least 1")
+    if not args.file.suffix:
+        raise InputError(
+            f"study {args.file} has no suffix; name it {args.file.name}.yaml, as its results have its name"
+        )
     if args.report and args.only:
         raise InputError("--report writes the results of all runs; leave --only out")
     study = read_study(args.file)

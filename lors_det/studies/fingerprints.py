@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
+from lors_det.data.listing import Listing
 from lors_det.errors import InputError
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.config.reading import read_config
@@ -16,11 +19,23 @@ from lors_det.studies.plan import Run, Study
 from lors_det.studies.results import Result
 
 _OF_NO_MATTER = re.compile(
-    r"work_dir|launcher|log_|visualizer|vis_backends|env_cfg|resume\b|default_hooks|experiment_name|randomness\.seed"
-    r"|.*_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor)|.*\.?data_root"
+    r"work_dir|launcher|log_|visualizer|vis_backends|env_cfg|resume\b|experiment_name|randomness\.seed"
+    r"|.*_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor)"
+    r"|default_hooks\.(timer|logger|param_scheduler|checkpoint|sampler_seed|visualization|runtime_info|early_check"
+    r"|num_classes|plain_checkpoint|checkpoint_guard|data_guard|folding)\b"
 )
-"""Beginnings of keys that decide neither weights nor figures, or that runs have by themselves."""
+"""Beginnings of keys that decide neither weights nor figures, or that runs have by themselves.
 
+Hooks that mmengine and ``configs/_base_/runtime.py`` call otherwise may decide both, as a mean of the weights does.
+"""
+
+_PLACE = re.compile(r".*\.?data_root")
+"""Beginnings of keys that say where the config's data lie, which decides nothing where a study names the data."""
+
+_WEIGHTS = re.compile(r"(.*\.)?(load_from|checkpoint)$")
+"""Keys that may name a file of weights."""
+
+_DEPTH = 64  # folders in folders
 _ANNOTATIONS = {".json", ".xml", ".txt", ".yaml", ".yml"}
 
 
@@ -89,7 +104,7 @@ def courses_of(study: Study, run: Run) -> Courses:
 
 def is_steered(cfg: Config) -> bool:
     """Whether validations before the last epoch's may end a training, or change its learning rate."""
-    hooks = {hook["type"] for hook in cfg.get("custom_hooks") or [] if hook}
+    hooks = {hook["type"] for hook in (*(cfg.get("custom_hooks") or ()), *_named_hooks(cfg).values()) if hook}
     schedulers = cfg.get("param_scheduler") or []
     follows = hooks & {"PatienceHook", "EarlyStoppingHook"} or any(
         "ReduceOnPlateau" in scheduler["type"]
@@ -101,10 +116,13 @@ def is_steered(cfg: Config) -> bool:
 
 def drop_mean(cfg: Config) -> bool:
     """Take the mean of the weights, ``EMAHook``, out of a config; returns whether it had one."""
-    hooks = cfg.get("custom_hooks") or []
+    hooks, named = cfg.get("custom_hooks") or [], _named_hooks(cfg)
+    means = [name for name, hook in named.items() if hook and hook["type"] == "EMAHook"]
+    for name in means:
+        del named[name]
     others = [hook for hook in hooks if not hook or hook["type"] != "EMAHook"]
     if len(others) == len(hooks):
-        return False
+        return bool(means)
     if others:
         cfg.custom_hooks = others
     else:
@@ -112,9 +130,21 @@ def drop_mean(cfg: Config) -> bool:
     return True
 
 
+def _named_hooks(cfg: Config) -> dict[str, Any]:
+    """Hooks of a config that have names; those of mmengine are there too."""
+    hooks: dict[str, Any] = cfg.get("default_hooks") or {}
+    return hooks
+
+
 def _fingerprint(study: Study, run: Run, cfg: Config) -> str:
-    values = [f"{key}={_plain(value)!r}" for key, value in leaves(cfg._cfg_dict) if not _OF_NO_MATTER.match(key)]
     data = study.sets[run.set]
+    found = {key: value for key, value in leaves(cfg._cfg_dict) if not _OF_NO_MATTER.match(key)}
+    if data.data:
+        found = {key: value for key, value in found.items() if not _PLACE.match(key)}
+    values = [f"{key}={_plain(value)!r}" for key, value in found.items()]
+    for key, value in found.items():
+        if isinstance(value, str) and _WEIGHTS.match(key) and os.path.isfile(value):
+            values.append(f"{key} holds {hashlib.sha256(Path(value).read_bytes()).hexdigest()}")
     values += [f"data={data.data.name if data.data else None}", f"side={data.image_side}", f"shape={data.shape}"]
     return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:16]
 
@@ -129,6 +159,7 @@ def _plain(value: Any) -> Any:
 def data_of(study: Study, name: str) -> str:
     """Fingerprint of a set: names and sizes of all files of its folder, and what is in those of annotations.
 
+    Links are followed; files and folders whose names start with a dot, as systems put them there, do not count.
     Empty where the config's own data is used.
 
     Raises:
@@ -142,7 +173,8 @@ def data_of(study: Study, name: str) -> str:
             f"{study.path}: sets.{name}.data {folder} holds no data; put it there, or run other sets with --only"
         )
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    paths = [Path(place, name) for place, names in Listing().walk(str(folder), _DEPTH) for name in names]
+    for path in sorted(paths):
         if path.is_file():
             digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
             if path.suffix.lower() in _ANNOTATIONS:

@@ -11,6 +11,7 @@ import yaml
 
 from lors_det.errors import InputError
 
+_MULTIPLE = 32  # pixels, the coarsest stride, for which arithmetic is counted
 _KEYS = ("question", "answer", "sets", "arms", "seeds", "options", "compare", "metric")
 
 
@@ -121,7 +122,7 @@ def read_study(path: str | Path) -> Study:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise InputError(f"study {path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -146,10 +147,25 @@ def read_study(path: str | Path) -> Study:
         answer=" ".join(str(content.get("answer") or "").split()),
         sets=sets,
         arms=arms,
-        options=_mapping(content.get("options"), f"study {path}: options"),
+        options=_options(content.get("options"), f"study {path}: options"),
         compare=tuple(_pairs(content.get("compare") or [], arms, f"study {path}: compare")),
         metric=str(content.get("metric", "coco/bbox_mAP")),
     )
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML keeps the last of two values of one key, without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} is there twice", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
@@ -168,9 +184,9 @@ def _named(value: Any, where: str) -> dict[str, Any]:
     named = _mapping(value, where)
     if not named:
         raise InputError(f"{where} is empty; name at least one")
-    wrong = next((name for name in named if not name or set(name) & set("/\\") or name.startswith(".")), None)
+    wrong = next((name for name in named if not name or set(name) & set("/\\|\n") or name.startswith(".")), None)
     if wrong is not None:
-        raise InputError(f"{where}: {wrong!r} cannot be the name of a folder; choose another")
+        raise InputError(f"{where}: {wrong!r} cannot be the name of a folder and a row of a table; choose another")
     return named
 
 
@@ -189,15 +205,24 @@ def _data(value: Any, where: str) -> Data:
     if side is not None and (type(side) is not int or side < 1):
         raise InputError(f"{where}.image_side is {side!r}; it must be a number of pixels")
     shape = value.get("shape", [800, 1280])
-    if not isinstance(shape, list) or len(shape) != 2 or not all(type(side) is int for side in shape):
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(each) is int for each in shape):
         raise InputError(f"{where}.shape is {shape!r}; it must be [height, width]")
+    if any(each < 1 or each % _MULTIPLE for each in shape):
+        raise InputError(f"{where}.shape is {shape!r}; sides of a padded image are multiples of {_MULTIPLE} pixels")
     data = value.get("data")
     return Data(
         data=Path(str(data)) if data else None,
         image_side=side,
         shape=(shape[0], shape[1]),
-        options=_mapping(value.get("options"), f"{where}.options"),
+        options=_options(value.get("options"), f"{where}.options"),
     )
+
+
+def _options(value: Any, where: str) -> dict[str, Any]:
+    options = _mapping(value, where)
+    if "randomness.seed" in options:
+        raise InputError(f"{where} has randomness.seed, which is a run's own; write it into seeds")
+    return options
 
 
 def _arm(value: Any, seeds: tuple[int, ...], where: str) -> Arm:
@@ -206,16 +231,20 @@ def _arm(value: Any, seeds: tuple[int, ...], where: str) -> Arm:
     if not isinstance(value.get("config"), str):
         raise InputError(f"{where} has no config; name a file, in which {{set}} stands for the set")
     own = _seeds(value["seeds"], f"{where}.seeds") if "seeds" in value else seeds
-    return Arm(value["config"], _mapping(value.get("options"), f"{where}.options"), own)
+    return Arm(value["config"], _options(value.get("options"), f"{where}.options"), own)
 
 
 def _pairs(value: Any, arms: Mapping[str, Arm], where: str) -> Iterator[tuple[str, str]]:
     if not isinstance(value, list):
         raise InputError(f"{where} is {value!r}; it must be a list of pairs of arms")
+    seen: set[frozenset[str]] = set()
     for pair in value:
-        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+        names = list(map(str, pair)) if isinstance(pair, list) else []  # an arm may be called 1
+        if len(names) != 2 or names[0] == names[1]:
             raise InputError(f"{where} has {pair!r}; it must be two arms, [better, than this]")
-        missing = [name for name in pair if name not in arms]
-        if missing:
-            raise InputError(f"{where} names {', '.join(map(str, missing))}; arms are {', '.join(arms)}")
-        yield pair[0], pair[1]
+        if missing := [name for name in names if name not in arms]:
+            raise InputError(f"{where} names {', '.join(missing)}; arms are {', '.join(arms)}")
+        if frozenset(names) in seen:  # it would be one more of the tests that p is corrected for
+            raise InputError(f"{where} has {' and '.join(names)} twice; once is both ways")
+        seen.add(frozenset(names))
+        yield names[0], names[1]

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 import torch
 from filelock import FileLock, Timeout
 
+from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run
@@ -23,13 +24,27 @@ _TOLD = 15
 """Lines of a failed run's log that are shown."""
 
 
-def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> dict[Run, Result] | str:
-    """The result of a run, and of the other that its training is too if there is one; or the end of its log."""
+def carried_out(order: Order, jobs: int, slots: SimpleQueue[int], *, again: bool) -> dict[Run, Result] | str:
+    """The result of a run, and of the other that its training is too if there is one; or what went wrong, in words.
+
+    Args:
+        order: of the run.
+        jobs: runs at a time.
+        slots: their numbers.
+        again: whether a training of other values that was not finished is removed.
+    """
+    try:
+        return _carried_out(order, jobs, slots, again)
+    except (InputError, OSError) as error:  # of this run's folder; others go on
+        return f"  {error}"
+
+
+def _carried_out(order: Order, jobs: int, slots: SimpleQueue[int], again: bool) -> dict[Run, Result] | str:
     place = Path(order.work_dir)
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(order.lock, timeout=0):
-            known = _prepared(order)
+            known = _prepared(order, again)
     except Timeout:
         return f"  {place} is in use: a run goes on whose study was stopped; wait for its end"
     if isinstance(known, str) or known.keys() == order.courses.keys():
@@ -52,7 +67,7 @@ def carried_out(order: Order, jobs: int, slots: SimpleQueue[int]) -> dict[Run, R
     return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {ended.returncode}; all of it: {log}"])
 
 
-def _prepared(order: Order) -> dict[Run, Result] | str:
+def _prepared(order: Order, again: bool) -> dict[Run, Result] | str:
     """What former tries have reached, with the order in its place; or why the folder is left alone."""
     place = Path(order.work_dir)
     paper = place / "order.json"
@@ -63,8 +78,10 @@ def _prepared(order: Order) -> dict[Run, Result] | str:
         except (ValueError, KeyError, TypeError) as error:
             return f"  {paper} cannot be read ({error!r}); remove {place}, or name another --work-dir"
         if former != (order.course, order.data, order.seed):
+            if any(place.glob("*.pth")) and not again:
+                return f"  {place} holds a training of other values that was not finished; --again removes it"
             shutil.rmtree(place)  # of a run of other values, which cannot be gone on with
-    elif place.is_dir() and any(place.iterdir()):
+    elif place.exists() and not (place.is_dir() and not any(place.iterdir())):
         return f"  {place} holds files of something else; name another --work-dir"
     place.mkdir(exist_ok=True)
     content = json.dumps(asdict(order)).encode()

@@ -46,6 +46,9 @@ class Result:
         return Run(self.set, self.arm, self.seed)
 
 
+_KINDS = {"set": str, "arm": str, "seed": int, **dict.fromkeys(("metrics", "parameters", "macs", "versions"), dict)}
+
+
 def read_results(path: Path) -> dict[Run, Result]:
     """What is known already; nothing where there is no file.
 
@@ -62,6 +65,11 @@ def read_results(path: Path) -> dict[Run, Result]:
         ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} holds no results of a study ({error!r}); move it away") from error
+    for result in results:
+        if not all(isinstance(getattr(result, name), kind) for name, kind in _KINDS.items()):
+            raise InputError(
+                f"{path} holds no results of a study ({result.run!r} has values of other kinds); move it away"
+            )
     return {result.run: result for result in results}
 
 

@@ -46,7 +46,7 @@ def run_study(
         work_dir: folder of the runs, ``SET/ARM/seedN``.
         jobs: runs at a time; the cores are shared among them, and GPUs are taken in turn.
         only: patterns of names of runs, SET/ARM/seedN, that are run; all by default.
-        again: run again what has a result of other values.
+        again: run again what has a result of other values, and remove trainings of such that were not finished.
         say: is told each thing that happens, in words.
 
     Returns:
@@ -69,9 +69,13 @@ def chosen(study: Study, only: Collection[str] = ()) -> list[Run]:
     """
     runs = list(study.runs())
     for pattern in only:
-        if not any(fnmatch.fnmatchcase(str(run), pattern) for run in runs):
+        if not any(_fits(run, pattern) for run in runs):
             raise InputError(f"study {study.path} has no run {pattern}; the first of its {len(runs)} is {runs[0]}")
-    return [run for run in runs if not only or any(fnmatch.fnmatchcase(str(run), pattern) for pattern in only)]
+    return [run for run in runs if not only or any(_fits(run, pattern) for pattern in only)]
+
+
+def _fits(run: Run, pattern: str) -> bool:
+    return str(run) == pattern or fnmatch.fnmatchcase(str(run), pattern)  # a name may have brackets
 
 
 def _run(
@@ -116,7 +120,7 @@ def _run(
                 other = free[run]
                 order = replace(order, current_arm=other.arm, current_course=fingerprints.courses[other].own)
             orders[run] = order
-        for number, (run, outcome) in enumerate(_outcomes(orders, jobs), start=1):
+        for number, (run, outcome) in enumerate(_outcomes(orders, jobs, again=again), start=1):
             place = f"({number} of {len(todo)})"
             if isinstance(outcome, str):
                 say(f"{run} failed {place}:\n{outcome}")
@@ -180,9 +184,9 @@ def _alone(*folders: Path) -> Iterator[None]:
         yield
 
 
-def _outcomes(orders: Mapping[Run, Order], jobs: int) -> Iterator[tuple[Run, dict[Run, Result] | str]]:
+def _outcomes(orders: Mapping[Run, Order], jobs: int, *, again: bool) -> Iterator[tuple[Run, dict[Run, Result] | str]]:
     with _pool(jobs) as (pool, slots):
-        futures = {pool.submit(carried_out, order, jobs, slots): run for run, order in orders.items()}
+        futures = {pool.submit(carried_out, order, jobs, slots, again=again): run for run, order in orders.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
 

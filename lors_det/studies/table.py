@@ -22,7 +22,8 @@ class Difference(NamedTuple):
         second: the other.
         set: of the data.
         pairs: metric of the first less that of the second, for each seed that both have.
-        low: of the mean's 95 % confidence interval; None where there are fewer than two pairs.
+        low: of the mean's 95 % confidence interval; None where there are fewer than two pairs, or all
+            differences are equal, of which a t-test says nothing.
         high: likewise.
         p: of a two-sided paired t-test; None as above.
         holm: p corrected for the number of tests that the study plans, made or not, by Holm's method.
@@ -136,7 +137,9 @@ def _tests(found: Sequence[Difference]) -> Iterator[list[str]]:
     yield ["difference", "set", "mean", "95 %", "pairs", "p", "Holm"]
     yield ["---", "---"] + ["---:"] * 5
     for each in found:
-        interval = "" if each.low is None or each.high is None else f"{each.low:+.3f} to {each.high:+.3f}"
+        interval = "all are equal" if len(each.pairs) > 1 else ""
+        if each.low is not None and each.high is not None:
+            interval = f"{each.low:+.3f} to {each.high:+.3f}"
         yield [
             f"{each.first} less {each.second}",
             each.set,

@@ -54,6 +54,15 @@ def test_what_it_says(tmp_path):
         ("seeds: [0, 1]\n", "seeds: [0, 0]\n", r"seeds is \[0, 0\], and names a seed twice"),
         ("seeds: [0, 1]\n", "seeds: [true]\n", r"seeds is \[True\]"),
         ("shape: [192, 256]", "shape: 192", r"sets\.cells\.shape is 192; it must be \[height, width\]"),
+        ("shape: [192, 256]", "shape: [200, 256]", r"sets\.cells\.shape is \[200, 256\]; .*multiples of 32"),
+        ("shape: [192, 256]", "shape: [-32, 0]", r"sets\.cells\.shape is \[-32, 0\]; .*multiples of 32"),
+        ("seeds: [0, 1]\n", "seeds: [0]\nseeds: [1]\n", r"the key seeds is there twice.*line 5"),
+        ("  plain: {config: ", "  better: {config: ", r"the key better is there twice"),
+        ("options: {c: 3}", "options: {randomness.seed: 3}", r"arms\.better\.options has randomness\.seed"),
+        ("options: {a: 1, ", "options: {randomness.seed: 1, ", r"options has randomness\.seed, .*write it into seeds"),
+        ("  plain: {config: ", "  'a|b': {config: ", r"'a|b' cannot be the name of a folder and a row"),
+        ("[[better, plain]]", "[[better, plain], [plain, better]]", r"compare has plain and better twice"),
+        ("[[better, plain]]", "[[better, [plain]]]", r"compare names \['plain'\]"),
         ("image_side: 320", "image_side: 0", r"sets\.fish\.image_side is 0"),
         ("image_side: 320", "side: 320", r"sets\.fish has side; it takes data, image_side"),
         ("  plain: {config: ", "  plain/er: {config: ", r"'plain/er' cannot be the name of a folder"),
@@ -78,3 +87,8 @@ def test_a_file_that_is_not_there(tmp_path):
         read_study(written(tmp_path, "- 1"))
     with pytest.raises(InputError, match="sets is empty"):
         read_study(written(tmp_path, "question: a\nseeds: [0]\narms: {a: {config: b}}"))
+
+
+def test_arms_may_be_called_by_numbers(tmp_path):
+    text = WHOLE.replace("  plain:", "  1:").replace("[[better, plain]]", "[[better, 1]]")
+    assert read_study(written(tmp_path, text)).compare == (("better", "1"),)

@@ -17,9 +17,10 @@ from references.tiny import ADAMIXER, LORS, make_data, write_config
 
 from lors_det.cli import run
 from lors_det.errors import InputError
-from lors_det.studies.fingerprints import Courses, course_of, courses_of, data_of
+from lors_det.plugin.config.reading import read_config
+from lors_det.studies.fingerprints import Courses, course_of, courses_of, data_of, drop_mean, is_steered
 from lors_det.studies.one_run import Order, _commits, carry_out
-from lors_det.studies.plan import Run, Study, read_study
+from lors_det.studies.plan import Data, Run, Study, read_study
 from lors_det.studies.processes import _surroundings, carried_out
 from lors_det.studies.results import Result, read_results, write_results
 from lors_det.studies.running import _order, borrow, current_of, run_study
@@ -155,7 +156,7 @@ def test_what_a_training_with_a_mean_does_not_give_is_trained(gives, of_means, t
     """Where it failed, or only its own result is there."""
     ordered = []
 
-    def carry(order: Order, *_: object) -> dict[Run, Result] | str:
+    def carry(order: Order, *_: object, **__: object) -> dict[Run, Result] | str:
         ordered.append(order.arm)
         values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={}, macs={}, steps=1, commit="")
         values |= dict(data=order.data, seconds_per_step=1.0, memory_mib=1.0)
@@ -280,18 +281,24 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     slots.put(0)
     place.mkdir(parents=True)
     (place / "own.txt").write_text("")
-    assert "holds files of something else" in str(carried_out(order, 1, slots))
+    assert "holds files of something else" in str(carried_out(order, 1, slots, again=False))
     assert started == []
     (place / "order.json").write_text(json.dumps(asdict(replace(order, course="another"))))
-    carried_out(order, 1, slots)
+    carried_out(order, 1, slots, again=False)
     assert started.pop() == ["log.txt", "order.json"]
     (place / "epoch_1.pth").write_text("")
-    carried_out(order, 1, slots)
+    carried_out(order, 1, slots, again=False)
     assert started.pop() == ["epoch_1.pth", "log.txt", "order.json"]  # of the same values
+    other = replace(order, course="another")
+    assert "was not finished; --again removes it" in str(carried_out(other, 1, slots, again=False))
+    assert (started, (place / "epoch_1.pth").exists()) == ([], True)
+    for each in (other, order):
+        carried_out(each, 1, slots, again=True)
+        assert started.pop() == ["log.txt", "order.json"]
     result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
     result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
     write_results(order.results, [Result(**result)])
-    assert carried_out(order, 1, slots) == {run_of: Result(**result)}
+    assert carried_out(order, 1, slots, again=False) == {run_of: Result(**result)}
     assert started == []
 
     # of the other run that its training is too, there is no result yet, or one of other values
@@ -299,18 +306,24 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     other = Result(**{**result, "arm": "plain", "course": "current"})
     for stale in ([], [replace(other, course="before")], [replace(other, data="other")]):
         write_results(order.results, [Result(**result), *stale])
-        assert carried_out(both, 1, slots) == {run_of: Result(**result)}
+        assert carried_out(both, 1, slots, again=False) == {run_of: Result(**result)}
         assert started.pop()
     write_results(order.results, [Result(**result), other])
-    assert carried_out(both, 1, slots) == {run_of: Result(**result), other.run: other}
-    assert carried_out(order, 1, slots) == {run_of: Result(**result)}
+    assert carried_out(both, 1, slots, again=False) == {run_of: Result(**result), other.run: other}
+    assert carried_out(order, 1, slots, again=False) == {run_of: Result(**result)}
     assert started == []
 
     with FileLock(order.lock):
-        assert "is in use: a run goes on whose study was stopped" in str(carried_out(order, 1, slots))
+        assert "is in use: a run goes on whose study was stopped" in str(carried_out(order, 1, slots, again=False))
     (place / "order.json").write_text('{"course": ')
-    assert "order.json cannot be read" in str(carried_out(order, 1, slots))
-    assert (place / "epoch_1.pth").exists()
+    assert "order.json cannot be read" in str(carried_out(order, 1, slots, again=False))
+    shutil.rmtree(place)
+    carried_out(order, 1, slots, again=False)
+    order.results.write_text('{"runs": [')
+    assert "holds no results of a study" in str(carried_out(order, 1, slots, again=False))
+    shutil.rmtree(place)
+    place.write_text("a file")
+    assert "holds files of something else" in str(carried_out(order, 1, slots, again=False))
 
 
 @pytest.mark.parametrize(
@@ -350,10 +363,55 @@ def test_a_fingerprint_is_of_what_decides_the_weights(folder):
         "{train_dataloader.dataset.ann_file: a.json}": False,
         "{val_evaluator.ann_file: a.json}": False,
         "{model.test_cfg: {max_per_img: 3}}": False,
-        "{train_dataloader.dataset.data_root: elsewhere}": True,
+        "{train_dataloader.dataset.data_root: elsewhere}": False,
+        "{default_hooks.mean: {type: EMAHook, momentum: 0.1}}": False,
     }.items():
         (folder / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options))
         assert (course_of(read_study(folder / "size.yaml"), lors) == course_of(plain, lors)) == is_same, options
+
+
+def test_a_place_of_the_data_decides_nothing_where_the_study_names_them(folder):
+    run, place = Run("tiny", "lors", 3), folder / "size.yaml"
+    found = set()
+    for options in ("{}", "{train_dataloader.dataset.data_root: elsewhere}"):
+        text = STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options)
+        place.write_text(text.replace("{tiny: {", f"{{tiny: {{data: {folder / 'shapes'}, "))
+        found.add(course_of(read_study(place), run))
+    assert len(found) == 1
+
+
+def test_a_fingerprint_is_of_what_a_file_of_weights_holds(folder, tmp_path):
+    place, found = folder / "size.yaml", set()
+    place.write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", f"{{load_from: {tmp_path / 'w.pth'}}}"))
+    for content in ("one", "two"):
+        (tmp_path / "w.pth").write_text(content)
+        found.add(course_of(read_study(place), Run("tiny", "lors", 3)))
+    assert len(found) == 2
+
+
+def test_a_fingerprint_of_data_is_of_linked_folders_too_and_of_no_hidden_file(tmp_path):
+    for path, text in (("real/a.json", "1"), ("data/b.json", "1")):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    (tmp_path / "data/train").symlink_to(tmp_path / "real")
+    study = SimpleNamespace(path="s.yaml", sets={"tiny": Data(data=tmp_path / "data")})
+    found = [data_of(study, "tiny")]
+    (tmp_path / "data/.DS_Store").write_text("hidden")
+    found.append(data_of(study, "tiny"))
+    (tmp_path / "real/a.json").write_text("2")
+    found.append(data_of(study, "tiny"))
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_mean_is_found_among_hooks_with_names_too(folder, tmp_path):
+    (tmp_path / "tiny").mkdir()
+    hooks = "mean=dict(type='EMAHook', momentum=0.3), patience=dict(type='PatienceHook', patience=5)"
+    (tmp_path / "c.py").write_text(f'_base_ = ["{folder / "tiny/lors.py"}"]\ndefault_hooks = dict({hooks})\n')
+    cfg = read_config(tmp_path / "c.py", {"train_cfg.max_epochs": 3, "train_cfg.val_interval": 1})
+    assert is_steered(cfg)
+    assert drop_mean(cfg)
+    assert not drop_mean(cfg)
+    assert "timer" in cfg.default_hooks
 
 
 def test_validations_that_steer_a_training(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_the_report(study, results):
     assert "**Question.** Is it better?" in text
     assert "**Answer.** None yet." in text
     assert "| better | 1,234,567 | 1.000 | 2.000 | 0.500 | 1000 | 0.453 ± 0.015 | 0.450, 0.440, 0.470 |" in text
-    assert "| same less plain | fish | +0.000 |  | 3 |  |  |" in text
+    assert "| same less plain | fish | +0.000 | all are equal | 3 |  |  |" in text
     assert "missing" not in text
     assert "commit: abc" in text
 
@@ -135,3 +136,23 @@ def test_results_are_kept(tmp_path, results):
 def test_a_picture_is_drawn(tmp_path, study, results):
     draw_study(study, results, tmp_path / "ap.png")
     assert (tmp_path / "ap.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_equal_differences_are_said(study, results):
+    first, second = study.compare[0]
+    for run in list(results):
+        if run.arm in (first, second):
+            results[run] = result(run, 0.5 if run.arm == first else 0.49)
+    (found, *_) = differences(study, results)
+    assert (found.low, found.p, found.holm) == (None, None, None)
+    assert "| all are equal |" in report(study, results)
+
+
+@pytest.mark.parametrize("wrong", [{"metrics": None}, {"set": [1]}, {"seed": "0"}])
+def test_results_of_other_kinds_are_refused(tmp_path, results, wrong):
+    write_results(tmp_path / "results.json", results.values())
+    content = json.loads((tmp_path / "results.json").read_text())
+    content["runs"][0] |= wrong
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="holds no results of a study"):
+        read_results(tmp_path / "results.json")
