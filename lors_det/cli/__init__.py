@@ -58,8 +58,14 @@ def main() -> None:
         epilog="commands:\n" + "\n".join(f"  {name:<18}{summary}" for name, summary in COMMANDS.items()),
     )
     parser.add_argument("--version", action="version", version=f"lors_det {lors_det.__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("command", metavar="COMMAND", help="one of those below")
+    if not sys.argv[1:]:
+        parser.print_help(sys.stderr)
+        sys.exit(2)
     name = parser.parse_args(sys.argv[1:2]).command
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, n=1)
+        parser.error(f"{name} is no command" + (f", did you mean {near[0]}?" if near else "; --help lists them"))
     run(name, sys.argv[2:], prog=f"lors-det {name}")
 
 
@@ -79,12 +85,16 @@ class _Parser(argparse.ArgumentParser):
     """What it parses."""
 
     def error(self, message: str) -> NoReturn:
+        """End the process with a message, and what a word was meant to be that is no option."""
         known = list(self._option_string_actions)
+        meant = []
         for name in (word.partition("=")[0] for word in takewhile(lambda word: word != "--", self.words)):
-            if name.startswith("--") and not any(option.startswith(name) for option in known):
+            if name.startswith("--") and name not in known:
                 near = get_close_matches(name, known, n=1)
-                message += f"; {name} is no option" + (f", did you mean {near[0]}?" if near else "")
-        super().error(message)
+                meant.append(f"{name} is no option" + (f", did you mean {near[0]}?" if near else ""))
+        if meant and message.startswith("unrecognized"):  # argparse names what stands behind such words too
+            message = meant.pop(0)
+        super().error("; ".join([message, *meant]))
 
 
 def run_command(command: ModuleType, arguments: list[str] | None = None, prog: str | None = None) -> None:
@@ -95,7 +105,9 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
         arguments: its words; those of this process by default.
         prog: how the user called it, for its help; the script's name by default.
     """
-    parser = _Parser(prog=prog, description=command.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    # part of an option's name is none: another version may have a second option that begins so
+    form = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog=prog, description=command.__doc__, formatter_class=form, allow_abbrev=False)
     parser.words = sys.argv[1:] if arguments is None else arguments
     command.add_arguments(parser)
     # an option between two words of which the first may be missing would else part them

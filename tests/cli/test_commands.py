@@ -96,6 +96,8 @@ def test_wrong_arguments_are_answered_before_that_too(arguments):
     [
         (["a.jpg", "--chekpoint", "b.pth"], "--chekpoint is no option, did you mean --checkpoint?"),
         (["a.jpg", "--checkpoint=b.pth", "--zzz=1"], "--zzz is no option\n"),
+        (["a.jpg", "--checkpoint=b.pth", "--jsn", "c.json"], "error: --jsn is no option, did you mean --json?\n"),
+        (["a.jpg", "--checkpoint=b.pth", "--annotat", "c.json"], "error: --annotat is no option, did you mean"),
     ],
 )
 def test_a_misspelt_option_is_named(words, said, capsys):
@@ -138,8 +140,8 @@ def test_version_and_wrong_commands(monkeypatch, capsys):
         assert ended.value.code == status
     printed = capsys.readouterr()
     assert printed.out.strip() == f"lors_det {lors_det.__version__}"
-    assert "invalid choice: 'trian'" in printed.err
-    assert "the following arguments are required: COMMAND" in printed.err
+    assert "trian is no command, did you mean train?" in printed.err
+    assert "\ncommands:\n  train " in printed.err, "without a command, help is shown"
 
 
 def test_what_a_user_can_mend_is_one_line(monkeypatch, capsys, tmp_path):

@@ -113,7 +113,8 @@ def check_empty_images(case: Case) -> Iterator[Finding]:
                 table.name,
                 f"{without:,} of {counted(len(table.images), 'image')} ({without / len(table.images):.1%}) "
                 f"{have(without)} no box",
-                "right if they show none of the classes; training with filter_empty_gt leaves them out",
+                "right if they show none of the classes: fine-tuning configs learn from them, and those with "
+                "filter_cfg.filter_empty_gt leave them out",
             )
         elif without and (table.name != "test" or len(table.annotations)):
             yield Finding(
