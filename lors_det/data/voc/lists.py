@@ -83,23 +83,37 @@ def _lists(base: str, listing: Listing) -> dict[str, str]:
 
 
 class _Names:
-    """Annotated images by what lines may call them: a path without its suffix, or the end of one."""
+    """Annotated images by what lines may call them: a path without its suffix, or the end of one.
+
+    Args:
+        items: paths, of the XML files or of the images, and what they belong to.
+    """
 
     def __init__(self, items: Iterable[tuple[str, Annotated]]) -> None:
-        self._items: dict[str, dict[str, Annotated]] = {}
+        self._by_end: dict[tuple[str, ...], list[tuple[list[str], Annotated]]] = {}
         for path, item in items:
-            for end in _ends(os.path.splitext(path)[0]):
-                self._items.setdefault(end, {})[item.xml or ""] = item
+            parts = _parts(os.path.splitext(path)[0])
+            for length in (1, 2):  # videos have frames of the same names in a thousand folders
+                self._by_end.setdefault(tuple(parts[-length:]), []).append((parts, item))
 
     def of(self, name: str) -> list[Annotated]:
         """Those whose path has the longest end in common with a name: one, none, or several that may be meant."""
-        return next((list(self._items[end].values()) for end in _ends(name) if end in self._items), [])
+        parts = _parts(name)
+        options = self._by_end.get(tuple(parts[-2:])) or self._by_end.get(tuple(parts[-1:])) or []
+        alike = [_common_end(path, parts) for path, _ in options]
+        most = max(alike, default=0)
+        return [item for (_, item), common in zip(options, alike) if common == most]
 
 
-def _ends(path: str) -> list[str]:
-    """``a/b/c``, ``b/c`` and ``c`` of a/b/c."""
-    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
-    return ["/".join(parts[start:]) for start in range(len(parts))]
+def _parts(path: str) -> list[str]:
+    return [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts two paths have in common at their ends."""
+    return next(
+        (n for n, (a, b) in enumerate(zip(reversed(one), reversed(other))) if a != b), min(len(one), len(other))
+    )
 
 
 def _named(path: str, names: Sequence[_Names], root: Path, findings: list[Finding]) -> list[Annotated]:
@@ -126,7 +140,7 @@ def _named(path: str, names: Sequence[_Names], root: Path, findings: list[Findin
         if not meant:
             what = f"{text} has no XML file with an image; it is left out"
             missing.append(Finding("missing-label", "warning", where, what, "add both, or remove the line"))
-        elif len(meant) > 1:
+        elif len({item.xml for item in meant}) > 1:
             some = " or ".join(os.path.relpath(item.xml or item.image, root) for item in meant[:3])
             what = f"{text} may be any of {len(meant)} files ({some}); it is left out"
             findings.append(Finding("ambiguous-line", "error", where, what, "write its folder before it"))
