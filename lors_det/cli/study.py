@@ -5,7 +5,7 @@ lors-det study docs/studies/base-rate.yaml --only 'bccd/*'    # these first
 lors-det study docs/studies/base-rate.yaml --report    # of what there is; nothing is run
 
 Beside FILE.yaml, in the folder FILE: results.json, of all runs; README.md, tables; ap.png, AP against parameters. What
-results.json has is not run again, and a run that was stopped goes on. The file's form: lors_det/studies/plan.py.
+results.json has is not run again, and a run that was stopped goes on. The file's form: lors_det/studies/reading.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lors_det.errors import InputError
-from lors_det.studies.plan import read_study
+from lors_det.studies.reading import read_study
 from lors_det.studies.results import read_results
 
 _ONLY = "run these alone, by name, SET/ARM/seedN, with * for anything: 'bccd/*'"

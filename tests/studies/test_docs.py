@@ -13,7 +13,7 @@ from lors_det.adamixer.denoising import Denoising
 from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.config.reading import read_config
 from lors_det.studies.fingerprints import Fingerprints
-from lors_det.studies.plan import read_study
+from lors_det.studies.reading import read_study
 from lors_det.studies.results import read_results
 
 STUDIES = sorted((Path(__file__).parents[2] / "docs/studies").glob("*.yaml"))

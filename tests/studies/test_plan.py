@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lors_det.errors import InputError
-from lors_det.studies.plan import Run, read_study
+from lors_det.studies.plan import Run
+from lors_det.studies.reading import read_study
 
 WHOLE = """
 question: Does it

@@ -20,8 +20,9 @@ from lors_det.errors import InputError
 from lors_det.plugin.config.reading import read_config
 from lors_det.studies.fingerprints import Courses, course_of, courses_of, data_of, drop_mean, is_steered
 from lors_det.studies.one_run import Order, _commits, carry_out
-from lors_det.studies.plan import Data, Run, Study, read_study
+from lors_det.studies.plan import Data, Run, Study
 from lors_det.studies.processes import _surroundings, carried_out
+from lors_det.studies.reading import read_study
 from lors_det.studies.results import Result, read_results, write_results
 from lors_det.studies.running import _order, borrow, current_of, run_study
 

@@ -12,7 +12,8 @@ from scipy import stats
 
 from lors_det.errors import InputError
 from lors_det.studies.figure import draw_study
-from lors_det.studies.plan import Run, Study, read_study
+from lors_det.studies.plan import Run, Study
+from lors_det.studies.reading import read_study
 from lors_det.studies.results import Result, read_results, write_results
 from lors_det.studies.table import differences, holm, report
 

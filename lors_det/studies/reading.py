@@ -1,0 +1,168 @@
+"""A study read from its YAML file; what is wrong with the file is named by its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lors_det.errors import InputError
+from lors_det.studies.plan import Arm, Data, Study
+
+_MULTIPLE = 32  # pixels, the coarsest stride, for which arithmetic is counted
+_KEYS = ("question", "answer", "sets", "arms", "seeds", "options", "compare", "metric")
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study's YAML file.
+
+    ::
+
+        question: Does half the learning rate of the shared base close the gap to AdaMixer?
+        answer: ""                                  # when there is one
+        seeds: [0, 1, 2]                            # an arm may have its own
+        options: {train_cfg.max_epochs: 30}         # of all runs; sets and arms have theirs
+        sets:
+          bccd: {shape: [192, 256]}
+          aquarium: {data: data/aquarium, image_side: 320, shape: [256, 320]}
+        arms:
+          adamixer: {config: "configs/ablations/{set}/adamixer.py"}
+          lors-half: {config: "configs/ablations/{set}/lors.py",
+                      options: {optim_wrapper.constructor: MergedOptimWrapperConstructor,
+                                optim_wrapper.paramwise_cfg.sharing: {base_lr: 0.5}}}
+        compare: [[lors-half, adamixer]]            # pairs of arms, tested
+        metric: coco/bbox_mAP                       # of the last validation; this is the default
+
+    Raises:
+        InputError: if the file is no such description; it names the key.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise InputError(f"study {path} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"study {path} is no YAML: {' '.join(str(error).split())}") from error
+    content = _mapping(content, f"study {path}")
+    _known(content, _KEYS, f"study {path}")
+    question = content.get("question")
+    if not isinstance(question, str) or not question.strip():
+        raise InputError(f"study {path} has no question; state it before anything runs")
+    seeds = _seeds(content.get("seeds"), f"study {path}: seeds")
+    sets = {
+        name: _data(value, f"study {path}: sets.{name}")
+        for name, value in _named(content.get("sets"), f"study {path}: sets").items()
+    }
+    arms = {
+        name: _arm(value, seeds, f"study {path}: arms.{name}")
+        for name, value in _named(content.get("arms"), f"study {path}: arms").items()
+    }
+    return Study(
+        path=path,
+        question=" ".join(question.split()),
+        answer=" ".join(str(content.get("answer") or "").split()),
+        sets=sets,
+        arms=arms,
+        options=_options(content.get("options"), f"study {path}: options"),
+        compare=tuple(_pairs(content.get("compare") or [], arms, f"study {path}: compare")),
+        metric=str(content.get("metric", "coco/bbox_mAP")),
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML keeps the last of two values of one key, without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value} is there twice", key.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value or {}, Mapping):
+        raise InputError(f"{where} is {value!r}; it must be keys with values")
+    return {str(key): item for key, item in (value or {}).items()}
+
+
+def _known(value: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
+    unknown = [key for key in value if key not in keys]
+    if unknown:
+        raise InputError(f"{where} has {', '.join(unknown)}; it takes {', '.join(keys)}")
+
+
+def _named(value: Any, where: str) -> dict[str, Any]:
+    named = _mapping(value, where)
+    if not named:
+        raise InputError(f"{where} is empty; name at least one")
+    wrong = next((name for name in named if not name or set(name) & set("/\\|\n") or name.startswith(".")), None)
+    if wrong is not None:
+        raise InputError(f"{where}: {wrong!r} cannot be the name of a folder and a row of a table; choose another")
+    return named
+
+
+def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
+        raise InputError(f"{where} is {value!r}; it must be a list of numbers from 0 on")
+    if len(set(value)) < len(value):
+        raise InputError(f"{where} is {value!r}, and names a seed twice")
+    return tuple(value)
+
+
+def _data(value: Any, where: str) -> Data:
+    value = _mapping(value, where)
+    _known(value, ("data", "image_side", "shape", "options"), where)
+    side = value.get("image_side")
+    if side is not None and (type(side) is not int or side < 1):
+        raise InputError(f"{where}.image_side is {side!r}; it must be a number of pixels")
+    shape = value.get("shape", [800, 1280])
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(each) is int for each in shape):
+        raise InputError(f"{where}.shape is {shape!r}; it must be [height, width]")
+    if any(each < 1 or each % _MULTIPLE for each in shape):
+        raise InputError(f"{where}.shape is {shape!r}; sides of a padded image are multiples of {_MULTIPLE} pixels")
+    data = value.get("data")
+    return Data(
+        data=Path(str(data)) if data else None,
+        image_side=side,
+        shape=(shape[0], shape[1]),
+        options=_options(value.get("options"), f"{where}.options"),
+    )
+
+
+def _options(value: Any, where: str) -> dict[str, Any]:
+    options = _mapping(value, where)
+    if "randomness.seed" in options:
+        raise InputError(f"{where} has randomness.seed, which is a run's own; write it into seeds")
+    return options
+
+
+def _arm(value: Any, seeds: tuple[int, ...], where: str) -> Arm:
+    value = _mapping(value, where)
+    _known(value, ("config", "options", "seeds"), where)
+    if not isinstance(value.get("config"), str):
+        raise InputError(f"{where} has no config; name a file, in which {{set}} stands for the set")
+    own = _seeds(value["seeds"], f"{where}.seeds") if "seeds" in value else seeds
+    return Arm(value["config"], _options(value.get("options"), f"{where}.options"), own)
+
+
+def _pairs(value: Any, arms: Mapping[str, Arm], where: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, list):
+        raise InputError(f"{where} is {value!r}; it must be a list of pairs of arms")
+    seen: set[frozenset[str]] = set()
+    for pair in value:
+        names = list(map(str, pair)) if isinstance(pair, list) else []  # an arm may be called 1
+        if len(names) != 2 or names[0] == names[1]:
+            raise InputError(f"{where} has {pair!r}; it must be two arms, [better, than this]")
+        if missing := [name for name in names if name not in arms]:
+            raise InputError(f"{where} names {', '.join(missing)}; arms are {', '.join(arms)}")
+        if frozenset(names) in seen:  # it would be one more of the tests that p is corrected for
+            raise InputError(f"{where} has {' and '.join(names)} twice; once is both ways")
+        seen.add(frozenset(names))
+        yield names[0], names[1]
