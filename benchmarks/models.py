@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.baseline import Baseline
 from lors_det.adamixer import Decoder
-from lors_det.adamixer.spec import LORS
+from lors_det.adamixer.published import LORS
 
 NOISE = 1e-3
 """Standard deviation of what is added to the decoder's start."""

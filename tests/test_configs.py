@@ -19,7 +19,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from lors_det.adamixer import Decoder
-from lors_det.adamixer.spec import ADAMIXER, ADAMIXER_G2_P64, LORS, DecoderSpec
+from lors_det.adamixer.published import ADAMIXER, ADAMIXER_G2_P64, LORS
+from lors_det.adamixer.spec import DecoderSpec
 from lors_det.lors import AdaptiveResidual, StaticResidual
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.mmcv_ops import shapes_alone

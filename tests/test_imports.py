@@ -76,7 +76,7 @@ def test_of_adamixer_only_the_decoder_and_what_describes_it_know_lors():
         for path in (PACKAGE / "adamixer").glob("*.py")
         if any(name.startswith("lors_det.lors") for name in imports(path))
     }
-    assert knowing == {"decoder", "spec"}
+    assert knowing == {"decoder", "sharing", "spec"}
 
 
 @pytest.mark.parametrize("name", PLAIN)

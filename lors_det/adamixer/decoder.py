@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lors_det.adamixer.first_version import current_name, is_first_version
 from lors_det.adamixer.geometry import refine, xyzr_to_xyxy
 from lors_det.adamixer.queries import QuerySets, QueryState
-from lors_det.adamixer.spec import LAYERS, DecoderSpec
+from lors_det.adamixer.sharing import LAYERS, residuals
+from lors_det.adamixer.spec import DecoderSpec
 from lors_det.adamixer.stage import Stage, StageOutput
 from lors_det.lors import LedgerEntry, SharedStack, ledger
 from lors_det.ops import FeatureBank
@@ -61,7 +62,7 @@ class Decoder(nn.Module):
         for stage in stages:
             for name in corrected:
                 nn.init.zeros_(stage.get_parameter(f"{name}.bias"))
-        self.stack = SharedStack(stages, share=spec.share, residuals=spec.residuals(), mean_gradient=spec.mean_gradient)
+        self.stack = SharedStack(stages, share=spec.share, residuals=residuals(spec), mean_gradient=spec.mean_gradient)
 
     def forward(
         self,

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, get_args
+from typing import get_args
 
 from lors_det.adamixer.mixing import OutInit
 from lors_det.adamixer.spec_values import checked_groups, checked_rank, checked_strides, is_int, is_number
-from lors_det.lors import MakeResidual, adaptive, checked_share, static
+from lors_det.lors import checked_share
 from lors_det.lors.adaptive import FactorInit
-
-LAYERS = ("attention.qkv", "attention.out", "ffn.layers.0", "ffn.layers.2", "sampling.offsets")
-"""Linear layers beside the mixing, whose weights LORS+ shares; biases belong to the stages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,54 +204,3 @@ class DecoderSpec:
         """What differs from the defaults, as a config writes it."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
         return {name: value for name, (value, default) in values.items() if value != default}
-
-    def residuals(self) -> dict[str, MakeResidual | None]:
-        """What stages share, by name, and how it is corrected; see :class:`lors_det.lors.SharedStack`."""
-        if self.is_plain:
-            return {}
-        kernels = {
-            "mixing.channel": (self.group_dim, self.group_dim),
-            "mixing.spatial": (self.num_out_points, self.num_points),
-        }
-        corrections: dict[str, Any] = {
-            "scale": self.residual_scale,
-            "gain": self.residual_gain,
-            "start": self.residual_start,
-        }
-        shared: dict[str, MakeResidual | None] = dict.fromkeys((*kernels, "mixing.out.weight"))
-        if self.adaptive_groups is not None:
-            for name, shape in kernels.items():
-                shared[name] = adaptive(
-                    shape,
-                    num_groups=self.num_groups,
-                    rank=self.adaptive_rank,
-                    num_residuals=self.adaptive_groups,
-                    factor_init=self.factor_init,
-                    **corrections,
-                )
-        if self.static_groups is None:
-            shared["mixing.out.bias"] = None
-        else:
-            shared["mixing.out.weight"] = static(rank=self.static_rank, num_groups=self.static_groups, **corrections)
-        if self.layer_rank:
-            shared |= {f"{layer}.weight": static(rank=self.layer_rank, **corrections) for layer in LAYERS}
-            # the offset generator's weight starts at zero
-            shared["sampling.offsets.weight"] = static(rank=self.layer_rank, **corrections | {"start": 0.0})
-        return shared
-
-
-ADAMIXER = DecoderSpec(share=range(6), num_groups=4, num_points=32, num_out_points=128)
-"""The published AdaMixer."""
-
-ADAMIXER_G2_P64 = replace(ADAMIXER, num_groups=2, num_points=64)
-"""AdaMixer in the shape of the published LORS-AdaMixer."""
-
-LORS = replace(
-    ADAMIXER_G2_P64,
-    share=(0,) * 6,
-    adaptive_rank=16,
-    adaptive_groups=(1, 1, 2, 2, 3, 3),
-    static_rank=8,
-    out_init="linear",
-)
-"""The published LORS-AdaMixer."""

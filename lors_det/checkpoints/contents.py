@@ -13,7 +13,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from lors_det.adamixer.first_version import current_name, is_first_version
-from lors_det.adamixer.spec import ADAMIXER, LORS
+from lors_det.adamixer.published import ADAMIXER, LORS
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config

@@ -11,7 +11,7 @@ from mmengine.dist import get_dist_info
 from lors_det.adamixer.class_loss import ClassLoss
 from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.matching import Processes
-from lors_det.errors import InputError
+from lors_det.plugin.head_key import head_key
 
 
 @MODELS.register_module(name="SetCriterion")
@@ -28,7 +28,7 @@ def set_criterion(
     Raises:
         InputError: if a value is none of those that it takes; it names the config key.
     """
-    try:
+    with head_key("criterion"):
         return SetCriterion(
             class_weight=class_weight,
             l1_weight=l1_weight,
@@ -37,8 +37,6 @@ def set_criterion(
             queries_per_object=queries_per_object,
             processes=current_processes,
         )
-    except ValueError as error:
-        raise InputError(f"config key model.bbox_head.criterion: {error}") from error
 
 
 def current_processes() -> Processes:

@@ -19,6 +19,7 @@ from lors_det.adamixer.geometry import at_least_float32
 from lors_det.adamixer.queries import QueryState, Start
 from lors_det.adamixer.selection import QuerySelection
 from lors_det.errors import InputError
+from lors_det.plugin.head_key import head_key
 
 
 @MODELS.register_module()
@@ -71,31 +72,23 @@ class AdaMixerHead(BaseModule):
                 f"config key model.test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img and clip_boxes"
             )
         self.num_classes = num_classes
-        try:
+        with head_key("decoder"):
             self.decoder = Decoder(num_classes, DecoderSpec(**decoder))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"config key model.bbox_head.decoder: {error}") from error
         if num_queries < 1:
             raise InputError(f"config key model.bbox_head.num_queries is {num_queries}; it must be at least 1")
-        try:
+        with head_key("query_start"):
             self.queries = InitialQueries(num_queries, self.decoder.spec.dim, start=query_start)
-        except ValueError as error:
-            raise InputError(f"config key model.bbox_head.query_start: {error}") from error
         self.selection = None
         if query_start == "selected":
             self.selection = QuerySelection(num_classes, self.decoder.spec.dim, self.decoder.spec.strides)
         self.denoising = None
         if denoising is not None:
-            try:
+            with head_key("denoising"):
                 self.denoising = Denoising(num_classes, self.decoder.spec.dim, **denoising)
-            except (TypeError, ValueError) as error:
-                raise InputError(f"config key model.bbox_head.denoising: {error}") from error
         self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
         if isinstance(self.criterion, SetCriterion):
-            try:
+            with head_key("criterion"):
                 self.criterion.repeats(self.decoder.spec.num_stages)
-            except ValueError as error:
-                raise InputError(f"config key model.bbox_head.criterion: {error}") from error
 
     def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:
         """Outputs of every stage.

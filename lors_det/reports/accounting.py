@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lors_det.adamixer import Decoder
-from lors_det.adamixer.spec import ADAMIXER
+from lors_det.adamixer.published import ADAMIXER
 from lors_det.errors import InputError
 from lors_det.plugin.mmcv_ops import shapes_alone
 from lors_det.reports.decoders import decoder_of, summarise

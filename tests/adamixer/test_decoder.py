@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from lors_det.adamixer import Decoder, DecoderSpec, QuerySets, QueryState
-from lors_det.adamixer.spec import LAYERS
+from lors_det.adamixer.sharing import LAYERS
 from lors_det.ops import FeatureBank
 from lors_det.reports.decoders import summarise
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lors_det.adamixer import Decoder
 from lors_det.adamixer.geometry import grid_offsets
-from lors_det.adamixer.spec import ADAMIXER, LORS
+from lors_det.adamixer.published import ADAMIXER, LORS
 
 PUBLISHED = {
     "lors": replace(LORS, share=(0, 0), adaptive_groups=(1, 3), static_groups=None),
