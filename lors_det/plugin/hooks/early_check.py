@@ -7,9 +7,10 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from lors_det.errors import InputError
+from lors_det.plugin.loop.kind import trains
 
 
 @HOOKS.register_module()
@@ -44,7 +45,7 @@ class EarlyCheckHook(Hook):
         self.model, self.num_images = model, num_images
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
-        if not isinstance(runner._train_loop, BaseLoop) or not 1 <= runner.epoch <= len(self.expected):
+        if not trains(runner) or not 1 <= runner.epoch <= len(self.expected):
             return  # an evaluation, or later
         if self.num_images not in (None, len(runner.train_dataloader.dataset)):
             return

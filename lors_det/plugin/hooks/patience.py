@@ -8,9 +8,10 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from lors_det.errors import InputError
+from lors_det.plugin.loop.kind import trains
 
 
 @HOOKS.register_module()
@@ -44,7 +45,7 @@ class PatienceHook(Hook):
             )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
-        if not isinstance(runner._train_loop, BaseLoop):
+        if not trains(runner):
             return  # an evaluation
         if self.monitor not in (metrics or {}):
             names = ", ".join(metrics or {})

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lors_det.errors import InputError
 from lors_det.plugin.hooks.data_guard import datasets_in
+from lors_det.plugin.loop.kind import trains
 from lors_det.plugin.saving.class_heads import adapt_class_heads
 from lors_det.plugin.saving.first_version import bring_up_to_date
 from lors_det.plugin.saving.not_in_weights import check_values, differences, of_config, of_training
@@ -57,7 +58,7 @@ class CheckpointGuardHook(Hook):
             drop_training_parts(checkpoint["state_dict"], model.state_dict())
         # a loop is built when its work begins, and until then is a config; a hook may have built that of training
         testing = isinstance(runner._test_loop, BaseLoop)
-        if isinstance(runner._train_loop, BaseLoop) and not testing and not runner._resume:
+        if trains(runner) and not testing and not runner._resume:
             self._fine_tune(runner, checkpoint, model.state_dict())
             for words in differences(of_training(checkpoint), of_config(runner.cfg)):
                 runner.logger.warning(words)

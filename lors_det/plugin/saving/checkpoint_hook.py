@@ -9,9 +9,10 @@ from typing import Any
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
 from lors_det.errors import InputError
+from lors_det.plugin.loop.kind import trains
 from lors_det.plugin.loop.train_loop import ExactTrainLoop
 from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
 from lors_det.plugin.saving.checkpoint_content import checkpoint_of
@@ -85,7 +86,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._write()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
-        if not isinstance(runner._train_loop, BaseLoop):
+        if not trains(runner):
             return  # an evaluation
         super().after_val_epoch(runner, metrics)  # the best one
         step = self._step(runner)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from time import monotonic
 
 from mmengine.hooks import CheckpointHook, LoggerHook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 
+from lors_det.plugin.loop.kind import trains
 from lors_det.plugin.screen.words import Moment
 
 _STAGE_LOSS = re.compile(r"train/s(\d+)\.loss_(\w+)")
@@ -86,6 +87,6 @@ def best_of_resumed(runner: Runner) -> float | None:
     keeper = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     keys = getattr(keeper, "key_indicators", None) or []
     info = runner.message_hub.runtime_info
-    if isinstance(runner._train_loop, BaseLoop) and runner.iter > 0 and len(keys) == 1 and keys[0].endswith("bbox_mAP"):
+    if trains(runner) and runner.iter > 0 and len(keys) == 1 and keys[0].endswith("bbox_mAP"):
         return info.get("best_score")
     return None
