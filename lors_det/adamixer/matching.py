@@ -58,6 +58,14 @@ def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, labels: Sequence[Te
     return torch.stack([bad.any().long(), index // num_images, index % num_images])
 
 
+class PredictionError(FloatingPointError):
+    """Logits, boxes or costs are not finite, of the process ``rank``."""
+
+    def __init__(self, words: str, rank: int) -> None:
+        super().__init__(words)
+        self.rank = rank
+
+
 def exchange(num_matched: Tensor, fault: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:
     """The mean of ``num_matched``, (T,), over the processes, and the faults of all, (processes, 3).
 
@@ -82,7 +90,7 @@ def match(
         names: of each row's stage, for the message.
 
     Raises:
-        FloatingPointError: if any process has a fault, in all of them; it names the stage, the image and the process.
+        PredictionError: if any process has a fault, in all of them; it names the stage, the image and the process.
     """
     num_rows, num_images, num_queries, _ = cost.shape
     # one copy to the host for the whole step
@@ -91,9 +99,10 @@ def match(
     for rank, (is_bad, row, image) in enumerate(flat[cost.numel() :].reshape(faults.shape).round().astype(int)):
         if is_bad:
             batch = "the batch" if len(faults) == 1 else f"the batch of rank {rank}"
-            raise FloatingPointError(
+            raise PredictionError(
                 f"{names[row]} predicts logits or boxes that are not finite for image {image} of {batch}: "
-                "the model has diverged; lower the learning rate or clip gradients harder"
+                "the model has diverged; lower the learning rate or clip gradients harder",
+                rank,
             )
     first_target = np.concatenate([[0], np.cumsum(counts)])
     triples = [np.zeros((3, 0), dtype=np.int64)]

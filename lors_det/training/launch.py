@@ -9,10 +9,24 @@ from mmengine.config import Config
 
 from lors_det.errors import InputError
 
+SET_BY = {
+    "pytorch": ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST"),
+    "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+}
+"""What each launcher says to the processes that it starts."""
+
+STARTERS = {"pytorch": "tools/dist_train.sh", "slurm": "tools/slurm_train.sh", "mpi": "mpirun"}
+"""What starts processes with it."""
+
 
 def is_first_process() -> bool:
-    """Whether this process is the only one or the first, as the launcher says before processes have met."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"))
+    """Whether this process is the only one or the first, as the launcher says before processes have met.
+
+    The innermost launcher says so: torchrun, where Slurm starts one on each machine, has an order of its own.
+    """
+    ranks = (os.environ.get(name) for name in ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"))
+    return next((rank for rank in ranks if rank is not None), "0") == "0"
 
 
 def launch(cfg: Config, launcher: str, local_rank: int) -> None:
@@ -20,7 +34,21 @@ def launch(cfg: Config, launcher: str, local_rank: int) -> None:
 
     mmengine's own start needs a GPU; on a machine without one, the processes meet here, over gloo, and the model is
     wrapped with mmengine's defaults, less its GPU, and the config's own ``model_wrapper_cfg``.
+
+    Raises:
+        InputError: if that launcher has not started this process, or something needs a GPU and there is none.
     """
+    missing = [name for name in SET_BY.get(launcher, ()) if name not in os.environ]
+    if missing:
+        raise InputError(
+            f"--launcher {launcher} is for processes that it starts, and environment variable {missing[0]} is not set; "
+            f"leave --launcher out, or use {STARTERS[launcher]}"
+        )
+    if not torch.cuda.is_available():
+        if launcher in ("slurm", "mpi"):
+            raise InputError(f"--launcher {launcher} needs a GPU for each process, and torch sees none here")
+        if launcher != "none" and cfg.get("sync_bn"):
+            raise InputError("config key sync_bn needs GPUs, and torch sees none here; leave it out")
     cfg.launcher = launcher
     os.environ.setdefault("LOCAL_RANK", str(local_rank))  # torchrun sets it, older launchers pass the flag
     if launcher == "pytorch" and not torch.cuda.is_available():

@@ -160,6 +160,8 @@ def train(
     except KeyboardInterrupt as interrupt:
         last = finish_writing(runner) or (former and former.checkpoint)
         remedy = f"go on from the last checkpoint, {last}, with --resume" if last else "no checkpoint was written yet"
+        if runner is not None and runner.rank > 0:
+            remedy = "the first process says how to go on"
         raise KeyboardInterrupt(remedy) from interrupt
     result = result_of(runner, constant_box_of(cfg) if data is not None or chosen else None)
     if runner.rank == 0:

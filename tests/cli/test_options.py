@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from references.tiny import LORS, make_data, write_config
 
 from lors_det.cli import test, train
 from lors_det.errors import InputError
+from lors_det.plugin.config.values import check_numbers
 from lors_det.plugin.screen.measures import highest_rate
 from lors_det.training import launch
 
@@ -75,13 +77,48 @@ def test_scaling_the_rate_needs_the_batch_that_it_is_for(config, tmp_path):
         train.main(train_arguments(path, tmp_path, auto_scale_lr=True))
 
 
-@pytest.mark.parametrize(("steps", "base"), [(1, 16), (4, 4)])
+@pytest.mark.parametrize(("steps", "base"), [(1, 16), (4, 4), (3, 16 / 3)])
 def test_the_rate_is_scaled_to_the_batch_of_an_update(steps, base):
     """mmengine compares the batch of a step with it; a run's own config, where it is on, is not scaled again."""
     cfg = Config(dict(auto_scale_lr=dict(base_batch_size=16), optim_wrapper=dict(accumulative_counts=steps)))
     for _ in range(2):
         launch.scale_learning_rate(cfg)
         assert cfg.auto_scale_lr == dict(enable=True, base_batch_size=base)
+    check_numbers(cfg)  # as the run's own config is checked when it is read again
+
+
+@pytest.mark.parametrize(
+    ("launcher", "surroundings", "words"),
+    [
+        ("pytorch", {}, "variable RANK is not set; leave --launcher out, or use tools/dist_train.sh"),
+        ("slurm", {}, "variable SLURM_PROCID is not set"),
+        ("mpi", {}, "variable OMPI_COMM_WORLD_LOCAL_RANK is not set"),
+        ("slurm", dict.fromkeys(launch.SET_BY["slurm"], "0"), "--launcher slurm needs a GPU for each process"),
+        ("pytorch", dict.fromkeys(launch.SET_BY["pytorch"], "0"), "sync_bn needs GPUs"),
+    ],
+)
+def test_a_launcher_that_cannot_start_this_process_is_refused(launcher, surroundings, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in (name for names in launch.SET_BY.values() for name in names):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "environ", {**os.environ, **surroundings})
+    with pytest.raises(InputError, match=words):
+        launch.launch(Config(dict(sync_bn="torch")), launcher, 0)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "is_first"),
+    [
+        ({}, True),
+        ({"RANK": "0", "SLURM_PROCID": "1"}, True),
+        ({"RANK": "1", "SLURM_PROCID": "0"}, False),
+        ({"SLURM_PROCID": "1"}, False),
+        ({"OMPI_COMM_WORLD_RANK": "0", "SLURM_PROCID": "0"}, True),
+    ],
+)
+def test_torchrun_says_which_process_is_the_first_where_slurm_starts_it(ranks, is_first, monkeypatch):
+    monkeypatch.setattr(os, "environ", ranks)
+    assert launch.is_first_process() == is_first
 
 
 def test_the_rate_that_is_shown_is_one_that_a_weight_has():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import timedelta
 from multiprocessing import set_forkserver_preload
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,14 +17,17 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmengine.hooks import EMAHook
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData
 from references.tiny import ADAMIXER, LORS, make_data, tiny_config
+from torch import nn
 
 from lors_det.adamixer import StageOutput
 from lors_det.adamixer.criterion import Target
 from lors_det.plugin.criterion import set_criterion
+from lors_det.plugin.loop.statistics import share_statistics
 
 NUM_STEPS, BATCH = 3, 4
 DECODERS: dict[str, tuple[Path, dict[str, Any]]] = {
@@ -129,6 +134,32 @@ def test_processes_stay_equal(trained, decoder, world):
     for part in parts[1:]:
         assert [step.keys() for step in part["losses"]] == [step.keys() for step in parts[0]["losses"]]
         assert all(torch.equal(value, parts[0]["state"][name]) for name, value in part["state"].items())
+
+
+def learn_statistics(rank: int, folder: Path) -> None:
+    """Let norms of a model and of the mean of its weights see other images in each process, and share what they saw."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    model = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2))
+    model[1].eval()
+    model(torch.tensor([[0.0, 1.0], [2.0, 3.0]]) + 10 * rank)
+    model[1].running_mean.fill_(rank)
+    mean = EMAHook()
+    mean.ema_model = SimpleNamespace(module=deepcopy(model).eval())
+    share_statistics(SimpleNamespace(model=model, hooks=[mean]))
+    torch.save([model.state_dict(), mean.ema_model.module.state_dict()], folder / f"{rank}.pth")
+    dist.destroy_process_group()
+
+
+def test_learned_statistics_are_those_of_all_processes(tmp_path):
+    """Of a norm that learns; and of none that does not."""
+    in_processes(learn_statistics, 2, tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pth") for rank in (0, 1))
+    for one, other in zip(first, second):
+        assert torch.equal(one["0.running_mean"], torch.tensor([0.6, 0.7]))  # momentum .1; means (1, 2), (11, 12)
+        for name in ("0.running_mean", "0.running_var"):
+            assert torch.equal(one[name], other[name])
+        assert (one["1.running_mean"][0], other["1.running_mean"][0]) == (0, 1)
 
 
 DIVERGED = ({}, {0: (1, 1)}, {1: (0, 2)}, {0: (1, 0), 1: (0, 0)})

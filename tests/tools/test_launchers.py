@@ -93,6 +93,32 @@ def test_a_script_without_arguments_says_what_it_takes(script):
     assert f"usage: {script}" in done.stderr
 
 
+@pytest.mark.parametrize("processes", ["--work-dir", "0", "many"])
+def test_a_number_of_processes_is_one(folder, processes):
+    with pytest.raises(AssertionError, match=f"PROCESSES is '{processes}'; it must be a number"):
+        run(folder, TOOLS / "dist_train.sh", folder / "tiny.py", processes, "x")
+
+
+def test_a_port_that_is_taken_is_named(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        machines = {"NNODES": "2", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "PORT": port}
+        with pytest.raises(AssertionError, match=f"port {port} of this machine is taken"):
+            run(folder, TOOLS / "dist_train.sh", folder / "tiny.py", 2, **machines)
+
+
+def test_slurm_is_asked_for_no_gpu_without_a_task(folder, tmp_path):
+    (tmp_path / "srun").write_text('#!/usr/bin/env bash\necho "$@"\n')
+    (tmp_path / "srun").chmod(0o755)
+    told = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GPUS": "4", "GPUS_PER_NODE": "8"}
+    words = run(folder, TOOLS / "slurm_train.sh", "gpu", "job", "c.py", "w", **told).split()
+    assert [words[words.index(name) + 1] for name in ("--gres", "--ntasks", "--ntasks-per-node")] == ["gpu:4", "4", "4"]
+    with pytest.raises(AssertionError, match="GPUS or GPUS_PER_NODE is 'many'"):
+        run(folder, TOOLS / "slurm_train.sh", "gpu", "job", "c.py", "w", GPUS="many")
+
+
 def test_several_machines_meet_at_the_first(folder):
     """By the words that torchrun is given, which no interpreter runs here."""
     command = [TOOLS / "dist_train.sh", "config.py", 8, "--resume"]

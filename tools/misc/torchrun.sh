@@ -5,6 +5,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 torchrun_here() {
   local processes=$1
   shift
+  if [[ ! $processes =~ ^([1-9][0-9]*|auto|cpu|gpu)$ ]]; then
+    echo "error: PROCESSES is '$processes'; it must be a number from 1 on, as in: $(basename "$0") CONFIG ... 8" >&2
+    exit 2
+  fi
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
   export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
   local meeting=(--standalone)
@@ -19,6 +23,10 @@ torchrun_here() {
     interface=$(sed -n 's/.* dev \([^ ]*\).*/\1/p' <<<"$way")
     if [[ -n $interface && $interface != lo ]]; then
       export GLOO_SOCKET_IFNAME=${GLOO_SOCKET_IFNAME:-$interface} NCCL_SOCKET_IFNAME=${NCCL_SOCKET_IFNAME:-$interface}
+    fi
+    if [[ $NODE_RANK == 0 ]] && (: <>"/dev/tcp/127.0.0.1/${PORT:-29500}") 2>/dev/null; then
+      echo "error: port ${PORT:-29500} of this machine is taken; name another one on all machines, PORT=..." >&2
+      exit 2
     fi
     meeting=(
       --nnodes "$NNODES" --rdzv-backend c10d --rdzv-id "${JOB_ID:-lors_det}"

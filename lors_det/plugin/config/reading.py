@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
@@ -86,7 +87,10 @@ def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> 
     file = resolve_config_path(path)
     options = cfg_options or {}
     try:
-        cfg = Config.fromfile(file)
+        with warnings.catch_warnings():
+            # of mmengine's own search for the packages that a config's bases are in
+            warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+            cfg = Config.fromfile(file)
     except Exception as error:  # whatever the file's code raises
         reason = (str(error).strip() or "it says no more").splitlines()[0]
         raise InputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error

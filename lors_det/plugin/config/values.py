@@ -58,7 +58,7 @@ NUMBERS = {
     r"optim_wrapper\.accumulative_counts": Number(),
     r"train_cfg\.(max_epochs|val_interval)": Number(none=True),
     r"train_cfg\.max_iters": Number(),
-    r"auto_scale_lr\.base_batch_size": Number(),
+    r"auto_scale_lr\.base_batch_size": POSITIVE,  # of a step that is one of several to an update, a fraction
     r"randomness\.seed": Number(least=0, most=2**31 - 1, none=True),  # numpy takes 32 bits, and data workers count on
 }
 """Keys with dots, as patterns, and what their values must be; a None may be filled in from the data."""

@@ -55,7 +55,13 @@ def checked_steps(optim_wrapper: OptimWrapper, model: nn.Module) -> Iterator[Non
 
     def step(**kwargs: Any) -> None:
         if not _scales_down(optim_wrapper):
-            check_gradients(model.named_parameters())
+            try:
+                check_gradients(model.named_parameters())
+            except FloatingPointError as error:
+                steps = optim_wrapper._accumulative_counts
+                if steps == 1:
+                    raise
+                raise FloatingPointError(f"{error}, of which any of the last {steps} steps may be the cause") from error
         else:
             scale = optim_wrapper.loss_scaler.get_scale()
             if scale < LEAST_SCALE:
@@ -65,6 +71,8 @@ def checked_steps(optim_wrapper: OptimWrapper, model: nn.Module) -> Iterator[Non
     # schedules count steps by the method that this one calls, and warn where they do not find their mark
     if hasattr(make, "_with_counter"):
         step._with_counter = True  # type: ignore[attr-defined]
+        # nor that a schedule's first step has no update before it, as where gradients are accumulated, is a fault
+        optim_wrapper._global_step = max(0, optim_wrapper._global_step)
     optim_wrapper.step = step
     try:
         yield

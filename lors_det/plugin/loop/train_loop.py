@@ -16,11 +16,13 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from lors_det.adamixer.matching import PredictionError
 from lors_det.errors import InputError
 from lors_det.files import short_path
 from lors_det.plugin.loop.batches import placed
 from lors_det.plugin.loop.faults import checked_steps, keep_step
 from lors_det.plugin.loop.seeds import seed_generators, seed_of
+from lors_det.plugin.loop.statistics import share_statistics
 from lors_det.plugin.saving.plain_data import to_plain
 from lors_det.plugin.unwrapped import unwrapped
 
@@ -165,7 +167,8 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         """Write what reproduces a step; returns what happened, in words."""
         runner, rank = self.runner, get_rank()
         folder = Path(runner.work_dir, FAULTS)
-        path = folder / f"step_{self._iter + 1}_process_{rank}.pth"
+        name = f"step_{self._iter + 1}_process_{{}}.pth"
+        path = folder / name.format(rank)
         model = unwrapped(runner.model)
         facts = {
             "message": str(error),
@@ -173,16 +176,18 @@ class ExactTrainLoop(EpochBasedTrainLoop):
             "config": to_plain(runner.cfg.to_dict(), "config"),
         }
         folder.mkdir(exist_ok=True)
-        kept = ""
-        if len(list(folder.glob(f"*_process_{rank}.pth"))) < MOST_KEPT:
+        is_kept = len(list(folder.glob(f"*_process_{rank}.pth"))) < MOST_KEPT
+        if is_kept:
             keep_step(path, batch, model, facts)
-            kept = f", kept in {short_path(path)}"
         paths = [short_path(str(sample.get("img_path", "?"))) for sample in batch["data_samples"]]
         images = ", ".join(paths[:MOST_NAMED])
         images += f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+        cause = f"images of process {rank}: {images}" + (f", kept in {short_path(path)}" if is_kept else "")
+        if is_kept and isinstance(error, PredictionError) and error.rank != rank:  # each process keeps its own
+            cause = f"its images are in {short_path(folder / name.format(error.rank))}"
         if runner.optim_wrapper._accumulative_counts > 1:
-            kept += " (the steps since the last update are left out with it)"
-        return f"step {self._iter + 1} of epoch {self._epoch + 1}: {error}; images of process {rank}: {images}{kept}"
+            cause += " (the steps since the last update are left out with it)"
+        return f"step {self._iter + 1} of epoch {self._epoch + 1}: {error}; {cause}"
 
     def _run_epoch_from(self, first: int) -> None:
         self.runner.call_hook("before_train_epoch")
@@ -193,6 +198,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         for number, batch in enumerate(self.dataloader, start=first):
             seed_generators(seed_of(_OF_STEPS, seed, rank, self._iter))
             self.run_iter(number, batch)
+        share_statistics(self.runner)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
 

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from lors_det.errors import InputError
 from lors_det.plugin.loop.kind import trains
+from lors_det.plugin.loop.statistics import share_statistics
 from lors_det.plugin.loop.train_loop import ExactTrainLoop
 from lors_det.plugin.saving.background import BackgroundWriter, Snapshots
 from lors_det.plugin.saving.checkpoint_content import checkpoint_of
@@ -52,6 +53,8 @@ class SafeCheckpointHook(CheckpointHook):
         self._background = background
         self._files: list[CheckpointFile] = []
         self._outdated: list[Path] = []
+        self.written: Path | None = None
+        """The last checkpoint that lies in its place, of those of this run that can be gone on with."""
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
@@ -127,6 +130,7 @@ class SafeCheckpointHook(CheckpointHook):
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         loop = runner._train_loop
         if isinstance(loop, ExactTrainLoop):
+            share_statistics(runner)  # inside an epoch too, so that a run that goes on from here has the same
             inside = not self.by_epoch and not meta.get("is_validated")
             meta = {"is_validated": inside or not loop.validates_after(meta["epoch"]), **meta}
             meta["epoch_iter"] = meta["iter"] - loop.epoch_start if inside else 0
@@ -186,7 +190,13 @@ class SafeCheckpointHook(CheckpointHook):
         self._writer.wait()  # before the memory that it writes from is used again
         contents = self._snapshots.take([file.content for file in files])
         taken = [file._replace(content=content) for file, content in zip(files, contents)]
-        self._writer.submit(lambda: write_all(taken, outdated))
+        last = next((file.path for file in reversed(taken) if file.note), self.written)
+
+        def write() -> None:
+            write_all(taken, outdated)
+            self.written = last
+
+        self._writer.submit(write)
         if not self._background:
             self._writer.wait()
 
@@ -196,11 +206,13 @@ def _standing(runner: Runner) -> dict[str, Any]:
 
 
 def finish_writing(runner: Runner | None) -> Path | None:
-    """Return when a run's checkpoints are written, however it ended: the last one, None where there is none yet."""
+    """Return when a run's checkpoints are written, however it ended: the last one, None where there is none yet.
+
+    Another process than the main one writes none, and knows of none.
+    """
     last = None
     for hook in runner.hooks if runner is not None else ():
         if isinstance(hook, SafeCheckpointHook):
             hook.finish()
-            if hook.last_ckpt and Path(hook.last_ckpt).exists():  # a resumed run has a name for it before the file
-                last = Path(hook.last_ckpt)
+            last = hook.written or last
     return last

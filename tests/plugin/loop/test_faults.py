@@ -12,6 +12,7 @@ from references.loops import SpoilHook
 from references.tiny import runner_of, tiny_config
 from torch import nn
 
+from lors_det.adamixer.matching import PredictionError
 from lors_det.errors import InputError
 from lors_det.plugin.loop import train_loop
 from lors_det.plugin.loop.faults import check_gradients, checked_steps, replay
@@ -50,7 +51,8 @@ def test_a_run_stops_and_the_step_can_be_seen_again(data, tmp_path, what, words)
         assert all(loss.isfinite().all() for loss in replay(path).values())
 
 
-@pytest.mark.filterwarnings("error:Seems like")  # schedules still count the steps of the checked optimiser
+# schedules still count the steps of the checked optimiser, and accumulated ones are no fault
+@pytest.mark.filterwarnings("error:Seems like", "error:Detected call")
 @pytest.mark.parametrize("what", ["weight", "gradient"])
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_a_run_goes_on_without_the_step(data, tmp_path, what, accumulated):
@@ -58,8 +60,24 @@ def test_a_run_goes_on_without_the_step(data, tmp_path, what, accumulated):
     runner = run(data, tmp_path, SpoilHook((2,), what), **options)
     assert (runner.epoch, runner.iter) == (2, 4)
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
-    assert "step 2 of epoch 1" in next(tmp_path.rglob("*.log")).read_text()
+    said = next(tmp_path.rglob("*.log")).read_text()
+    assert "step 2 of epoch 1" in said
+    assert ("any of the last 2 steps may be the cause" in said) == (what == "gradient" and accumulated == 2)
     assert len(list(tmp_path.glob("not_finite/*"))) == 1
+
+
+def test_the_images_of_a_fault_are_those_of_its_process(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(SpoilHook, "before_train_iter", _other_process)
+    with pytest.raises(InputError, match=r"of the batch of rank 1; its images are in .*step_2_process_1\.pth; train"):
+        run(data, tmp_path, SpoilHook((2,), "weight"))
+
+
+def _other_process(hook: SpoilHook, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise PredictionError("of the batch of rank 1", 1)
+
+    if runner.iter + 1 in hook.steps:
+        runner.model.train_step = fail
 
 
 def test_what_a_forward_pass_changes_is_put_back(data, tmp_path):

@@ -241,5 +241,19 @@ def test_a_checkpoint_that_was_not_written_is_none(tmp_path):
     hook = checkpoint_hook.SafeCheckpointHook(background=False)
     hook.last_ckpt = str(tmp_path / "epoch_3.pth")
     assert checkpoint_hook.finish_writing(SimpleNamespace(hooks=[hook])) is None
-    (tmp_path / "epoch_3.pth").touch()
-    assert checkpoint_hook.finish_writing(SimpleNamespace(hooks=[hook])) == tmp_path / "epoch_3.pth"
+
+
+def test_a_run_that_stops_while_a_checkpoint_is_taken_has_the_one_before(data, tmp_path, monkeypatch):
+    runner = runner_of(data, tmp_path, **{"train_cfg.max_epochs": 3})
+    take = checkpoint_hook.checkpoint_of
+
+    def interrupted(of, meta, **kwargs):
+        if of.epoch == 2:
+            raise KeyboardInterrupt
+        return take(of, meta, **kwargs)
+
+    monkeypatch.setattr(checkpoint_hook, "checkpoint_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runner.train()
+    assert checkpoint_hook.finish_writing(runner) == tmp_path / "epoch_1.pth"
+    assert (tmp_path / "epoch_1.pth").is_file()
