@@ -130,7 +130,8 @@ def test_the_rate_that_is_shown_is_one_that_a_weight_has():
 
 def test_a_launcher_keeps_what_a_config_says_of_the_model_wrapper(monkeypatch):
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: None)
-    monkeypatch.setenv("LOCAL_RANK", "0")
+    for name in ("LOCAL_RANK", *launch.SET_BY["pytorch"]):
+        monkeypatch.setenv(name, "0")
     own = dict(type="MMDistributedDataParallel", static_graph=True)
     cfg = Config(dict(model_wrapper_cfg=own, find_unused_parameters=True))
     launch.launch(cfg, "pytorch", 0)

@@ -127,6 +127,7 @@ def test_mixed_precision_may_scale_down_but_not_to_nothing(monkeypatch):
 
     model = nn.Linear(2, 2)
     wrapper = object.__new__(AmpOptimWrapper)
+    wrapper._accumulative_counts = 1
     steps = []
     monkeypatch.setattr(AmpOptimWrapper, "step", lambda self, **kwargs: steps.append(1))
 
