@@ -60,7 +60,7 @@ def read_folder(root: Path, *, val_fraction: float = VAL_FRACTION, to_train: boo
         return _completed(described, val_fraction if to_train else None)
     if not root.is_dir():
         reason = "is a file; name the folder that holds it" if root.exists() else "does not exist"
-        raise InputError(f"{root} {reason}. It must be a folder with a data set: {FORMS}")
+        raise InputError(f"{root} {reason}. It must be a folder, or the YAML file of a YOLO set, with data as: {FORMS}")
     listing = Listing()
     place = _innermost(Path(os.path.abspath(root)), listing)
     for read in _READERS:
