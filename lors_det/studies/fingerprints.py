@@ -137,6 +137,14 @@ def _named_hooks(cfg: Config) -> dict[str, Any]:
 
 
 def _fingerprint(study: Study, run: Run, cfg: Config) -> str:
+    values, first = _values(study, run, cfg), study.first_of(run)
+    if first:
+        values += [f"first {value}" for value in _values(study, run, read_config(first.config, dict(first.options)))]
+    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:16]
+
+
+def _values(study: Study, run: Run, cfg: Config) -> list[str]:
+    """What decides the weights and figures of a training by a config."""
     data = study.sets[run.set]
     found = {key: value for key, value in leaves(cfg._cfg_dict) if not _OF_NO_MATTER.match(key)}
     if data.data:
@@ -145,8 +153,7 @@ def _fingerprint(study: Study, run: Run, cfg: Config) -> str:
     for key, value in found.items():
         if isinstance(value, str) and _WEIGHTS.match(key) and os.path.isfile(value):
             values.append(f"{key} holds {hashlib.sha256(Path(value).read_bytes()).hexdigest()}")
-    values += [f"data={data.data.name if data.data else None}", f"side={data.image_side}", f"shape={data.shape}"]
-    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()[:16]
+    return [*values, f"data={data.data.name if data.data else None}", f"side={data.image_side}", f"shape={data.shape}"]
 
 
 def _plain(value: Any) -> Any:

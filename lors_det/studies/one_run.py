@@ -28,9 +28,13 @@ from lors_det.reports.accounting import count_macs, count_parameters
 from lors_det.reports.scalars import read_scalars
 from lors_det.studies.current_weights import validate_current
 from lors_det.studies.fingerprints import is_steered
+from lors_det.studies.first import first_weights
 from lors_det.studies.plan import Run
 from lors_det.studies.results import Result, read_results, write_results
 from lors_det.training import train
+
+FIRST = "first"
+"""Folder in a run's work dir of what is trained before it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class Order:
     """Arm of the same training, which validates its weights and no mean of them; its result is written too."""
     current_course: str | None = None
     """That arm's fingerprint."""
+    first_config: str | None = None
+    """What is trained before, if anything is."""
+    first_options: dict[str, Any] | None = None
+    """Values of that."""
 
     @property
     def results(self) -> Path:
@@ -97,7 +105,7 @@ def carry_out(order: Order) -> None:
                 trained_as=own.arm,
             )
             write_results(order.results, kept.values())
-    for checkpoint in work_dir.glob("*.pth"):
+    for checkpoint in (*work_dir.glob("*.pth"), *(work_dir / FIRST).glob("*.pth")):
         checkpoint.unlink()
 
 
@@ -109,12 +117,22 @@ def _trained(order: Order) -> Result:
             "train_cfg.val_interval to train_cfg.max_epochs, or take it out"
         )
     commits = _commits(work_dir / "commits.txt")
+    options, steps_before = order.options, 0
+    if order.first_config:
+        weights, steps_before = first_weights(
+            work_dir / FIRST,
+            (order.first_config, order.first_options or {}),
+            (order.config, order.options),
+            order.folder,
+            order.image_side,
+        )
+        options = {**options, "load_from": str(weights)}
     trained = train(
         order.config,
         order.folder,
         work_dir=work_dir,
         image_side=order.image_side,
-        options=order.options,
+        options=options,
         resume_from="auto",
         console="quiet",
     )
@@ -135,7 +153,7 @@ def _trained(order: Order) -> Result:
         metrics={name: value for name, value in validations[-1].items() if name.startswith("coco/")},
         parameters={name: parameters[name] for name in ("decoder", "model")},
         macs={name: macs[name] for name in ("decoder", "total")},
-        steps=int(last.content["meta"]["iter"]),
+        steps=steps_before + int(last.content["meta"]["iter"]),
         seconds_per_step=statistics.median(entry["time"] for entry in steps),
         memory_mib=_memory_mib(),
     )

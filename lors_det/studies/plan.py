@@ -39,6 +39,14 @@ class Data:
     """Values of every config that is trained on it, by key with dots."""
 
 
+class Trained(NamedTuple):
+    """A config, and values of it."""
+
+    config: str
+    """Path or name; {set} in it stands for the set's name."""
+    options: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Arm:
     """What is trained: a config, and values of it."""
@@ -47,6 +55,8 @@ class Arm:
     """Path or name of the config; {set} in it stands for the set's name."""
     options: Mapping[str, Any]
     seeds: tuple[int, ...]
+    first: Trained | None = None
+    """What is trained before it, whose last weights it starts from; stages without sharing are factorised."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +92,17 @@ class Study:
 
     def config_of(self, run: Run) -> str:
         """Path or name of a run's config."""
-        return self.arms[run.arm].config.replace("{set}", run.set)
+        return self._trained(run, self.arms[run.arm].config, {}).config
 
     def options_of(self, run: Run) -> dict[str, Any]:
         """Values of a run: the study's, the set's, then the arm's, of which the last holds."""
-        own = self.arms[run.arm].options
-        return {**self.options, **self.sets[run.set].options, **own, "randomness.seed": run.seed}
+        return dict(self._trained(run, "", self.arms[run.arm].options).options)
+
+    def first_of(self, run: Run) -> Trained | None:
+        """What is trained before a run, with the values of the study and the set, then its own."""
+        first = self.arms[run.arm].first
+        return first and self._trained(run, *first)
+
+    def _trained(self, run: Run, config: str, options: Mapping[str, Any]) -> Trained:
+        all_options = {**self.options, **self.sets[run.set].options, **options, "randomness.seed": run.seed}
+        return Trained(config.replace("{set}", run.set), all_options)

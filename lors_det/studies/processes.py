@@ -78,7 +78,7 @@ def _prepared(order: Order, again: bool) -> dict[Run, Result] | str:
         except (ValueError, KeyError, TypeError) as error:
             return f"  {paper} cannot be read ({error!r}); remove {place}, or name another --work-dir"
         if former != (order.course, order.data, order.seed):
-            if any(place.glob("*.pth")) and not again:
+            if any(place.rglob("*.pth")) and not again:
                 return f"  {place} holds a training of other values that was not finished; --again removes it"
             shutil.rmtree(place)  # of a run of other values, which cannot be gone on with
     elif place.exists() and not (place.is_dir() and not any(place.iterdir())):

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from lors_det.errors import InputError
-from lors_det.studies.plan import Arm, Data, Study
+from lors_det.studies.plan import Arm, Data, Study, Trained
 
 _MULTIPLE = 32  # pixels, the coarsest stride, for which arithmetic is counted
 _KEYS = ("question", "answer", "sets", "arms", "seeds", "options", "compare", "metric")
@@ -32,6 +32,8 @@ def read_study(path: str | Path) -> Study:
           lors-half: {config: "configs/ablations/{set}/lors.py",
                       options: {optim_wrapper.constructor: MergedOptimWrapperConstructor,
                                 optim_wrapper.paramwise_cfg.sharing: {base_lr: 0.5}}}
+          lors-later:                               # starts from the last weights of what is trained first
+            {config: "configs/ablations/{set}/lors.py", first: {config: "configs/ablations/{set}/adamixer.py"}}
         compare: [[lors-half, adamixer]]            # pairs of arms, tested
         metric: coco/bbox_mAP                       # of the last validation; this is the default
 
@@ -145,11 +147,18 @@ def _options(value: Any, where: str) -> dict[str, Any]:
 
 def _arm(value: Any, seeds: tuple[int, ...], where: str) -> Arm:
     value = _mapping(value, where)
-    _known(value, ("config", "options", "seeds"), where)
+    own = _seeds(value.pop("seeds"), f"{where}.seeds") if "seeds" in value else seeds
+    first = _trained(value.pop("first"), f"{where}.first") if "first" in value else None
+    return Arm(*_trained(value, where, ("first", "seeds")), own, first)
+
+
+def _trained(value: Any, where: str, others: tuple[str, ...] = ()) -> Trained:
+    value = _mapping(value, where)
+    if unknown := [key for key in value if key not in ("config", "options")]:
+        raise InputError(f"{where} has {', '.join(unknown)}; it takes {', '.join(('config', 'options', *others))}")
     if not isinstance(value.get("config"), str):
         raise InputError(f"{where} has no config; name a file, in which {{set}} stands for the set")
-    own = _seeds(value["seeds"], f"{where}.seeds") if "seeds" in value else seeds
-    return Arm(value["config"], _options(value.get("options"), f"{where}.options"), own)
+    return Trained(value["config"], _options(value.get("options"), f"{where}.options"))
 
 
 def _pairs(value: Any, arms: Mapping[str, Arm], where: str) -> Iterator[tuple[str, str]]:

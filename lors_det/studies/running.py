@@ -205,7 +205,7 @@ def _pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, SimpleQueue[int]]]:
 
 
 def _order(study: Study, run: Run, fingerprints: Fingerprints, work_dir: Path) -> Order:
-    folder = study.sets[run.set].data
+    folder, first = study.sets[run.set].data, study.first_of(run)
     return Order(
         set=run.set,
         arm=run.arm,
@@ -218,4 +218,6 @@ def _order(study: Study, run: Run, fingerprints: Fingerprints, work_dir: Path) -
         options={**ECONOMY, **study.options_of(run)},
         shape=study.sets[run.set].shape,
         work_dir=str(work_dir.absolute() / str(run)),
+        first_config=first.config if first else None,
+        first_options={**ECONOMY, **first.options} if first else None,
     )

@@ -43,6 +43,7 @@ def test_what_it_says(tmp_path):
     assert study.config_of(last) == "other.py"
     assert study.config_of(Run("fish", "plain", 0)) == "configs/fish/plain.py"
     assert study.options_of(last) == {"a": 1, "b": 2, "c": 3, "randomness.seed": 2}
+    assert study.first_of(last) is None
     assert study.options_of(Run("fish", "plain", 0)) == {"a": 1, "b": 1, "c": 1, "randomness.seed": 0}
 
 
@@ -69,6 +70,9 @@ def test_what_it_says(tmp_path):
         ("  plain: {config: ", "  plain/er: {config: ", r"'plain/er' cannot be the name of a folder"),
         ("{config: other.py, ", "{", r"arms\.better has no config"),
         ("options: {c: 3}", "options: 3", r"arms\.better\.options is 3; it must be keys with values"),
+        ("options: {c: 3}", "first: {config: a.py, arm: b}", r"better\.first has arm; it takes config, options$"),
+        ("options: {c: 3}", "first: {options: {}}", r"arms\.better\.first has no config"),
+        ("options: {c: 3}", "option: {}", r"arms\.better has option; it takes config, options, first, seeds"),
         ("[[better, plain]]", "[[better, best]]", r"compare names best; arms are plain, better"),
         ("[[better, plain]]", "[[better]]", r"compare has \['better'\]; it must be two arms"),
         ("[[better, plain]]", "better", r"compare is 'better'"),
@@ -79,6 +83,14 @@ def test_what_is_wrong(tmp_path, old, new, words):
     assert old in WHOLE
     with pytest.raises(InputError, match=words):
         read_study(written(tmp_path, WHOLE.replace(old, new)))
+
+
+def test_what_is_trained_first_has_the_values_of_its_set(tmp_path):
+    text = WHOLE.replace("options: {c: 3}", "options: {c: 3}, first: {config: 'dense/{set}.py', options: {d: 4}}")
+    study = read_study(written(tmp_path, text))
+    first = study.first_of(Run("cells", "better", 2))
+    assert first == ("dense/cells.py", {"a": 1, "b": 2, "c": 2, "d": 4, "randomness.seed": 2})
+    assert study.options_of(Run("cells", "better", 2)) == {"a": 1, "b": 2, "c": 3, "randomness.seed": 2}
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -12,13 +12,15 @@ from queue import SimpleQueue
 from types import SimpleNamespace
 
 import pytest
+import torch
+import yaml
 from filelock import FileLock
 from references.tiny import ADAMIXER, LORS, make_data, write_config
 
 from lors_det.cli import run
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import read_config
-from lors_det.studies.fingerprints import Courses, course_of, courses_of, data_of, drop_mean, is_steered
+from lors_det.studies.fingerprints import Courses, Fingerprints, course_of, courses_of, data_of, drop_mean, is_steered
 from lors_det.studies.one_run import Order, _commits, carry_out
 from lors_det.studies.plan import Data, Run, Study
 from lors_det.studies.processes import _surroundings, carried_out
@@ -467,3 +469,54 @@ def test_no_runs_at_a_time(folder, capsys):
         study(folder, "--jobs", "0", options="{}")
     assert ended.value.code == 2
     assert "--jobs 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", ["adamixer", "lors"])
+def test_an_arm_starts_from_what_is_trained_first(folder, tmp_path, monkeypatch, before):
+    """From stages of their own, factorised, or from weights as they are; steps of both count, no weights are kept."""
+    described = {
+        "question": "Is it a start?",
+        "seeds": [3],
+        "options": {"train_cfg.max_epochs": 1},
+        "sets": {"tiny": {"shape": [64, 64]}},
+        "arms": {
+            "lors": {"config": f"{folder}/{{set}}/lors.py"},
+            "later": {
+                "config": f"{folder}/{{set}}/lors.py",
+                "options": {"optim_wrapper.optimizer.lr": 1e-12},
+                "first": {"config": f"{folder}/{{set}}/{before}.py", "options": {"train_cfg.max_epochs": 2}},
+            },
+        },
+    }
+    path = tmp_path / "later.yaml"
+    path.write_text(yaml.safe_dump(described))
+    plan = read_study(path)
+    run = Run("tiny", "later", 3)
+    kept = []
+    unlink = Path.unlink
+
+    def keep(self, *args, **kwargs):
+        if self.name in ("epoch_1.pth", "epoch_2.pth", "factorised.pth") and self.is_file():
+            kept.append((self.relative_to(tmp_path), torch.load(self, weights_only=True)["state_dict"]))
+        return unlink(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "unlink", keep)
+    order = _order(plan, run, Fingerprints(plan, {"tiny"}), tmp_path / "runs")
+    Path(order.work_dir).mkdir(parents=True)
+    carry_out(order)
+    result = order.kept()[run]
+    weights = {str(name.relative_to(f"runs/{run}")): state for name, state in kept}
+    first = weights["first/factorised.pth" if before == "adamixer" else "first/epoch_2.pth"]
+    for name, value in weights["epoch_1.pth"].items():
+        torch.testing.assert_close(value, first[name], rtol=1e-4, atol=1e-7, msg=name)
+    assert not list(tmp_path.rglob("*.pth"))
+    steps = json.loads(next(Path(order.work_dir).glob("*/vis_data/scalars.json")).read_text().splitlines()[-1])["step"]
+    assert result.steps > steps
+    assert course_of(plan, run) not in {course_of(replace(plan, arms=arms), run) for arms in others(plan)}
+
+
+def others(plan: Study) -> list[dict[str, object]]:
+    """Its arms with nothing before the second, or with another number of epochs there."""
+    later = plan.arms["later"]
+    longer = later.first._replace(options={"train_cfg.max_epochs": 3})
+    return [{**plan.arms, "later": replace(later, first=first)} for first in (None, longer)]
