@@ -81,6 +81,8 @@ STUDIES = {  # backbone, queries and schedule that all ablations of a folder hav
     "aquarium": ("mobilenetv2", "100-query", "12e"),
 }
 BY_FOLDER = {"ablations", "studies"}
+PARTS = {"_first-third": 1, "_last-two-thirds": 2}
+"""Thirds of a training that is made in two."""
 GIVEN = {"aquarium": "own"}
 """Sets that ``--data`` gives."""
 FEW = {"shared-only", "private-only"}
@@ -112,7 +114,9 @@ def name_of(path: Path) -> Name:
     stem = path.stem.split("_")[0]  # in studies, what follows is the recipe
     change = "" if stem == "lors" else f"-{stem}"
     algorithm = stem if stem.startswith("adamixer") else f"lors-adamixer{change}"
-    return Name(algorithm, *STUDIES[path.parent.name], path.parent.name)
+    backbone, queries, schedule = STUDIES[path.parent.name]
+    thirds = next((thirds for part, thirds in PARTS.items() if path.stem.endswith(part)), 3)
+    return Name(algorithm, backbone, queries, f"{int(schedule[:-1]) * thirds // 3}{schedule[-1]}", path.parent.name)
 
 
 def identity(path: Path) -> str:
