@@ -206,6 +206,6 @@ def test_divergence_of_one_process_ends_all(tmp_path):
     for (end, num_reductions), places in zip(first[1:], DIVERGED[1:]):
         rank = min(places)
         stage, image = places[rank]
-        assert end.startswith(f"FloatingPointError: stage {stage} predicts logits or boxes that are not finite")
+        assert end.startswith(f"PredictionError: stage {stage} predicts logits or boxes that are not finite")
         assert f"for image {image} of the batch of rank {rank}:" in end
         assert num_reductions == 1
