@@ -1,4 +1,4 @@
-"""The error for what a user can mend."""
+"""The error for what a user can mend, and the end that a cluster asks for."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Tools print it without a traceback and exit with status 2.
     """
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM asked this process to end, as a cluster does before it kills a job; the tools' exit status is 143."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from lors_det.cli import INTERRUPTED, shared
+from lors_det.cli import INTERRUPTED, TERMINATED, shared
+from lors_det.errors import Terminated
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -65,5 +66,7 @@ def main(args: Namespace) -> None:
             console=args.console,
         )
     except KeyboardInterrupt as interrupt:
-        print(f"\ninterrupted; {interrupt or 'training had not begun'}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        told = isinstance(interrupt, Terminated)
+        happened = "ended, as SIGTERM asks" if told else "interrupted"
+        print(f"\n{happened}; {interrupt or 'training had not begun'}", file=sys.stderr)
+        sys.exit(TERMINATED if told else INTERRUPTED)

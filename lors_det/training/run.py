@@ -77,7 +77,7 @@ def train(
 
     Raises:
         InputError: if config, data or checkpoint is wrong; it names what, where and the remedy.
-        KeyboardInterrupt: on Ctrl-C; it says how to go on.
+        KeyboardInterrupt: on Ctrl-C, :class:`~lors_det.errors.Terminated` on SIGTERM; it says how to go on.
     """
     chosen: list[str] = []
     if load_from is not None and "://" not in str(load_from):
@@ -162,7 +162,7 @@ def train(
         remedy = f"go on from the last checkpoint, {last}, with --resume" if last else "no checkpoint was written yet"
         if runner is not None and runner.rank > 0:
             remedy = "the first process says how to go on"
-        raise KeyboardInterrupt(remedy) from interrupt
+        raise type(interrupt)(remedy) from interrupt
     result = result_of(runner, constant_box_of(cfg) if data is not None or chosen else None)
     if runner.rank == 0:
         report(result)

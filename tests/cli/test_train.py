@@ -79,6 +79,23 @@ def test_training_goes_on_after_ctrl_c(interrupted):
     assert steps == {6}  # three epochs of two steps: none lost, none done twice
 
 
+def test_what_a_cluster_asked_to_end_says_how_to_go_on(root, config, tmp_path):
+    ended = tmp_path / "ended.py"
+    ended.write_text(
+        f'_base_ = ["{config}"]\n'
+        'custom_imports = dict(imports=["lors_det.plugin", "references.interrupt"])\n'
+        'custom_hooks = [dict(type="InterruptHook", at=2, name="SIGTERM")]\n'
+    )
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(root / "tests")}
+    words = command(root, "train.py", ended, "--work-dir", tmp_path / "run")
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 143, done.stderr
+    written = tmp_path / "run/iter_3.pth"
+    assert f"ended, as SIGTERM asks; go on from the last checkpoint, {written}, with --resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert torch.load(written, weights_only=True)["meta"]["epoch_iter"] == 1
+
+
 def same_predictions(left: Path, right: Path) -> bool:
     pairs = zip(load(left), load(right), strict=True)
     return all(

@@ -17,9 +17,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lors_det.adamixer.matching import PredictionError
-from lors_det.errors import InputError
+from lors_det.errors import InputError, Terminated
 from lors_det.files import short_path
 from lors_det.plugin.loop.batches import placed
+from lors_det.plugin.loop.ending import Ending
 from lors_det.plugin.loop.faults import checked_steps, keep_step
 from lors_det.plugin.loop.seeds import seed_generators, seed_of
 from lors_det.plugin.loop.statistics import share_statistics
@@ -53,6 +54,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     - A validation that was due at the checkpoint, and did not end, is made first.
     - A step whose predictions, costs or gradients are not finite changes no weight, in any process; what reproduces it
       is kept in the work dir.
+    - SIGTERM ends it after a step, of which hooks that have ``before_termination`` write a checkpoint.
 
     Takes what EpochBasedTrainLoop takes, and:
 
@@ -61,6 +63,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
 
     Raises:
         InputError: if ``when_not_finite`` is another word.
+        Terminated: by :meth:`run`, on SIGTERM.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         self._entry: tuple[int | None, int | None] = (None, None)
         self._more_steps = 0
         self._is_validated = True
+        self._ending = Ending()
 
     @property
     def max_iters(self) -> int:
@@ -110,6 +114,10 @@ class ExactTrainLoop(EpochBasedTrainLoop):
             self._more_steps = made - self._first() - epoch * length
 
     def run(self) -> nn.Module:
+        with self._ending.heard():
+            return self._run()
+
+    def _run(self) -> nn.Module:
         self._follow_seed()
         runner = self.runner
         model: nn.Module = unwrapped(runner.model)
@@ -195,9 +203,13 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         self.epoch_start = self._iter - first
         seed, rank = self.runner.seed, get_rank()
         self._batches.place, self._batches.first = (_OF_IMAGES, seed, rank, self._epoch), first
-        for number, batch in enumerate(self.dataloader, start=first):
-            seed_generators(seed_of(_OF_STEPS, seed, rank, self._iter))
-            self.run_iter(number, batch)
+        with self._ending.makes_steps():
+            for number, batch in enumerate(self.dataloader, start=first):
+                seed_generators(seed_of(_OF_STEPS, seed, rank, self._iter))
+                self.run_iter(number, batch)
+                if self._ending.is_due(self._iter):
+                    self.runner.call_hook("before_termination")
+                    raise Terminated
         share_statistics(self.runner)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1

@@ -20,6 +20,9 @@ from lors_det.plugin.saving.checkpoint_content import checkpoint_of
 from lors_det.plugin.saving.checkpoint_files import CheckpointFile, write_all
 from lors_det.plugin.saving.latest import LAST
 
+TERMINATED = "terminated_ckpt"
+"""What the message hub calls the checkpoint with which SIGTERM ended a training."""
+
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
@@ -30,6 +33,8 @@ class SafeCheckpointHook(CheckpointHook):
     - Training goes on as soon as the tensors are copied. One file is written at a time.
     - A checkpoint is written again after the validation of its epoch, with the scores; a run that was killed in between
       begins with that validation.
+    - Where SIGTERM ends a training inside an epoch, one more is written, ``iter_N.pth``; a run that goes on from it
+      removes it when it writes its next.
     - Gradients that steps have accumulated are kept in it, and the version of this package.
 
     Takes what CheckpointHook takes; files are those of this machine's file system.
@@ -61,6 +66,9 @@ class SafeCheckpointHook(CheckpointHook):
         self._rebase(runner)
         if runner._resume:  # so that it is written again, should its validation be made now
             self.last_ckpt = str(self._place(self._step(runner)))
+        former = runner.message_hub.runtime_info.pop(TERMINATED, None)
+        if former is not None and runner._resume:
+            self._outdated.append(Path(str(self.out_dir), Path(str(former)).name))
         if is_main_process():
             self.finish()  # what a validation outside of a training has begun to write
             folder = Path(str(self.out_dir))
@@ -97,6 +105,17 @@ class SafeCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, step, {**_standing(runner), "is_validated": True})
         self._write()
 
+    def before_termination(self, runner: Runner) -> None:
+        """Write the checkpoint of a training that ends after this step."""
+        if not self.by_epoch:
+            if self.last_ckpt != str(self._place(runner.iter)):
+                self._save_checkpoint_with_step(runner, runner.iter, _standing(runner))
+        else:
+            path = Path(str(self.out_dir), f"iter_{runner.iter}.pth")
+            runner.message_hub.update_info(TERMINATED, str(path))
+            self._take(runner, path, _standing(runner), inside=True)
+        self._write()
+
     def after_train(self, runner: Runner) -> None:
         self.finish()
         super().after_train(runner)
@@ -128,10 +147,13 @@ class SafeCheckpointHook(CheckpointHook):
         path = self._place(step)
         self.last_ckpt = str(path)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        self._take(runner, path, meta, inside=not self.by_epoch and not meta.get("is_validated"))
+
+    def _take(self, runner: Runner, path: Path, meta: dict[str, Any], *, inside: bool) -> None:
+        """What a checkpoint holds, for its file; ``inside``: of a step within an epoch."""
         loop = runner._train_loop
         if isinstance(loop, ExactTrainLoop):
             share_statistics(runner)  # inside an epoch too, so that a run that goes on from here has the same
-            inside = not self.by_epoch and not meta.get("is_validated")
             meta = {"is_validated": inside or not loop.validates_after(meta["epoch"]), **meta}
             meta["epoch_iter"] = meta["iter"] - loop.epoch_start if inside else 0
         content = checkpoint_of(
@@ -183,9 +205,11 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _write(self) -> None:
         """Start to write what was taken, if anything was."""
+        if not self._files:
+            return
         files, self._files = self._files, []
         outdated, self._outdated = self._outdated, []
-        if not files or not is_main_process():
+        if not is_main_process():
             return
         self._writer.wait()  # before the memory that it writes from is used again
         contents = self._snapshots.take([file.content for file in files])
