@@ -23,7 +23,7 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "reports": {"plugin", "adamixer", "data", "lors", "errors", "files"},
     "inference": {"adamixer", "checkpoints", "data", "plugin", "errors", "files", "state_diff"},
     "training": {"checkpoints", "plugin", "reports", "data", "errors", "files"},
-    "studies": {"adamixer", "checkpoints", "plugin", "reports", "training", "data", "errors", "files"},
+    "studies": {"adamixer", "checkpoints", "plugin", "reports", "training", "data", "errors", "files", "state_diff"},
     "cli": {"checkpoints", "inference", "reports", "studies", "training", "plugin", "data", "errors", "files"},
 }
 PLAIN = ("stage", "attention", "points", "mixing", "queries", "geometry")

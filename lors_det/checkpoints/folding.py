@@ -21,7 +21,7 @@ from lors_det.checkpoints.contents import (
 )
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-from lors_det.plugin.saving.not_in_weights import check_values, of_config, of_training
+from lors_det.plugin.saving.not_in_weights import FACTORISED, check_values, of_config, of_training
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.training_parts import drop_training_parts
 
@@ -96,8 +96,7 @@ def factorise_file(src: Path, dst: Path, config: Path) -> str:
     checkpoint = load_from_local(str(src), "cpu")
     weights = todays_names(dict(weights_in(checkpoint, src)))
     cfg = model_config(checkpoint, src, config)
-    changed = ("bbox_head.decoder.share", "bbox_head.decoder.residual_scale")  # as a factorisation is meant to
-    check_values(of_training(checkpoint), of_config(cfg), f"checkpoint {src}", changed)
+    check_values(of_training(checkpoint), of_config(cfg), f"checkpoint {src}", FACTORISED)
     if not has_denoising(cfg):
         drop_training_parts(weights)
     own = _taken_out(weights, src)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lors_det.cli import shared
 from lors_det.errors import InputError
+from lors_det.files import check_place
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,6 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     if args.size and min(args.size) < 1:
         raise InputError(f"--size {args.size[0]} {args.size[1]}: both must be at least 1")
+    check_place(Path(args.out), ".onnx")
     from lors_det.inference.onnx.export import export
     from lors_det.inference.stored_model import load_stored_model
 

@@ -62,8 +62,11 @@ def main(args: Namespace) -> None:
         args.config = _config_beside(Path(args.checkpoint))
     if args.trust_checkpoint:
         trust(args.checkpoint)
+    is_here = "://" not in args.checkpoint
+    if is_here and not Path(args.checkpoint).is_file():
+        raise InputError(f"checkpoint {args.checkpoint} does not exist")
     # what the config leaves to the data was chosen by the training, not by the data of this test
-    trained = former_run(args.checkpoint, "") if Path(args.checkpoint).is_file() else None
+    trained = former_run(args.checkpoint, "") if is_here else None
     before = trained.config if trained else None
     data = None
     if args.data:

@@ -150,7 +150,8 @@ def _data(cfg: Config) -> Iterator[str]:
         built = _built(f"{split}_dataloader", lambda c=whole: Runner.build_dataloader(c))
         if split == "train":
             check_training_set(built, by_epochs="max_iters" not in cfg.train_cfg)
-            yield from _steps(cfg, len(built))
+            if epochs := cfg.train_cfg.get("max_epochs"):
+                yield from unfinished_schedules(cfg, len(built) * epochs)
         else:
             check_validation_set(dataset)
         yield from _crowded(split, dataset, cfg.model.bbox_head.num_queries)
@@ -175,8 +176,8 @@ def _crowded(split: str, dataset: Any, num_queries: int) -> Iterator[str]:
         )
 
 
-def _steps(cfg: Config, num_batches: int) -> Iterator[str]:
-    steps = num_batches * (cfg.train_cfg.get("max_epochs") or 0)
+def unfinished_schedules(cfg: Config, num_steps: int) -> Iterator[str]:
+    """Schedules, counted in steps, that are longer than a process's training, in words."""
     for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
-        if steps and not schedule.get("by_epoch", True) and schedule.get("end", 0) > steps:
-            yield f"param_scheduler.{number}.end is {schedule.end}, and one process trains {steps} steps in all"
+        if not schedule.get("by_epoch", True) and schedule.get("end", 0) > num_steps:
+            yield f"param_scheduler.{number}.end is {schedule.end}, and one process trains {num_steps} steps in all"

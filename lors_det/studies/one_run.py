@@ -111,11 +111,12 @@ def carry_out(order: Order) -> None:
 
 def _trained(order: Order) -> Result:
     work_dir = Path(order.work_dir)
-    if is_steered(read_config(order.config, order.options)):
-        raise InputError(
-            f"{order.config}: a hook or scheduler follows the validations, and a study takes the last epoch's; set "
-            "train_cfg.val_interval to train_cfg.max_epochs, or take it out"
-        )
+    for config, values in ((order.config, order.options), (order.first_config, order.first_options)):
+        if config and is_steered(read_config(config, values)):
+            raise InputError(
+                f"{config}: a hook or scheduler follows the validations, and a study takes the last epoch's; set "
+                "train_cfg.val_interval to train_cfg.max_epochs, or take it out"
+            )
     commits = _commits(work_dir / "commits.txt")
     options, steps_before = order.options, 0
     if order.first_config:

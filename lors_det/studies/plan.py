@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+LATER = 1000
+"""Added to the seed of a training that another comes before, so that it draws other images than that did."""
+
 
 class Run(NamedTuple):
     """One training of a study.
@@ -56,7 +59,8 @@ class Arm:
     options: Mapping[str, Any]
     seeds: tuple[int, ...]
     first: Trained | None = None
-    """What is trained before it, whose last weights it starts from; stages without sharing are factorised."""
+    """What is trained before it, whose last weights it starts from (of a mean of the weights, the mean); stages without
+    sharing are factorised."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ class Study:
 
     def options_of(self, run: Run) -> dict[str, Any]:
         """Values of a run: the study's, the set's, then the arm's, of which the last holds."""
-        return dict(self._trained(run, "", self.arms[run.arm].options).options)
+        arm = self.arms[run.arm]
+        later = {"randomness.seed": run.seed + LATER} if arm.first else {}
+        return {**self._trained(run, "", arm.options).options, **later}
 
     def first_of(self, run: Run) -> Trained | None:
         """What is trained before a run, with the values of the study and the set, then its own."""

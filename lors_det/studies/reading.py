@@ -32,7 +32,8 @@ def read_study(path: str | Path) -> Study:
           lors-half: {config: "configs/ablations/{set}/lors.py",
                       options: {optim_wrapper.constructor: MergedOptimWrapperConstructor,
                                 optim_wrapper.paramwise_cfg.sharing: {base_lr: 0.5}}}
-          lors-later:                               # starts from the last weights of what is trained first
+          lors-later:       # starts from the last weights of what is trained first, which has the options of the study
+                            # and the set, and its own
             {config: "configs/ablations/{set}/lors.py", first: {config: "configs/ablations/{set}/adamixer.py"}}
         compare: [[lors-half, adamixer]]            # pairs of arms, tested
         metric: coco/bbox_mAP                       # of the last validation; this is the default

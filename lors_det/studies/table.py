@@ -87,6 +87,11 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
         if study.metric not in result.metrics:
             raise InputError(f"{study.path}: metric {study.metric} is none of {run}, {', '.join(result.metrics)}")
     parts = [f"**Question.** {study.question}", f"**Answer.** {study.answer or 'None yet.'}"]
+    if befores := [f"{name}: {arm.first.config}" for name, arm in study.arms.items() if arm.first]:
+        parts.append(
+            "Trained before, from which the arm's own training starts; time is of that, memory the most of both: "
+            f"{'; '.join(befores)}."
+        )
     for name in (name for name in study.sets if any(run.set == name for run in results)):
         parts.append(f"{study.metric} of the last validation on {name}:\n\n{_table(_arms(study, results, name))}")
     if found := differences(study, results):

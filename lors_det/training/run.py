@@ -19,7 +19,7 @@ from lors_det.plugin.optimizer import check_custom_keys
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
 from lors_det.plugin.saving.safe_loading import trust
 from lors_det.plugin.screen.console import make_runner
-from lors_det.reports.config_check import schedule_notes
+from lors_det.reports.config_check import schedule_notes, unfinished_schedules
 from lors_det.reports.config_folder import training_size
 from lors_det.training.launch import (
     check_mixed_precision,
@@ -108,6 +108,8 @@ def train(
     former = None
     if resume_from is None and may_be_restarted():
         resume_from = "auto"
+    if resume_anyway and resume_from is None:
+        raise InputError("--resume-anyway goes on with a run, and none is named: add --resume")
     if resume_from is not None:
         former = former_run(resume_from, work_dir_of(read_config(config, all_options), place, folder))
     cfg = load_config(
@@ -153,6 +155,8 @@ def train(
         check_efficient_conv_bn_eval(folded, runner.model, recomputed=recomputed)
         check_custom_keys(runner.model, cfg.optim_wrapper.get("paramwise_cfg"))
         check_training_set(runner.train_loop.dataloader, by_epochs="max_iters" not in cfg.train_cfg)
+        for note in unfinished_schedules(cfg, runner.max_iters) if runner.rank == 0 else ():
+            print(f"warning: {note}", file=sys.stderr)
         check_agreed(former)
         if former:
             check_same(former, runner, anyway=resume_anyway)

@@ -85,6 +85,7 @@ def test_what_a_cluster_asked_to_end_says_how_to_go_on(root, config, tmp_path):
         f'_base_ = ["{config}"]\n'
         'custom_imports = dict(imports=["lors_det.plugin", "references.interrupt"])\n'
         'custom_hooks = [dict(type="InterruptHook", at=2, name="SIGTERM")]\n'
+        'param_scheduler = [dict(type="LinearLR", start_factor=0.01, by_epoch=False, end=50)]\n'
     )
     environment = {**ENVIRONMENT, "PYTHONPATH": str(root / "tests")}
     words = command(root, "train.py", ended, "--work-dir", tmp_path / "run")
@@ -94,6 +95,7 @@ def test_what_a_cluster_asked_to_end_says_how_to_go_on(root, config, tmp_path):
     assert f"ended, as SIGTERM asks; go on from the last checkpoint, {written}, with --resume" in done.stderr
     assert "Traceback" not in done.stderr
     assert torch.load(written, weights_only=True)["meta"]["epoch_iter"] == 1
+    assert "warning: param_scheduler.0.end is 50, and one process trains 6 steps in all" in done.stderr
 
 
 def same_predictions(left: Path, right: Path) -> bool:

@@ -515,6 +515,37 @@ def test_an_arm_starts_from_what_is_trained_first(folder, tmp_path, monkeypatch,
     assert course_of(plan, run) not in {course_of(replace(plan, arms=arms), run) for arms in others(plan)}
 
 
+LARGER = {"model.bbox_head.decoder": {"static_rank": 3}}
+PATIENT = {"custom_hooks": [dict(type="PatienceHook")], "train_cfg.val_interval": 1}
+
+
+@pytest.mark.parametrize(
+    ("own", "first", "words"),
+    [
+        (("adamixer", {}), ("lors", {}), r"lors\.py, trained first, does not fit .*adamixer\.py: .*missing"),
+        (("lors", {}), ("lors", LARGER), r"does not fit .*instead of"),
+        (("lors", {"load_from": "x.pth"}), ("lors", {}), r"load_from is x\.pth, and first says what to start from"),
+        (("lors", {}), ("lors", {"model.bbox_head.query_start": "image"}), r"query_start is 'grid', and was 'image'"),
+        (("lors", {}), ("lors", PATIENT), "a hook or scheduler follows the validations"),
+        (("lors", {}), ("lors", {"model.bbox_head.decoder": {"share": [0]}}), r"lors\.py: .*share"),
+    ],
+)
+def test_what_cannot_be_started_from_is_refused_before_anything_trains(folder, tmp_path, own, first, words):
+    """Weights that do not all fit, other values of the model, another start, a training that may end early."""
+    (config, options), (first_config, first_options) = own, first
+    order = Order(
+        *("tiny", "later", 3, "course", "data", f"{folder}/tiny/{config}.py", None, None),
+        {"train_cfg.max_epochs": 3, **options},
+        (64, 64),
+        str(tmp_path),
+        first_config=f"{folder}/tiny/{first_config}.py",
+        first_options={"train_cfg.max_epochs": 3, **first_options},
+    )
+    with pytest.raises(InputError, match=words):
+        carry_out(order)
+    assert not list(tmp_path.rglob("*.log"))
+
+
 def others(plan: Study) -> list[dict[str, object]]:
     """Its arms with nothing before the second, or with another number of epochs there."""
     later = plan.arms["later"]

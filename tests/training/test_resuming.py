@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from lors_det.errors import InputError
+from lors_det.training import train
 from lors_det.training.resuming import FormerRun, check_agreed, check_same, may_be_restarted
 
 GENTLE = dict(type="GentleFinishHook", last=0.2, pipeline=[dict(type="Resize", scale=(64, 64))])
@@ -106,3 +107,8 @@ def test_torchrun_tells_that_it_restarts(monkeypatch):
     for value, expected in (("0", False), ("3", True)):
         monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", value)
         assert may_be_restarted() == expected
+
+
+def test_going_on_anyway_asks_for_a_run_to_go_on_with():
+    with pytest.raises(InputError, match="--resume-anyway goes on with a run, and none is named: add --resume"):
+        train("a config that is not read", resume_anyway=True)

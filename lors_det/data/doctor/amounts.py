@@ -20,14 +20,19 @@ FEW_BOXES = 10
 
 def check_amounts(case: Case) -> Iterator[Finding]:
     """Few images, and classes with few boxes to measure on."""
-    for name, fewest, why in (
-        ("train", FEW_TRAIN, "a detector learns them by heart"),
-        ("val", FEW_VAL, "its figures are mostly chance"),
+    for name, fewest, why, remedy in (
+        (
+            "train",
+            FEW_TRAIN,
+            "a detector learns them by heart",
+            "add images, or start from a detector, with --load-from",
+        ),
+        ("val", FEW_VAL, "its figures are mostly chance", "add images"),
     ):
         table = case.table(name)
         if table is not None and len(table.images) < fewest:
             what = f"it has {counted(len(table.images), 'image')}: {why}"
-            yield Finding(f"few-{name}-images", "warning", name, what, "add images, or start from trained weights")
+            yield Finding(f"few-{name}-images", "warning", name, what, remedy)
     val = case.table("val")
     if val is not None:
         for index in np.flatnonzero((val.class_counts > 0) & (val.class_counts < FEW_BOXES)):

@@ -39,9 +39,12 @@ class PatienceHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         if self._stop_if_exhausted(runner):
+            hooks = runner.cfg.get("custom_hooks") or ()
+            numbers = [number for number, hook in enumerate(hooks) if hook.get("type") == type(self).__name__]
+            key = f"custom_hooks.{numbers[0]}.patience" if numbers else "the patience of PatienceHook"
             runner.logger.warning(
-                "nothing is trained: the resumed run had used up its patience; a larger one of PatienceHook, in "
-                "custom_hooks, goes on"
+                f"nothing is trained: the resumed run had used up its patience; "
+                f"more than {self.patience} goes on: {key}"
             )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:

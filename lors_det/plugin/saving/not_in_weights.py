@@ -32,6 +32,9 @@ PUBLISHED = {
 }
 """Those of the published models' heads, but for ``share``, which the names of published weights show."""
 
+FACTORISED = ("bbox_head.decoder.share", "bbox_head.decoder.residual_scale")
+"""Those that a factorisation is meant to change."""
+
 META = "not_in_weights"
 """Where a checkpoint's ``meta`` has these values if it carries no config, as one of converted published names."""
 

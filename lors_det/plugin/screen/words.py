@@ -81,7 +81,7 @@ def numbers(moment: Moment, *, stages: bool) -> list[Word]:
         words.append(Word(f"loss {short(moment.loss)}", 0))
         if stages and moment.stage_losses:
             inner = " ".join(f"{name} {short(value)}" for name, value in moment.stage_losses.items())
-            words[-1] = Word(f"{words[-1].text} ({inner})", 0)
+            words[-1] = Word(f"{words[-1].text} (last: {inner})", 0)
     if moment.rate is not None:
         words.append(Word(f"lr {moment.rate:.1e}", 5))
     if moment.seconds is not None:

@@ -36,7 +36,7 @@ def test_a_run_that_was_stopped_trains_no_step_and_says_what_would_go_on(data, s
         runner.train()
         assert runner.epoch == epochs
         said = "".join(path.read_text() for path in (tmp_path / str(patience)).rglob("*.log"))
-        assert ("a larger one of PatienceHook, in custom_hooks, goes on" in said) == (patience == 1)
+        assert ("more than 1 goes on: custom_hooks.0.patience" in said) == (patience == 1)
 
 
 def test_a_test_builds_no_training_set(data, stopped, tmp_path):

@@ -77,7 +77,7 @@ def test_what_does_not_fit_goes_by_its_rank(width):
 
 def test_a_line_of_a_log():
     line = plain_line(MOMENT, LINE_WIDTH)
-    assert line.startswith("epoch  3/60  step 20/56  loss 12.31 (cls 1.00 bbox 0.50 iou 0.25)")
+    assert line.startswith("epoch  3/60  step 20/56  loss 12.31 (last: cls 1.00 bbox 0.50 iou 0.25)")
     assert "ETA 4:12" in line
     assert "AP .312" in line
     assert len(plain_line(LONG, LINE_WIDTH)) <= LINE_WIDTH
@@ -183,7 +183,7 @@ def test_a_run_says_little_and_logs_all(data, tmp_path, capsys):
     train, val = read_scalars(spoken.work_dir)
     assert f"lr {train[-1]['lr']:.1e}" in steps[-1]
     last = max(name for name in train[0] if re.match(r"s\d+\.loss_cls", name))
-    assert f"(cls {short(train[0][last])} " in steps[0]
+    assert f"(last: cls {short(train[0][last])} " in steps[0]
     assert len([line for line in spoken.lines if " validated  AP " in line]) == len(val) == 2
     assert any(line.startswith("  disc ") for line in spoken.lines)
     for noise in ("System environment", "Hooks will be executed", "Epoch(train)", "creating index", "Average Prec"):
