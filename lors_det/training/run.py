@@ -90,6 +90,10 @@ def train(
             raise InputError("--trust-checkpoint trusts no file: name one with --load-from or --resume")
         for path in named:
             trust(path)
+    if resume_from is None and may_be_restarted():
+        resume_from = "auto"
+    if resume_anyway and resume_from is None:
+        raise InputError("--resume-anyway goes on with a run, and none is named: add --resume")
     flags = {
         "train_cfg.max_epochs": epochs,
         "train_dataloader.batch_size": batch_size,
@@ -106,10 +110,6 @@ def train(
         size = (image_side, image_side) if image_side else training_size(read_config(config, all_options))
         folder = read_shown(data, training_size=size, quiet=console == "quiet")
     former = None
-    if resume_from is None and may_be_restarted():
-        resume_from = "auto"
-    if resume_anyway and resume_from is None:
-        raise InputError("--resume-anyway goes on with a run, and none is named: add --resume")
     if resume_from is not None:
         former = former_run(resume_from, work_dir_of(read_config(config, all_options), place, folder))
     cfg = load_config(

@@ -82,7 +82,7 @@ def _keep(loader: ConfigDict, loop: ConfigDict, before: Config) -> list[str]:
     for part, key, words in (
         (loader, "batch_size", "batches of {}"),
         (loop, "max_epochs", "{} epochs"),
-        (loop, "val_interval", "a validation every {} epochs"),
+        (loop, "val_interval", "epochs from one validation to the next: {}"),
     ):
         place = "train_dataloader" if part is loader else "train_cfg"
         value = (before.get(place) or {}).get(key)
