@@ -105,6 +105,12 @@ def carry_out(order: Order) -> None:
                 trained_as=own.arm,
             )
             write_results(order.results, kept.values())
+    drop_weights(order)
+
+
+def drop_weights(order: Order) -> None:
+    """Remove the checkpoints of a run, all of whose results are written."""
+    work_dir = Path(order.work_dir)
     for checkpoint in (*work_dir.glob("*.pth"), *(work_dir / FIRST).glob("*.pth")):
         checkpoint.unlink()
 

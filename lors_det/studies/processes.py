@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-from lors_det.studies.one_run import Order
+from lors_det.studies.one_run import Order, drop_weights
 from lors_det.studies.plan import Run
 from lors_det.studies.results import Result
 
@@ -47,7 +47,10 @@ def _carried_out(order: Order, jobs: int, slots: SimpleQueue[int], again: bool) 
             known = _prepared(order, again)
     except Timeout:
         return f"  {place} is in use: a run goes on whose study was stopped; wait for its end"
-    if isinstance(known, str) or known.keys() == order.courses.keys():
+    if isinstance(known, str):
+        return known
+    if known.keys() == order.courses.keys():
+        drop_weights(order)  # of a run that was killed before it could
         return known
     log, slot = place / "log.txt", slots.get()
     try:

@@ -301,8 +301,9 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
     result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
     write_results(order.results, [Result(**result)])
+    (place / "epoch_2.pth").write_text("")  # of a run that was killed before it could remove it
     assert carried_out(order, 1, slots, again=False) == {run_of: Result(**result)}
-    assert started == []
+    assert (started, list(place.glob("*.pth"))) == ([], [])
 
     # of the other run that its training is too, there is no result yet, or one of other values
     both = replace(order, current_arm="plain", current_course="current")
