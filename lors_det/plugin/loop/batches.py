@@ -11,7 +11,6 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lors_det.plugin.loop.ending import Outliving
 from lors_det.plugin.loop.seeds import generators_kept, seed_generators, seed_of
 
 
@@ -82,5 +81,4 @@ def placed(loader: DataLoader[Any]) -> tuple[DataLoader[Any], PlacedBatches]:
     of_batches = {"dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "drop_last"}
     names = [name for name in inspect.signature(DataLoader).parameters if name not in of_batches]
     options: dict[str, Any] = {name: getattr(loader, name) for name in names if hasattr(loader, name)}
-    options["worker_init_fn"] = Outliving(loader.worker_init_fn)
     return DataLoader(dataset, batch_sampler=batches, **options), batches

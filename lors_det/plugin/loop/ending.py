@@ -86,6 +86,8 @@ class Outliving:
     def __call__(self, worker: int) -> None:
         if self._begin is not None:
             self._begin(worker)
+        if not hasattr(signal, "sigwaitinfo"):  # macOS, which has no such clusters
+            return
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # and so for the threads that it starts
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 

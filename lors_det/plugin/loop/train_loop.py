@@ -20,7 +20,7 @@ from lors_det.adamixer.matching import PredictionError
 from lors_det.errors import InputError, Terminated
 from lors_det.files import short_path
 from lors_det.plugin.loop.batches import placed
-from lors_det.plugin.loop.ending import Ending
+from lors_det.plugin.loop.ending import Ending, Outliving
 from lors_det.plugin.loop.faults import checked_steps, keep_step
 from lors_det.plugin.loop.seeds import seed_generators, seed_of
 from lors_det.plugin.loop.statistics import share_statistics
@@ -114,6 +114,9 @@ class ExactTrainLoop(EpochBasedTrainLoop):
             self._more_steps = made - self._first() - epoch * length
 
     def run(self) -> nn.Module:
+        for loop in (self, self.runner.val_loop):
+            if loop is not None:  # workers of a validation wait for the next one while steps are made
+                loop.dataloader.worker_init_fn = Outliving(loop.dataloader.worker_init_fn)
         with self._ending.heard():
             return self._run()
 

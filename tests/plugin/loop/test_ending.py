@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -33,9 +34,9 @@ class TermHook(Hook):
 
     def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
         if runner.iter + 1 == self.step:
-            for worker in multiprocessing.active_children():
-                os.kill(worker.pid, signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGTERM)
+            workers = [worker.pid for worker in multiprocessing.active_children()]
+            # from another process: a worker does end when its parent says so
+            subprocess.run(["kill", "-TERM", *map(str, [*workers, os.getpid()])], check=True)
 
     def before_val_epoch(self, runner: Runner) -> None:
         if runner.epoch == self.validation:
@@ -71,7 +72,9 @@ def whole(data, tmp_path_factory) -> Runner:
 @pytest.mark.parametrize(("step", "workers"), [(6, 2), (EPOCH_STEPS, 0), (LAST, 0)])
 @pytest.mark.parametrize("by_epoch", [True, False])
 def test_nothing_is_lost(data, whole, tmp_path, step, workers, by_epoch):
-    options = {"train_dataloader.num_workers": workers}
+    options = {"train_cfg.val_interval": 1}
+    for split in ("train", "val"):  # of validations, they wait for the next one
+        options |= {f"{split}_dataloader.num_workers": workers, f"{split}_dataloader.persistent_workers": workers > 0}
     if not by_epoch:
         options |= {"default_hooks.checkpoint.by_epoch": False, "default_hooks.checkpoint.interval": 3}
     assert end(data, tmp_path, TermHook(step), **options).iter == step
