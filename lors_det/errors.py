@@ -8,5 +8,12 @@ class InputError(ValueError):
     """
 
 
+TERMINATED = 143
+"""Exit status after SIGTERM, the shell's convention."""
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM asked this process to end, as a cluster does before it kills a job; the tools' exit status is 143."""
+    """SIGTERM asked this process to end, as a cluster does before it kills a job.
+
+    The tools' exit status is then :data:`TERMINATED`.
+    """

@@ -48,9 +48,6 @@ COMMANDS = {
 INTERRUPTED = 130
 """Exit status after Ctrl-C, the shell's convention."""
 
-TERMINATED = 143
-"""Exit status after SIGTERM, the same convention."""
-
 
 def main() -> None:
     """The entry point of ``lors-det``."""

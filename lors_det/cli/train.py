@@ -13,8 +13,8 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from lors_det.cli import INTERRUPTED, TERMINATED, shared
-from lors_det.errors import Terminated
+from lors_det.cli import INTERRUPTED, shared
+from lors_det.errors import TERMINATED, Terminated
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from mmengine.config import Config
 
-from lors_det.errors import InputError
+from lors_det.errors import TERMINATED, InputError, Terminated
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.latest import latest_checkpoint
@@ -211,6 +211,9 @@ def main(path: str) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Terminated as end:
+        print(f"ended, as SIGTERM asks; the study goes on from here: {end}", file=sys.stderr)
+        return TERMINATED
     return 0
 
 

@@ -14,6 +14,7 @@ from lors_det.plugin.activation_checkpointing import check_activation_checkpoint
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.hooks.data_guard import check_training_set
+from lors_det.plugin.loop.ending import heard_again
 from lors_det.plugin.norm_folding import check_efficient_conv_bn_eval
 from lors_det.plugin.optimizer import check_custom_keys
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
@@ -167,6 +168,8 @@ def train(
         if runner is not None and runner.rank > 0:
             remedy = "the first process says how to go on"
         raise type(interrupt)(remedy) from interrupt
+    finally:
+        heard_again()
     result = result_of(runner, constant_box_of(cfg) if data is not None or chosen else None)
     if runner.rank == 0:
         report(result)

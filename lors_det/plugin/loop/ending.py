@@ -19,22 +19,23 @@ AGREED_EVERY = 5
 
 
 class Ending:
-    """Whether a training was asked to end.
+    """Whether a training was asked to end; it looks after each step, at an epoch's end and after a validation.
 
-    Outside of an epoch's steps, as in a validation, :class:`~lors_det.errors.Terminated` is raised at once: the epoch's
-    checkpoint is written. A process that has a handler of its own for SIGTERM keeps it.
+    A process that has a handler of its own for SIGTERM keeps it.
     """
 
     def __init__(self) -> None:
         self._is_asked = False
-        self._makes_steps = False
+        self._at_once = False
 
     @contextmanager
     def heard(self) -> Iterator[None]:
         """Inside, SIGTERM is heard; in the main thread, since Python hears signals in no other.
 
+        Where the training ends for it, further ones change nothing, until :func:`heard_again`: torchrun sends one more.
+
         Raises:
-            Terminated: on SIGTERM, but inside :meth:`makes_steps`.
+            Terminated: on SIGTERM inside :meth:`at_once`.
         """
         is_main = threading.current_thread() is threading.main_thread()
         if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -43,36 +44,49 @@ class Ending:
         signal.signal(signal.SIGTERM, self._hear)
         try:
             yield
-        finally:
+        except Terminated:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            raise
+        except BaseException:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            raise
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _hear(self, *_: Any) -> None:
-        if not self._makes_steps:
+        was_asked, self._is_asked = self._is_asked, True
+        if self._at_once and not was_asked:
             raise Terminated
-        self._is_asked = True
 
     @contextmanager
-    def makes_steps(self) -> Iterator[None]:
-        """Inside, SIGTERM is only noted, for :meth:`is_due`."""
-        self._makes_steps = True
+    def at_once(self, *, may: bool) -> Iterator[None]:
+        """Inside, SIGTERM ends what is done, if it may."""
+        self._at_once = may
         try:
             yield
         finally:
-            self._makes_steps = False
+            self._at_once = False
 
     def is_due(self, steps: int) -> bool:
         """Whether the training ends after so many steps: the same in each process, where one of them was asked."""
+        return (get_world_size() == 1 or steps % AGREED_EVERY == 0) and self.is_agreed()
+
+    def is_agreed(self) -> bool:
+        """Whether one of the processes, all of which ask, was asked to end."""
         if get_world_size() == 1:
             return self._is_asked
-        if steps % AGREED_EVERY:
-            return False
         asked = torch.tensor(float(self._is_asked))
         all_reduce(asked, op="max")
         return bool(asked)
 
 
+def heard_again() -> None:
+    """SIGTERM ends this process again, after a training that ended for it."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class Outliving:
-    """What a data loader's worker begins with: it ends when its parent says so, and at no other's SIGTERM.
+    """What a data loader's worker begins with: it ends when this process says so, and at no other's SIGTERM.
 
     Slurm sends it to all processes of a job, and a step needs its images to end.
 
@@ -82,18 +96,18 @@ class Outliving:
 
     def __init__(self, begin: Callable[[int], None] | None) -> None:
         self._begin = begin
+        self._trainer = os.getpid()  # a worker's parent may be a server that forks
 
     def __call__(self, worker: int) -> None:
+        if hasattr(signal, "sigwaitinfo"):  # macOS has none, and no such clusters
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # and so for the threads that it starts
+            threading.Thread(target=_end_with, args=(self._trainer,), daemon=True).start()
         if self._begin is not None:
             self._begin(worker)
-        if not hasattr(signal, "sigwaitinfo"):  # macOS, which has no such clusters
-            return
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # and so for the threads that it starts
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _end_with(trainer: int) -> None:
     """End this process when SIGTERM comes from that one."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
         pass
     os._exit(0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import bisect
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from mmdet.registry import LOOPS
@@ -54,7 +54,8 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     - A validation that was due at the checkpoint, and did not end, is made first.
     - A step whose predictions, costs or gradients are not finite changes no weight, in any process; what reproduces it
       is kept in the work dir.
-    - SIGTERM ends it after a step, of which hooks that have ``before_termination`` write a checkpoint.
+    - SIGTERM ends it after a step, of which hooks that have ``before_termination`` write a checkpoint; a validation
+      ends at once where there is one of its weights.
 
     Takes what EpochBasedTrainLoop takes, and:
 
@@ -90,6 +91,8 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         self._more_steps = 0
         self._is_validated = True
         self._ending = Ending()
+        self.taken: int | None = None
+        """The step of the last checkpoint."""
 
     @property
     def max_iters(self) -> int:
@@ -108,7 +111,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
             epoch: number of the epoch.
             is_validated: whether the epoch before it needs no validation any more.
         """
-        self._entry, self._is_validated = (steps, epoch_steps), is_validated
+        self._entry, self._is_validated, self.taken = (steps, epoch_steps), is_validated, made
         length = len(self.dataloader)
         if steps is not None and epoch_steps not in (None, length):
             self._more_steps = made - self._first() - epoch * length
@@ -139,6 +142,8 @@ class ExactTrainLoop(EpochBasedTrainLoop):
                 first = 0
                 self._decide_current_val_interval()
                 self._validate()
+                if self._epoch < self._max_epochs:
+                    self._end_if_asked(is_validated=True)
         runner.call_hook("after_train")
         whole: nn.Module = runner.model
         return whole
@@ -206,13 +211,11 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         self.epoch_start = self._iter - first
         seed, rank = self.runner.seed, get_rank()
         self._batches.place, self._batches.first = (_OF_IMAGES, seed, rank, self._epoch), first
-        with self._ending.makes_steps():
-            for number, batch in enumerate(self.dataloader, start=first):
-                seed_generators(seed_of(_OF_STEPS, seed, rank, self._iter))
-                self.run_iter(number, batch)
-                if self._ending.is_due(self._iter):
-                    self.runner.call_hook("before_termination")
-                    raise Terminated
+        for number, batch in enumerate(self.dataloader, start=first):
+            seed_generators(seed_of(_OF_STEPS, seed, rank, self._iter))
+            self.run_iter(number, batch)
+            if self._ending.is_due(self._iter):
+                self._end(inside=True, is_validated=True)
         share_statistics(self.runner)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
@@ -229,7 +232,18 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     def _validate(self) -> None:
         """If one is due after this epoch."""
         if self.validates_after(self._epoch):
-            self.runner.val_loop.run()
+            self._end_if_asked(is_validated=False)
+            with self._ending.at_once(may=self.taken == self._iter):
+                self.runner.val_loop.run()
+
+    def _end_if_asked(self, *, is_validated: bool) -> None:
+        """At an epoch's end; ``is_validated``: whether no validation of it is due any more."""
+        if self._ending.is_agreed():
+            self._end(inside=False, is_validated=is_validated)
+
+    def _end(self, *, inside: bool, is_validated: bool) -> NoReturn:
+        self.runner.call_hook("before_termination", inside=inside, is_validated=is_validated)
+        raise Terminated
 
     def _follow_seed(self) -> None:
         """Let the sampler draw by the run's seed where it was made with another.

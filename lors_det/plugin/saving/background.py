@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -26,9 +26,11 @@ class BackgroundWriter:
 
     def wait(self) -> None:
         """Return when nothing is being written."""
+        if self._job is None:
+            return
+        wait([self._job])  # Ctrl-C here forgets nothing
         job, self._job = self._job, None
-        if job is not None:
-            job.result()
+        job.result()
 
 
 class Snapshots:

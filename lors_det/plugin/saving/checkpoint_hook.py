@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet.registry import HOOKS
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
@@ -33,7 +33,7 @@ class SafeCheckpointHook(CheckpointHook):
     - Training goes on as soon as the tensors are copied. One file is written at a time.
     - A checkpoint is written again after the validation of its epoch, with the scores; a run that was killed in between
       begins with that validation.
-    - Where SIGTERM ends a training inside an epoch, one more is written, ``iter_N.pth``; a run that goes on from it
+    - Where SIGTERM ends a training and none was due, one more is written, ``iter_N.pth``; a run that goes on from it
       removes it when it writes its next.
     - Gradients that steps have accumulated are kept in it, and the version of this package.
 
@@ -105,16 +105,18 @@ class SafeCheckpointHook(CheckpointHook):
             self._save_checkpoint_with_step(runner, step, {**_standing(runner), "is_validated": True})
         self._write()
 
-    def before_termination(self, runner: Runner) -> None:
-        """Write the checkpoint of a training that ends after this step."""
-        if not self.by_epoch:
-            if self.last_ckpt != str(self._place(runner.iter)):
-                self._save_checkpoint_with_step(runner, runner.iter, _standing(runner))
-        else:
-            path = Path(str(self.out_dir), f"iter_{runner.iter}.pth")
-            runner.message_hub.update_info(TERMINATED, str(path))
-            self._take(runner, path, _standing(runner), inside=True)
-        self._write()
+    def before_termination(self, runner: Runner, *, inside: bool, is_validated: bool) -> None:
+        """Write the checkpoint of a training that ends after this step; ``inside``: of a step within an epoch."""
+        if runner.train_loop.taken != runner.iter:
+            path = Path(str(self.out_dir), f"iter_{runner.iter}.pth") if self.by_epoch else self._place(runner.iter)
+            if self.by_epoch:
+                runner.message_hub.update_info(TERMINATED, str(path))
+            else:
+                self._count(runner, runner.iter)
+            self._take(runner, path, {**_standing(runner), "is_validated": is_validated}, inside=inside)
+            self._write()
+        self.finish()
+        barrier()  # a process that ends before the first has written ends that one too
 
     def after_train(self, runner: Runner) -> None:
         self.finish()
@@ -139,15 +141,18 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Take what a checkpoint of this step holds; called by mmengine's hook."""
+        self._count(runner, step)
+        self._take(runner, self._place(step), meta, inside=not self.by_epoch and not meta.get("is_validated"))
+
+    def _count(self, runner: Runner, step: int) -> None:
+        """Among those that are kept."""
         if self.max_keep_ckpts > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
             kept = [*self.keep_ckpt_ids, step]
             self._outdated += [self._place(old) for old in kept[: -self.max_keep_ckpts]]
             self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts :])
             runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
-        path = self._place(step)
-        self.last_ckpt = str(path)
+        self.last_ckpt = str(self._place(step))
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
-        self._take(runner, path, meta, inside=not self.by_epoch and not meta.get("is_validated"))
 
     def _take(self, runner: Runner, path: Path, meta: dict[str, Any], *, inside: bool) -> None:
         """What a checkpoint holds, for its file; ``inside``: of a step within an epoch."""
@@ -155,6 +160,7 @@ class SafeCheckpointHook(CheckpointHook):
         if isinstance(loop, ExactTrainLoop):
             share_statistics(runner)  # inside an epoch too, so that a run that goes on from here has the same
             meta = {"is_validated": inside or not loop.validates_after(meta["epoch"]), **meta}
+            loop.taken = meta["iter"]
             meta["epoch_iter"] = meta["iter"] - loop.epoch_start if inside else 0
         content = checkpoint_of(
             runner,

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -19,17 +20,18 @@ from references.loops import BASE, EPOCH_STEPS, EPOCHS, assert_same, run
 from references.tiny import LORS, runner_of, tiny_config
 
 from lors_det.errors import Terminated
-from lors_det.plugin.loop.ending import AGREED_EVERY, Ending, Outliving
+from lors_det.plugin.loop.ending import AGREED_EVERY, Ending, Outliving, heard_again
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
 
 LAST = EPOCH_STEPS * EPOCHS
 
 
 class TermHook(Hook):
-    """Sends SIGTERM to this process and to the workers that load its images, in a step or a validation."""
+    """Sends SIGTERM to this process and to the workers that load its images, or at an epoch's end."""
 
-    def __init__(self, step: int | None = None, validation: int | None = None) -> None:
+    def __init__(self, step: int | None = None, epoch: int | None = None, validation: int | None = None) -> None:
         self.step = step
+        self.epoch = epoch
         self.validation = validation
 
     def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
@@ -37,6 +39,10 @@ class TermHook(Hook):
             workers = [worker.pid for worker in multiprocessing.active_children()]
             # from another process: a worker does end when its parent says so
             subprocess.run(["kill", "-TERM", *map(str, [*workers, os.getpid()])], check=True)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if runner.epoch + 1 == self.epoch:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def before_val_epoch(self, runner: Runner) -> None:
         if runner.epoch == self.validation:
@@ -59,7 +65,10 @@ def end(data: Path, folder: Path, hook: TermHook, **options: object) -> Runner:
     runner.register_hook(hook)
     with pytest.raises(Terminated):
         runner.train()
+    os.kill(os.getpid(), signal.SIGTERM)  # as torchrun does once more, while the checkpoint is written
     finish_writing(runner)
+    heard_again()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     return runner
 
 
@@ -80,7 +89,6 @@ def test_nothing_is_lost(data, whole, tmp_path, step, workers, by_epoch):
     assert end(data, tmp_path, TermHook(step), **options).iter == step
     written = tmp_path / f"iter_{step}.pth"
     assert (tmp_path / "last_checkpoint").read_text() == str(written)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert_same(run(data, tmp_path, resume=True, **options), whole)
     if by_epoch:  # kept by mmengine's rule alone, that of epochs
         assert not written.exists()
@@ -93,14 +101,29 @@ def test_again_and_again(data, whole, tmp_path):
     assert_same(run(data, tmp_path, resume=True), whole)
 
 
-def test_a_validation_ends_at_once_and_is_made_again(data, whole, tmp_path):
-    options = {"train_cfg.val_interval": 1}
-    assert end(data, tmp_path, TermHook(validation=2), **options).epoch == 2
-    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "epoch_2.pth")
-    validated: list[int] = []
-    note = NoteHook(validated)
-    assert_same(run(data, tmp_path, hook=note, resume=True, **options), whole)
-    assert validated == [2, 3]
+RARELY = {"default_hooks.checkpoint.interval": 2}
+BY_STEPS = {"default_hooks.checkpoint.by_epoch": False, "default_hooks.checkpoint.interval": 500}
+
+
+# a validation ends at once where its epoch's checkpoint is there; an epoch's checkpoint is written whole
+@pytest.mark.parametrize(
+    ("moment", "checkpoints", "written", "validated"),
+    [
+        ("validation", {}, "epoch_1", [1, 2, 3]),
+        ("validation", RARELY, f"iter_{EPOCH_STEPS}", [2, 3]),
+        ("validation", BY_STEPS, f"iter_{EPOCH_STEPS}", [2, 3]),
+        ("epoch", {}, "epoch_1", [1, 2, 3]),
+        ("epoch", RARELY, f"iter_{EPOCH_STEPS}", [1, 2, 3]),
+        ("epoch", BY_STEPS, f"iter_{EPOCH_STEPS}", [1, 2, 3]),
+    ],
+)
+def test_at_an_epochs_end(data, whole, tmp_path, moment, checkpoints, written, validated):
+    options = {"train_cfg.val_interval": 1, **checkpoints}
+    assert end(data, tmp_path, TermHook(**{moment: 1}), **options).epoch == 1
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / f"{written}.pth")
+    epochs: list[int] = []
+    assert_same(run(data, tmp_path, hook=NoteHook(epochs), resume=True, **options), whole)
+    assert epochs == validated
 
 
 def test_a_handler_of_ones_own_is_kept():
@@ -114,8 +137,8 @@ def test_a_handler_of_ones_own_is_kept():
         signal.signal(signal.SIGTERM, former)
 
 
-def wait(started: object) -> None:
-    Outliving(None)(0)
+def wait(begin: Outliving, started: Event) -> None:
+    begin(0)
     started.set()
     time.sleep(300)
 
@@ -123,7 +146,7 @@ def wait(started: object) -> None:
 def test_a_worker_ends_at_its_parents_word_alone():
     context = multiprocessing.get_context("fork")
     started = context.Event()
-    worker = context.Process(target=wait, args=(started,))
+    worker = context.Process(target=wait, args=(Outliving(None), started), daemon=True)
     worker.start()
     assert started.wait(60)
     other = context.Process(target=os.kill, args=(worker.pid, signal.SIGTERM))
@@ -141,7 +164,7 @@ def agree(rank: int, folder: Path) -> None:
     """Steps of two processes, of which the second alone is asked to end, after a first agreement; writes how many."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     ending, steps = Ending(), 0
-    with ending.heard(), ending.makes_steps():
+    with ending.heard():
         while steps < 3 * AGREED_EVERY and not (steps and ending.is_due(steps)):
             steps += 1
             if rank == 1 and steps == AGREED_EVERY + 2:
