@@ -62,8 +62,8 @@ def main(args: Namespace) -> None:
         args.config = _config_beside(Path(args.checkpoint))
     if args.trust_checkpoint:
         trust(args.checkpoint)
-    is_here = "://" not in args.checkpoint
-    if is_here and not Path(args.checkpoint).is_file():
+    is_here = Path(args.checkpoint).is_file()
+    if "://" not in args.checkpoint and not Path(args.checkpoint).exists():
         raise InputError(f"checkpoint {args.checkpoint} does not exist")
     # what the config leaves to the data was chosen by the training, not by the data of this test
     trained = former_run(args.checkpoint, "") if is_here else None

@@ -45,7 +45,7 @@ class Ending:
         try:
             yield
         except Terminated:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, _hear_nothing)
             raise
         except BaseException:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -79,9 +79,13 @@ class Ending:
         return bool(asked)
 
 
+def _hear_nothing(*_: Any) -> None:
+    pass
+
+
 def heard_again() -> None:
     """SIGTERM ends this process again, after a training that ended for it."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is _hear_nothing:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
