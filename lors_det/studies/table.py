@@ -108,7 +108,8 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
             parts.append(f"{title}: {'; '.join(dict.fromkeys(value or 'unknown' for value in values))}")
     missing = [run for run in study.runs() if run not in results]
     if missing:
-        parts.append(f"{len(missing)} of {len(list(study.runs()))} runs are missing.")
+        is_or_are = "is" if len(missing) == 1 else "are"
+        parts.append(f"{len(missing)} of {len(list(study.runs()))} runs {is_or_are} missing.")
     return "\n\n".join(parts) + "\n"
 
 

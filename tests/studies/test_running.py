@@ -65,7 +65,7 @@ def test_a_study(folder, capsys):
     assert ended.value.code == 1
     assert "tiny/lors/seed3 failed" in said
     assert "gone.json" in said
-    assert "1 of 2 runs are missing" in said
+    assert "1 of 2 runs is missing" in said
     kept = json.loads((folder / "size/results.json").read_text())["runs"]
     assert [(each["arm"], each["seed"]) for each in kept] == [("adamixer", 3)]
     order = json.loads((folder / "runs/tiny/adamixer/seed3/order.json").read_text())
@@ -93,7 +93,7 @@ def test_a_study(folder, capsys):
     with pytest.raises(SystemExit) as ended:  # and what it was before is no result of these
         study(folder, "--again", options="{train_dataloader.dataset.ann_file: gone.json}")
     assert ended.value.code == 1
-    assert "1 of 2 runs are missing" in capsys.readouterr().out
+    assert "1 of 2 runs is missing" in capsys.readouterr().out
 
 
 MEAN = """
@@ -183,7 +183,7 @@ def test_some_runs_alone(folder, capsys):
     assert ended.value.code == 2
     assert "has no run tiny/adamixer2/*; the first of its 2 is tiny/adamixer/seed3" in capsys.readouterr().err
     study(folder, *out, "--only", "*/lors/*", options="{}")  # which ends well, with the other arm missing
-    assert "1 of 2 runs are missing" in capsys.readouterr().out
+    assert "1 of 2 runs is missing" in capsys.readouterr().out
     assert [run.arm for run in read_results(folder / "alone/results.json")] == ["lors"]
 
 

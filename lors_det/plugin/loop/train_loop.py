@@ -6,7 +6,6 @@ mmengine's loop begins an epoch anew where it was left, draws other images then,
 from __future__ import annotations
 
 import bisect
-from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -16,31 +15,17 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lors_det.adamixer.matching import PredictionError
-from lors_det.errors import InputError, Terminated
-from lors_det.files import short_path
+from lors_det.errors import Terminated
 from lors_det.plugin.loop.batches import placed
 from lors_det.plugin.loop.ending import Ending, Outliving
-from lors_det.plugin.loop.faults import checked_steps, keep_step
+from lors_det.plugin.loop.faults import checked_steps
+from lors_det.plugin.loop.faulty_steps import FaultySteps
 from lors_det.plugin.loop.seeds import seed_generators, seed_of
 from lors_det.plugin.loop.statistics import share_statistics
-from lors_det.plugin.saving.plain_data import to_plain
 from lors_det.plugin.unwrapped import unwrapped
 
 _OF_STEPS, _OF_IMAGES = 0, 1
 """What a seed is for comes first in its place."""
-
-FAULTS = "not_finite"
-"""Folder in the work dir of what reproduces such steps."""
-
-MOST_KEPT = 3
-"""Steps of a process that are kept so."""
-
-MOST_NAMED = 4
-"""Images that a message names."""
-
-MOST_SKIPPED = 10
-"""Steps in a row that may be left out: more of them are no accident."""
 
 
 @LOOPS.register_module()
@@ -60,7 +45,7 @@ class ExactTrainLoop(EpochBasedTrainLoop):
     Takes what EpochBasedTrainLoop takes, and:
 
     Args:
-        when_not_finite: "stop", or "skip" such a step, up to :data:`MOST_SKIPPED` in a row.
+        when_not_finite: "stop", or "skip" such a step, as in :class:`FaultySteps`.
 
     Raises:
         InputError: if ``when_not_finite`` is another word.
@@ -75,11 +60,8 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         when_not_finite: str = "stop",
         **kwargs: Any,
     ) -> None:
-        if when_not_finite not in ("stop", "skip"):
-            raise InputError(f'train_cfg.when_not_finite is {when_not_finite!r}; it must be "stop" or "skip"')
+        self._faulty_steps = FaultySteps(when_not_finite)
         super().__init__(runner, dataloader, **kwargs)
-        self._skips = when_not_finite == "skip"
-        self._num_skipped = 0
         self.dataloader: DataLoader[Any]
         self.dataloader, self._batches = placed(self.dataloader)
         self._seed_at_start = runner.seed
@@ -158,67 +140,32 @@ class ExactTrainLoop(EpochBasedTrainLoop):
         return self.runner._val_loop is not None and epoch >= self.val_begin and is_due
 
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
-        # statistics of batch norms, which a forward pass changes
-        buffers = [buffer.clone() for buffer in self.runner.model.buffers()] if self._skips else []
+        runner, before = self.runner, self._faulty_steps.before(self.runner)
         try:
             super().run_iter(idx, data_batch)
-            self._num_skipped = 0
+            self._faulty_steps.was_sound()
         except FloatingPointError as error:
-            words = self._keep(error, data_batch)
-            if not self._skips:
-                raise InputError(f'{words}; train_cfg.when_not_finite="skip" leaves such steps out') from error
-            if self._num_skipped == MOST_SKIPPED:
-                raise InputError(f"{words}; {MOST_SKIPPED} steps before it were skipped") from error
-            self._num_skipped += 1
-            with torch.no_grad():
-                for buffer, before in zip(self.runner.model.buffers(), buffers):
-                    buffer.copy_(before)
-            self.runner.logger.warning(f"{words}; it is skipped")
-            self.runner.optim_wrapper.zero_grad()
-            self.runner.optim_wrapper._inner_count = self._iter + 1  # as if it had been made
-            self.runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=None)
+            self._faulty_steps.leave_out(error, runner, data_batch, self._seed_of_step(), before)
+            runner.call_hook("after_train_iter", batch_idx=idx, data_batch=data_batch, outputs=None)
             self._iter += 1
-
-    def _keep(self, error: FloatingPointError, batch: dict[str, Any]) -> str:
-        """Write what reproduces a step; returns what happened, in words."""
-        runner, rank = self.runner, get_rank()
-        folder = Path(runner.work_dir, FAULTS)
-        name = f"step_{self._iter + 1}_process_{{}}.pth"
-        path = folder / name.format(rank)
-        model = unwrapped(runner.model)
-        facts = {
-            "message": str(error),
-            "seed": seed_of(_OF_STEPS, runner.seed, rank, self._iter),
-            "config": to_plain(runner.cfg.to_dict(), "config"),
-        }
-        folder.mkdir(exist_ok=True)
-        is_kept = len(list(folder.glob(f"*_process_{rank}.pth"))) < MOST_KEPT
-        if is_kept:
-            keep_step(path, batch, model, facts)
-        paths = [short_path(str(sample.get("img_path", "?"))) for sample in batch["data_samples"]]
-        images = ", ".join(paths[:MOST_NAMED])
-        images += f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-        cause = f"images of process {rank}: {images}" + (f", kept in {short_path(path)}" if is_kept else "")
-        if is_kept and isinstance(error, PredictionError) and error.rank != rank:  # each process keeps its own
-            cause = f"its images are in {short_path(folder / name.format(error.rank))}"
-        if runner.optim_wrapper._accumulative_counts > 1:
-            cause += " (the steps since the last update are left out with it)"
-        return f"step {self._iter + 1} of epoch {self._epoch + 1}: {error}; {cause}"
 
     def _run_epoch_from(self, first: int) -> None:
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         self.epoch_start = self._iter - first
-        seed, rank = self.runner.seed, get_rank()
-        self._batches.place, self._batches.first = (_OF_IMAGES, seed, rank, self._epoch), first
+        self._batches.place = (_OF_IMAGES, self.runner.seed, get_rank(), self._epoch)
+        self._batches.first = first
         for number, batch in enumerate(self.dataloader, start=first):
-            seed_generators(seed_of(_OF_STEPS, seed, rank, self._iter))
+            seed_generators(self._seed_of_step())
             self.run_iter(number, batch)
             if self._ending.is_due(self._iter):
                 self._end(inside=True, is_validated=True)
         share_statistics(self.runner)
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
+
+    def _seed_of_step(self) -> int:
+        return seed_of(_OF_STEPS, self.runner.seed, get_rank(), self._iter)
 
     def _first(self) -> int:
         """The batch of its epoch that a run begins with."""

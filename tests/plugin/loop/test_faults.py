@@ -14,7 +14,7 @@ from torch import nn
 
 from lors_det.adamixer.matching import PredictionError
 from lors_det.errors import InputError
-from lors_det.plugin.loop import train_loop
+from lors_det.plugin.loop import faulty_steps
 from lors_det.plugin.loop.faults import check_gradients, checked_steps, replay
 
 
@@ -97,7 +97,7 @@ def test_what_a_forward_pass_changes_is_put_back(data, tmp_path):
 
 
 def test_steps_are_not_skipped_for_ever(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_loop, "MOST_SKIPPED", 2)
+    monkeypatch.setattr(faulty_steps, "MOST_SKIPPED", 2)
     with pytest.raises(InputError, match=r"step 3 .* 2 steps before it were skipped"):
         run(data, tmp_path, SpoilHook((1, 2, 3), "weight"), **{"train_cfg.when_not_finite": "skip"})
 
