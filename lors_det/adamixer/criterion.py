@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import NamedTuple, get_args
@@ -12,10 +13,13 @@ from torch import Tensor, nn
 from lors_det.adamixer.class_loss import ALPHA, CLASS_LOSSES, GAMMA, ClassLoss
 from lors_det.adamixer.geometry import at_least_float32, generalized_iou, paired_iou
 from lors_det.adamixer.matching import Matches, Processes, exchange, first_fault, match
-from lors_det.adamixer.spec_values import is_int
+from lors_det.adamixer.spec_values import is_int, is_number
 from lors_det.adamixer.stage import StageOutput
 
 LOG_EPS = 1e-12
+
+ABSENT_LOGIT = -1e4
+"""Of what is not there: its score is 0, to the last bit, and so is its class loss."""
 
 
 class Target(NamedTuple):
@@ -51,7 +55,7 @@ class SetCriterion(nn.Module):
         processes: of the training, asked in every step; this one alone by default.
 
     Raises:
-        ValueError: if a choice is none of these, or a number is less than 1.
+        ValueError: if a choice is none of these, a weight is negative or not finite, or a number is less than 1.
     """
 
     def __init__(
@@ -67,7 +71,10 @@ class SetCriterion(nn.Module):
         super().__init__()
         if class_loss not in get_args(ClassLoss):
             raise ValueError(f"class_loss={class_loss!r}; choose from {', '.join(get_args(ClassLoss))}")
-        per_stage = (queries_per_object,) if isinstance(queries_per_object, int) else tuple(queries_per_object)
+        for name, weight in (("class_weight", class_weight), ("l1_weight", l1_weight), ("giou_weight", giou_weight)):
+            if not is_number(weight) or not 0 <= weight < math.inf:
+                raise ValueError(f"{name}={weight!r}; it must be a number from 0 on")
+        per_stage = tuple(queries_per_object) if isinstance(queries_per_object, Sequence) else (queries_per_object,)
         if not per_stage or not all(is_int(number) and number >= 1 for number in per_stage):
             raise ValueError(
                 f"queries_per_object={queries_per_object!r}; it must be a number from 1 on, or one a stage"
@@ -114,7 +121,7 @@ class SetCriterion(nn.Module):
         Raises:
             FloatingPointError: as above.
         """
-        losses = self._matched([output], targets, image_sizes, [1], ["the selection of queries"])
+        losses = self._matched([output], targets, image_sizes, [1], ["the selection of queries"], output.absent)
         return {f"selection.{name}": loss.sum() for name, loss in losses.items()}
 
     def _matched(
@@ -124,8 +131,12 @@ class SetCriterion(nn.Module):
         image_sizes: Tensor,
         by_stage: Sequence[int],
         names: Sequence[str],
+        absent: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of each row, of outputs that are called so and give each object so many queries."""
+        """Losses of each row, of outputs that are called so and give each object so many queries.
+
+        ``absent``: (B, Q), queries of every row that take no part.
+        """
         logits, boxes = _rows(outputs)
         num_queries = logits.shape[2]
         stage_of = [stage for stage, each in enumerate(outputs) for _ in range(each.num_sets)]
@@ -136,13 +147,18 @@ class SetCriterion(nn.Module):
         repeats = [[max(1, min(by_stage[s], num_queries // max(count, 1))) for count in counts] for s in stage_of]
         num_matched = [float(sum(min(n * times, num_queries) for n, times in zip(counts, row))) for row in repeats]
         average, faults = exchange(logits.new_tensor(num_matched), fault, self.processes())
+        if absent is not None:
+            cost = cost.masked_fill(absent[..., None], math.inf)
         matches = match(cost, faults, counts, repeats, [names[stage] for stage in stage_of])
-        return self._losses(logits, boxes, matches, targets, image_sizes, average)
+        return self._losses(logits, boxes, matches, targets, image_sizes, average, absent)
 
     def denoising(
         self, outputs: Sequence[StageOutput], targets: Sequence[Target], image_sizes: Tensor
     ) -> dict[str, Tensor]:
         """Losses of queries that were made of the objects: the n-th query of a set is matched to the n-th object.
+
+        What fills up the sets of images with fewer objects than the batch's fullest takes no part, so that the losses
+        of an image do not depend on those beside it, but for the number that all are divided by.
 
         Args:
             outputs: of each stage, in sets, see :class:`lors_det.adamixer.denoising.Denoising`.
@@ -165,7 +181,10 @@ class SetCriterion(nn.Module):
             target=torch.arange(len(place), device=device).repeat(num_rows),
         )
         average = self.processes().mean(logits.new_tensor([float(len(place))])).expand(num_rows)
-        losses = self._losses(logits, boxes, matches, targets, image_sizes, average)
+        # of a set, so many of objects, then as many of none
+        number = torch.arange(num_queries, device=device) % (num_queries // 2)
+        absent = number >= torch.tensor(counts, device=device)[:, None]
+        losses = self._losses(logits, boxes, matches, targets, image_sizes, average, absent)
         return _by_stage(losses, outputs, torch.mean, "dn_")
 
     def _losses(
@@ -176,9 +195,12 @@ class SetCriterion(nn.Module):
         targets: Sequence[Target],
         image_sizes: Tensor,
         average: Tensor,
+        absent: Tensor | None,
     ) -> dict[str, Tensor]:
-        """Of each row, divided by ``average``, (T,), or 1 where that is less."""
+        """Of each row, divided by ``average``, (T,), or 1 where that is less; without those ``absent``, (B, Q)."""
         num_rows, num_images, num_queries, num_classes = logits.shape
+        if absent is not None:
+            logits = logits.masked_fill(absent[..., None], ABSENT_LOGIT)
         labels = torch.cat([target.labels for target in targets])
         predicted = boxes.flatten(0, 2)[matches.query]
         true = torch.cat([target.boxes_xyxy for target in targets]).to(predicted)[matches.target]

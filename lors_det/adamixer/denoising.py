@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lors_det.adamixer.criterion import Target
 from lors_det.adamixer.geometry import xyxy_to_xyzr
 from lors_det.adamixer.queries import QuerySets, QueryState
+from lors_det.adamixer.spec_values import is_int, is_number
 
 MIN_SIDE_PX = 1.0
 """Side of a disturbed box at least, pixels."""
@@ -22,9 +23,10 @@ class Denoising(nn.Module):
     There are ``num_groups`` sets of them, each of the n objects of an image, with n those of the batch's fullest image,
     and of n more queries that belong to none. Corners of the first are moved by less than ``box_noise`` of half the
     box's side, and these queries are to become the objects, without any matching (DN-DETR, section 4). Corners of the
-    others are moved by between once and twice that, and they are to become nothing (DINO, section 3.3), as are random
-    boxes where an image has fewer objects. Contents are learned, one for each class, and of a share ``label_noise`` of
-    the queries any class's. Sets do not see each other, nor the queries that detect, which do not see them.
+    others are moved by between once and twice that, and they are to become nothing (DINO, section 3.3). Random boxes
+    fill up the sets of images with fewer objects; no loss asks for what becomes of them. Contents are learned, one for
+    each class, and of a share ``label_noise`` of the queries any class's. Sets do not see each other, nor the queries
+    that detect, which do not see them.
 
     Args:
         num_classes: N.
@@ -49,14 +51,13 @@ class Denoising(nn.Module):
         max_queries: int = 500,
     ) -> None:
         super().__init__()
-        if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1:
-            raise ValueError(f"num_groups={num_groups!r}; it must be a positive integer")
-        if isinstance(box_noise, bool) or not 0 < box_noise <= 1:
+        for name, number in (("num_groups", num_groups), ("max_queries", max_queries)):
+            if not is_int(number) or number < 1:
+                raise ValueError(f"{name}={number!r}; it must be a positive integer")
+        if not is_number(box_noise) or not 0 < box_noise <= 1:
             raise ValueError(f"box_noise={box_noise!r}; it must be above 0 and at most 1")
-        if isinstance(label_noise, bool) or not 0 <= label_noise <= 1:
+        if not is_number(label_noise) or not 0 <= label_noise <= 1:
             raise ValueError(f"label_noise={label_noise!r}; it must be from 0 to 1")
-        if isinstance(max_queries, bool) or not isinstance(max_queries, int) or max_queries < 1:
-            raise ValueError(f"max_queries={max_queries!r}; it must be a positive integer")
         self.num_groups, self.box_noise, self.label_noise = num_groups, box_noise, label_noise
         self.max_queries = max_queries
         self.content = nn.Parameter(torch.empty(num_classes, dim))

@@ -83,7 +83,8 @@ def match(
     """Assign targets to queries in every row and image; a query gets one target at most.
 
     Args:
-        cost: (T, B, Q, n); columns beyond an image's own targets mean nothing.
+        cost: (T, B, Q, n); columns beyond an image's own targets mean nothing. Infinite in rows of queries that are not
+            there, which are an image's last ones.
         faults: (processes, 3), of every process what :func:`first_fault` found.
         counts: targets of each image.
         repeats: queries that each target gets, in each row and image, as long as there are queries.
@@ -105,10 +106,12 @@ def match(
                 rank,
             )
     first_target = np.concatenate([[0], np.cumsum(counts)])
+    there = np.isfinite(costs[..., :1]).all(-1).sum(-1)  # (T, B), of images that have a target
     triples = [np.zeros((3, 0), dtype=np.int64)]
     for row in range(num_rows):
         for image, count in enumerate(counts):
-            query, target = linear_sum_assignment(np.tile(costs[row, image, :, :count], repeats[row][image]))
+            own = costs[row, image, : there[row, image], :count]
+            query, target = linear_sum_assignment(np.tile(own, repeats[row][image]))
             place = (row * num_images + image) * num_queries + query
             triples.append(np.stack([np.full_like(place, row), place, first_target[image] + target % max(count, 1)]))
     return Matches(*torch.from_numpy(np.concatenate(triples, axis=1)).to(cost.device))

@@ -66,7 +66,8 @@ class QuerySelection(nn.Module):
             image_sizes: (B, 2), width and height before padding, pixels, float32 or float64.
 
         Returns:
-            The queries, and the output of min(Q, M) cells, each of which is there once; M are all that there are.
+            The queries, and the output of min(Q, M) cells, each of which is there once; M are all that there are, and
+            ``absent`` tells which of them are beyond their image.
 
         Raises:
             ValueError: if the features are of another width or number of levels.
@@ -84,10 +85,12 @@ class QuerySelection(nn.Module):
         xyzr = refine(anchors[index], self.regress(best))
         # of each image's own cells, one after the other and again from the best on
         num_inside = (len(anchors) - outside.sum(-1, keepdim=True)).clamp(max=index.shape[1])
-        turn = torch.arange(num_queries, device=index.device) % num_inside  # (B, Q)
+        order = torch.arange(num_queries, device=index.device)
+        turn = order % num_inside  # (B, Q)
         positions = QueryState(state.content, xyzr.detach().gather(1, turn[..., None].expand(-1, -1, 4)))
-        chosen = QueryState(best, xyzr)
-        return positions, StageOutput(self.classify(best), at_least_float32(xyzr_to_xyxy(xyzr)), chosen)
+        boxes = at_least_float32(xyzr_to_xyxy(xyzr))
+        absent = order[: index.shape[1]] >= num_inside  # what is masked comes last of the best
+        return positions, StageOutput(self.classify(best), boxes, QueryState(best, xyzr), absent=absent)
 
     def _scores(self, features: Tensor) -> Tensor:
         """Best class's logit of each cell, (B, M) float32, without gradients: of most cells none is needed.

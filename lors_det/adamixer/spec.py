@@ -44,8 +44,9 @@ class DecoderSpec:
         mean_gradient: whether bases get the mean of their users' gradients, see :class:`lors_det.lors.SharedStack`.
         query_noise: standard deviation of noise on the queries' content between stages, in training alone, in units of
             each query's own standard deviation.
-        gradient_stages: stages, counted from the last, through which gradients flow: the queries that enter the first
-            of them are detached, and no loss after it reaches the stages before it. All by default.
+        gradient_stages: last stages whose losses do not reach the stages before them: the queries that enter the first
+            of them are detached. Those before learn from losses of their own. By default all losses reach all stages
+            before theirs.
         look_forward_twice: whether, in training, the boxes of a stage are those that it makes of the former stage's
             boxes with their gradients, so that its losses move the former stage's boxes too (DINO, section 3.5).
         recollect_from: in training, the first stage, from 1 on, that also gets the queries that entered the stage
@@ -127,8 +128,10 @@ class DecoderSpec:
             if not is_number(value) or not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value!r}; it must be a number from 0 on")
         stages = self.gradient_stages
-        if stages is not None and (not is_int(stages) or not 1 <= stages <= len(share)):
-            raise ValueError(f"gradient_stages={stages!r}; it must be None or one of 1 to {len(share)}, the stages")
+        if stages is not None and (not is_int(stages) or not 1 <= stages < len(share)):
+            raise ValueError(
+                f"gradient_stages={stages!r}; it must be None or from 1 to {len(share) - 1}: fewer than all"
+            )
         first = self.recollect_from
         if first is not None and (not is_int(first) or not 1 <= first < len(share)):
             raise ValueError(f"recollect_from={first!r}; it must be None, or a stage from 1 to {len(share) - 1}")
@@ -150,6 +153,8 @@ class DecoderSpec:
         for name in ("query_noise", "look_forward_twice"):
             if getattr(self, name) and len(share) == 1:
                 raise ValueError(f"{name}={getattr(self, name)!r} has no effect with one stage; drop it")
+        if self.look_forward_twice and len(share) == 2 and stages == 1:
+            raise ValueError("look_forward_twice=True has no effect: gradient_stages=1 parts the two stages; drop one")
         if self.equal_start and len(set(share) - {None}) < 2:
             raise ValueError("equal_start=True has no effect where no two stages have bases of their own; drop it")
         if self.equal_start and self.residual_start and (self.adaptive_rank or self.static_rank):

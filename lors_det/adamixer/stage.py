@@ -30,6 +30,8 @@ class StageOutput(NamedTuple):
         num_sets: parts of equal size along Q that do not see each other; the first, but not of those in
             ``beside``, is what is detected.
         beside: the output of the queries that went through beside these, see :class:`lors_det.adamixer.Decoder`.
+        absent: (B, Q), True where there is no query: of images with fewer than others of their batch, the last ones. No
+            loss asks for what is predicted there. None where every image has Q.
     """
 
     logits: Tensor
@@ -38,6 +40,7 @@ class StageOutput(NamedTuple):
     deltas: Tensor | None = None
     num_sets: int = 1
     beside: StageOutput | None = None
+    absent: Tensor | None = None
 
 
 class FeedForward(nn.Module):

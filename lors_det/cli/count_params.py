@@ -53,8 +53,10 @@ def show(counts: dict[str, Any]) -> None:
     model = Table(title="Model parameters")
     model.add_column("")
     model.add_column("parameters", justify="right")
-    for name in ("backbone", "neck", "queries", "decoder", "model", "model_as_published"):
-        model.add_row(name.replace("_", " "), f"{counts[name]:,}")
+    for name in ("backbone", "neck", "queries", "decoder", "denoising", "model", "model_as_published"):
+        if counts[name]:
+            words = "denoising (training alone)" if name == "denoising" else name.replace("_", " ")
+            model.add_row(words, f"{counts[name]:,}")
     console = Console(width=110)
     console.print(decoder, model)
     for name, words in (("same_shape", "of the same shape"), ("published_shape", "as published (G=4, P=32)")):

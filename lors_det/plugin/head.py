@@ -18,6 +18,7 @@ from lors_det.adamixer.denoising import Denoising
 from lors_det.adamixer.geometry import at_least_float32
 from lors_det.adamixer.queries import QueryState, Start
 from lors_det.adamixer.selection import QuerySelection
+from lors_det.adamixer.spec_values import is_int
 from lors_det.errors import InputError
 from lors_det.plugin.head_key import head_key
 
@@ -63,7 +64,15 @@ class AdaMixerHead(BaseModule):
                 "reads the classes from the annotation file"
             )
         test_cfg = dict(test_cfg or {})
-        self.max_per_img = test_cfg.pop("max_per_img", None) or num_queries
+        if not is_int(num_queries) or num_queries < 1:
+            raise InputError(f"config key model.bbox_head.num_queries is {num_queries!r}; it must be 1 or more")
+        most = test_cfg.pop("max_per_img", None)
+        if most is not None and (not is_int(most) or most < 1):
+            raise InputError(
+                f"config key model.test_cfg.max_per_img is {most!r}; it must be a positive integer, or None for as "
+                "many as queries"
+            )
+        self.max_per_img = num_queries if most is None else most
         self.clip_boxes = test_cfg.pop("clip_boxes", False)
         if not isinstance(self.clip_boxes, bool):
             raise InputError(f"config key model.test_cfg.clip_boxes is {self.clip_boxes!r}; it must be True or False")
@@ -74,8 +83,6 @@ class AdaMixerHead(BaseModule):
         self.num_classes = num_classes
         with head_key("decoder"):
             self.decoder = Decoder(num_classes, DecoderSpec(**decoder))
-        if num_queries < 1:
-            raise InputError(f"config key model.bbox_head.num_queries is {num_queries}; it must be at least 1")
         with head_key("query_start"):
             self.queries = InitialQueries(num_queries, self.decoder.spec.dim, start=query_start)
         self.selection = None

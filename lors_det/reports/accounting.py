@@ -41,8 +41,9 @@ def count_parameters(cfg: Config) -> dict[str, Any]:
     """Parameters of a config's model.
 
     Returns:
-        ``decoder``, ``model``, ``backbone``, ``neck`` and ``queries``: totals. ``model_as_published``: the total with
-        the table of Q x 4 that published checkpoints carry and no model reads. ``shared``, ``private_mixing`` and
+        ``decoder``, ``model``, ``backbone``, ``neck``, ``queries`` and ``denoising`` (of training alone): totals.
+        ``model_as_published``: what detects, with the table of Q x 4 that published checkpoints carry and no model
+        reads. ``shared``, ``private_mixing`` and
         ``per_stage``: parts of the decoder, see :func:`lors_det.reports.decoders.summarise`. ``components``: for each
         part of a stage, what several stages use and what each stage has for itself. ``same_shape`` and
         ``published_shape``: the AdaMixer decoder of the same shape and, for models of the published width and number of
@@ -56,6 +57,7 @@ def count_parameters(cfg: Config) -> dict[str, Any]:
         "backbone": _numel(model.backbone),
         "neck": _numel(model.neck),
         "queries": sum(_numel(part) for part in (model.bbox_head.queries, model.bbox_head.selection) if part),
+        "denoising": 0 if model.bbox_head.denoising is None else _numel(model.bbox_head.denoising),
     }
     components: dict[str, dict[str, Any]] = {}
     for entry in decoder.ledger():
@@ -68,7 +70,7 @@ def count_parameters(cfg: Config) -> dict[str, Any]:
     del summary["total"]
     return {
         **parts,
-        "model_as_published": parts["model"] + 4 * len(model.bbox_head.queries.content),
+        "model_as_published": parts["model"] - parts["denoising"] + 4 * len(model.bbox_head.queries.content),
         **summary,
         "components": components,
         **_baselines(cfg, parts["decoder"]),

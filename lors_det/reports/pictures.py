@@ -131,6 +131,9 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     for (part, label), shade in zip(parts.items(), shades):
         losses = [sum(value for name, value in entry.items() if name.startswith(f"{part}.loss_")) for entry in train]
         left.plot(iterations, losses, color=shade, label=label)
+    if any(".dn_loss_" in name for name in train[0]):
+        losses = [sum(value for name, value in entry.items() if ".dn_loss_" in name) / len(stages) for entry in train]
+        left.plot(iterations, losses, color="tab:orange", linestyle="--", label="denoising, mean of the stages")
     left.set(
         xlabel="iteration", ylabel="loss (class + L1 + GIoU)", title="Training loss of each decoder stage", yscale="log"
     )

@@ -111,12 +111,32 @@ def test_losses_are_those_of_the_known_matches():
         boxes[:, 3:] += 500  # those of no object
         boxes[1, 1:] += 500
         logits = torch.randn(2, 6, NUM_CLASSES, dtype=torch.float64)
+        logits[1, [1, 2, 4, 5]] = -1e4  # what fills up asks for nothing
         outputs.append(StageOutput(logits, boxes, None))
     expected = SetCriterion()(outputs, TARGETS, SIZES)
     found = SetCriterion().denoising(outputs, TARGETS, SIZES)
     assert found.keys() == {name.replace(".", ".dn_") for name in expected}
     for name, loss in expected.items():
         torch.testing.assert_close(found[name.replace(".", ".dn_")], loss)
+
+
+@pytest.mark.parametrize("class_loss", ["focal", "varifocal", "matchability"])
+def test_what_fills_up_takes_no_part(class_loss):
+    """An image's losses are those that it has by itself."""
+    logits = torch.randn(2, 12, NUM_CLASSES, dtype=torch.float64, requires_grad=True)
+    boxes = BOXES.repeat(2, 4, 1) + torch.randn(2, 12, 4, dtype=torch.float64)
+    criterion = SetCriterion(class_loss=class_loss)
+    together = criterion.denoising([StageOutput(logits, boxes, None, num_sets=2)], TARGETS, SIZES)
+    first, second = logits.detach()[:1], logits.detach()[1:, ::3]  # of sets of three, the first of each
+    alone = [
+        criterion.denoising([StageOutput(part, its_boxes, None, num_sets=2)], [target], size[None])
+        for part, its_boxes, target, size in zip((first, second), (boxes[:1], boxes[1:, ::3]), TARGETS, SIZES)
+    ]
+    for name, loss in together.items():
+        torch.testing.assert_close(loss, (3 * alone[0][name] + alone[1][name]) / 4)
+    sum(together.values()).backward()
+    assert (logits.grad[0] != 0).all()
+    assert ((logits.grad[1] != 0).any(-1) == (torch.arange(12) % 3 == 0)).all()
 
 
 def test_of_several_sets_the_losses_are_the_mean():
@@ -133,10 +153,18 @@ def test_of_several_sets_the_losses_are_the_mean():
 
 @pytest.mark.parametrize(
     "values",
-    [{"num_groups": 0}, {"num_groups": 2.0}, {"box_noise": 0}, {"box_noise": 1.5}, {"label_noise": -0.1}],
+    [
+        {"num_groups": 0},
+        {"num_groups": 2.0},
+        {"box_noise": 0},
+        {"box_noise": 1.5},
+        {"label_noise": -0.1},
+        {"box_noise": "0.4"},
+        {"label_noise": None},
+    ],
     ids=str,
 )
 def test_a_wrong_value_is_named(values):
     (name, value) = next(iter(values.items()))
-    with pytest.raises(ValueError, match=f"{name}={value}"):
+    with pytest.raises(ValueError, match=f"{name}={value!r}"):
         Denoising(NUM_CLASSES, DIM, **values)

@@ -75,11 +75,34 @@ def test_more_queries_than_cells_share_them_in_turn():
     module, features = selection(), levels()
     chosen, predicted = module(features, queries(100), SIZES)
     assert predicted.boxes_xyxy.shape == (2, 8 * 6 + 4 * 3, 4)
+    assert predicted.absent.sum(-1).tolist() == [0, 8 * 6 + 4 * 3 - (5 * 4 + 3 * 2)]
     for image, cells in enumerate((8 * 6 + 4 * 3, 5 * 4 + 3 * 2)):
         xyzr = chosen.xyzr[image]
         assert len(xyzr.unique(dim=0)) == cells
         assert torch.equal(xyzr, xyzr[torch.arange(100) % cells])
         assert len(predicted.boxes_xyxy[image].unique(dim=0)) == 8 * 6 + 4 * 3
+
+
+def test_cells_beyond_an_image_learn_nothing():
+    """They find its object best, are given it no more than they would be without padding, and are told of nothing."""
+    module, features = selection(), levels()
+    torch.nn.init.normal_(module.regress[-1].weight, std=0.5)
+    sizes = SIZES[1:]
+    alone = [level[1:, :, : math.ceil(30 / s), : math.ceil(40 / s)] for level, s in zip(features, STRIDES)]
+    state = QueryState(*(part[1:] for part in queries(100)))
+    padded = module([level[1:] for level in features], state, sizes)[1]
+    is_absent = padded.absent[0]
+    assert 0 < is_absent.sum() < len(is_absent)
+    targets = [Target(padded.boxes_xyxy[0, is_absent][:2].detach(), torch.tensor([1, 0]))]
+    losses, expected = (
+        SetCriterion().selection(module(each, state, sizes)[1], targets, sizes)
+        for each in ([level[1:].requires_grad_() for level in features], alone)
+    )
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name])
+    boxes, logits = padded.boxes_xyxy, padded.logits
+    gradients = torch.autograd.grad(sum(SetCriterion().selection(padded, targets, sizes).values()), (boxes, logits))
+    assert all(not gradient[0, is_absent].any() for gradient in gradients)
 
 
 def test_cells_start_at_the_prior():

@@ -182,6 +182,9 @@ def test_arguments_are_not_changed():
     [
         ({"num_classes": None}, "num_classes is not set"),
         ({"num_queries": 0}, "num_queries is 0"),
+        ({"num_queries": 5.0}, "num_queries is 5.0; it must be 1 or more"),
+        ({"test_cfg": dict(max_per_img=0)}, "max_per_img is 0; it must be a positive integer, or None"),
+        ({"test_cfg": dict(max_per_img=-1)}, "max_per_img is -1"),
         ({"decoder": dict(DECODER, num_points=0)}, "num_points=0; it must be a positive integer"),
         ({"test_cfg": dict(max_per_image=3)}, r"unknown keys \['max_per_image'\]"),
         ({"test_cfg": dict(clip_boxes=1)}, "clip_boxes is 1; it must be True or False"),

@@ -84,12 +84,14 @@ def test_curves_without_validation(tmp_path, drawn):
 def test_stages_are_in_their_order_and_the_selection_is_none_of_them(tmp_path, drawn):
     names = ["s0", "s10", "s2", "selection"]
     entry = {f"{name}.loss_cls": float(number) for number, name in enumerate(names, 1)}
+    entry |= {"s0.dn_loss_cls": 4.0, "s0.dn_loss_bbox": 1.0, "s10.dn_loss_cls": 2.0, "s2.dn_loss_cls": 2.0}
     folder = tmp_path / "20260101_000000/vis_data"
     folder.mkdir(parents=True)
     (folder / "scalars.json").write_text(json.dumps({"loss": 10.0, **entry, "epoch": 1, "iter": 1}))
     training_curves(tmp_path, tmp_path / "curves.png")
     found = {label: points[0][1] for label, points in curves(drawn[0].axes[0]).items()}
-    assert list(found.items()) == [("stage 0", 1), ("stage 2", 3), ("stage 10", 2), ("selection of queries", 4)]
+    stages = [("stage 0", 1), ("stage 2", 3), ("stage 10", 2)]
+    assert list(found.items()) == [*stages, ("selection of queries", 4), ("denoising, mean of the stages", 3)]
 
 
 def test_an_empty_folder_is_named(tmp_path):
