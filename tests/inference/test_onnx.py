@@ -16,6 +16,8 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
+from lors_det.adamixer import InitialQueries
+from lors_det.adamixer.selection import QuerySelection
 from lors_det.cli import export as export_command
 from lors_det.cli import run_command
 from lors_det.errors import InputError
@@ -92,6 +94,28 @@ def test_other_backbones_find_the_same_for_any_number_of_images(trained, square,
     for number in range(3):
         alone = session.run(None, {"images": images[[number]], "sizes": sizes[[number]]})
         np.testing.assert_allclose(together[1][number], alone[1][0], atol=ROUNDING, rtol=0)
+
+
+def test_queries_start_where_the_images_want_them(trained, tmp_path):
+    """Selected from the features: images of several sizes and paddings in one batch are as each by itself in torch."""
+    stored = load_stored_model(trained.checkpoint)
+    head = stored.model.bbox_head
+    spec = head.decoder.spec
+    torch.manual_seed(0)
+    head.queries = InitialQueries(len(head.queries.content), spec.dim, start="selected")
+    head.selection = QuerySelection(head.num_classes, spec.dim, spec.strides)
+    torch.nn.init.normal_(head.selection.regress[-1].weight, std=0.1)
+    stored.model.eval()
+    exported = export(stored, tmp_path / "model.onnx")
+    assert exported.parity.holds
+    assert exported.parity.num_compared > 20
+    images = torch.randint(256, (3, 128, 128, 3), dtype=torch.uint8)
+    sizes = torch.tensor([[128, 128], [128, 40], [24, 24]])  # the last has fewer cells than there are queries
+    found = open_session(str(exported.path), "cpu").run(None, {"images": images.numpy(), "sizes": sizes.numpy()})
+    with torch.no_grad():
+        for number in range(3):
+            expected = DetectionGraph(stored.model)(images[[number]], sizes[[number]])
+            np.testing.assert_allclose(found[1][number], expected[1][0], atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
