@@ -3,7 +3,7 @@
 lors-det test CONFIG CHECKPOINT [--out predictions.pkl] [--show-dir pictures] [--tta]
 lors-det test CONFIG CHECKPOINT --split val
 lors-det test CONFIG CHECKPOINT --data DIR
-lors-det test work_dirs/NAME/CHECKPOINT                (the config is the one that the training left there)
+lors-det test work_dirs/NAME/CHECKPOINT    (by the config that the training left there, or that the checkpoint carries)
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ OPTIONAL_FIRST = True
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    shared.common_arguments(parser, without_config="the one that the training left beside the checkpoint")
+    shared.common_arguments(
+        parser, without_config="the one that the training left beside the checkpoint, else the one that it carries"
+    )
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument(
         "--data", type=shared.named, metavar="DIR", help="folder of images and annotations, not the config's"
@@ -54,29 +56,31 @@ def main(args: Namespace) -> None:
     from lors_det.plugin.config.reading import load_config
     from lors_det.plugin.saving.safe_loading import trust
     from lors_det.plugin.screen.console import make_runner
+    from lors_det.training.config_to_test import config_to_test
     from lors_det.training.folder_to_test import folder_to_test
     from lors_det.training.launch import launch
     from lors_det.training.resuming import former_run
 
-    if args.config is None:
-        args.config = _config_beside(Path(args.checkpoint))
+    if args.config is None and Path(args.checkpoint).suffix == ".py":
+        raise InputError(f"{args.checkpoint} is a config; name a checkpoint after it: test CONFIG CHECKPOINT")
     if args.trust_checkpoint:
         trust(args.checkpoint)
-    is_here = Path(args.checkpoint).is_file()
-    if "://" not in args.checkpoint and not Path(args.checkpoint).exists():
-        raise InputError(f"checkpoint {args.checkpoint} does not exist")
+    is_here = "://" not in args.checkpoint
+    if args.config is None and not is_here:
+        raise InputError(f"{args.checkpoint} is no file of this machine; name its config: test CONFIG CHECKPOINT")
     # what the config leaves to the data was chosen by the training, not by the data of this test
     trained = former_run(args.checkpoint, "") if is_here else None
     before = trained.config if trained else None
+    config = args.config or config_to_test(args.checkpoint, before, trust=args.trust_checkpoint)
     data = None
     if args.data:
         data = folder_to_test(args.data, args.split, trained, quiet=args.console == "quiet")
     place = f"data_tested/{data.called}" if data else ""  # beside the training's own annotations, not over them
-    cfg = load_config(args.config, args.cfg_options, args.work_dir, data=data, data_notes=place, before=before)
+    cfg = load_config(config, args.cfg_options, args.work_dir, data=data, data_notes=place, before=before)
     check_chosen(cfg, training=False)
     if args.split == "val":
         if not cfg.get("val_dataloader"):
-            raise InputError(f"--split val: config {args.config} has no val_dataloader")
+            raise InputError(f"--split val: config {cfg.filename} has no val_dataloader")
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     launch(cfg, args.launcher, args.local_rank)
     cfg.load_from = args.checkpoint
@@ -97,21 +101,6 @@ def main(args: Namespace) -> None:
             print(f"predictions: {args.out}")
         if args.show_dir:
             print(f"pictures: {short_path(Path(runner.work_dir, runner.timestamp, args.show_dir))}")
-
-
-def _config_beside(checkpoint: Path) -> str:
-    """The config that a training left in the folder of its checkpoints."""
-    if checkpoint.suffix == ".py":
-        raise InputError(f"{checkpoint} is a config; name a checkpoint after it: test CONFIG CHECKPOINT")
-    if not checkpoint.is_file():
-        raise InputError(f"checkpoint {checkpoint} does not exist")
-    files = sorted(checkpoint.parent.glob("*.py"))
-    tests = {path.with_name(f"{path.stem}_test.py") for path in files}  # what a test left
-    found = [path for path in files if path not in tests]
-    if len(found) != 1:
-        which = f"{len(found)} configs, {', '.join(path.name for path in found)}" if found else "no config"
-        raise InputError(f"the folder of checkpoint {checkpoint} holds {which}; name it: test CONFIG CHECKPOINT")
-    return str(found[0])
 
 
 def renamed(cfg: Config) -> Config:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lors_det.data.record import DataFolder, Split
 from lors_det.data.splits import SplitName
+from lors_det.data.words import listed
 from lors_det.errors import InputError
 
 
@@ -44,7 +45,7 @@ def as_tested(folder: DataFolder, classes: Sequence[str] | None) -> DataFolder:
     (split,) = folder.splits.values()
     wanted = tuple(classes or folder.classes)
     if len(set(wanted)) < len(wanted):
-        raise InputError(f"the model has classes of the same name, {', '.join(wanted)}: the set's cannot be told apart")
+        raise InputError(f"the model has classes of the same name, {listed(wanted)}: the set's cannot be told apart")
     chosen = _of_classes(split, wanted, folder)
     return replace(folder, classes=wanted, splits=dict.fromkeys(("train", "val", "test"), chosen))
 
@@ -56,8 +57,8 @@ def _of_classes(split: Split, classes: tuple[str, ...], folder: DataFolder) -> S
     unknown = sorted(used - set(classes))
     if unknown:
         raise InputError(
-            f"{folder.root} has boxes of {', '.join(unknown)}, which the model was not trained on; it knows "
-            f"{', '.join(classes)}. Leave them out or rename them, or fine-tune the model: --load-from"
+            f"{folder.root} has boxes of {listed(unknown)}, which the model was not trained on; it knows "
+            f"{listed(classes)}. Leave them out or rename them, or fine-tune the model: --load-from"
         )
     if tuple(named.values()) == classes:
         return replace(split, name="test")

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, BinaryIO
 
+from lors_det.data.words import listed
 from lors_det.errors import InputError
 from lors_det.files import check_place, fault_of, write_whole
 from lors_det.inference.detections import Detections
@@ -141,7 +142,7 @@ class _Truth:
         missing = [name for name in classes if name not in ids]
         if missing:
             raise InputError(
-                f"annotation file {path} lacks the model's classes {', '.join(missing)}; it has {', '.join(ids)}"
+                f"annotation file {path} lacks the model's classes {listed(missing)}; it has {listed(ids)}"
             )
         self._path, self._taken = path, set[int | str]()
         self.category_ids = [ids[name] for name in classes]

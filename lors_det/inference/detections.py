@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lors_det.data.drawn_boxes import draw_boxes
+from lors_det.data.words import listed
 from lors_det.errors import InputError
 from lors_det.inference.images import ImageLike, as_rgb, write_image
 
@@ -151,6 +152,6 @@ def known_classes(wanted: Collection[str], classes: Sequence[str]) -> list[str]:
     for name in wanted:
         if name not in classes:
             near = get_close_matches(name, classes, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(classes)}"
+            hint = f"did you mean {near[0]}?" if near else f"it has {listed(classes)}"
             raise InputError(f"the model has no class {name!r}; {hint}")
     return list(wanted)

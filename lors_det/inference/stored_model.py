@@ -15,8 +15,8 @@ from mmengine.registry import DefaultScope
 from mmengine.utils import import_modules_from_strings
 from torch import Tensor, nn
 
+from lors_det.data.words import listed
 from lors_det.errors import InputError
-from lors_det.inference.stored_types import check_scope, check_stored_types
 from lors_det.plugin.config.data import leaf_datasets
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.first_version import bring_up_to_date
@@ -24,6 +24,7 @@ from lors_det.plugin.saving.not_in_weights import check_values, of_config, of_tr
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.safe_loading import trust as trust_file
 from lors_det.plugin.saving.stored_config import config_of
+from lors_det.plugin.saving.stored_types import check_scope, check_stored_types
 from lors_det.plugin.saving.training_parts import drop_training_parts
 from lors_det.state_diff import state_diff
 
@@ -108,7 +109,7 @@ def _build(
     if head.get("num_classes", len(classes)) != len(classes):
         raise InputError(
             f"checkpoint {path}: the model has {head.num_classes} classes, and {len(classes)} names came: "
-            f"{', '.join(classes)}"
+            f"{listed(classes)}"
         )
     _drop_initialisation(cfg.model)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet"):
@@ -164,7 +165,7 @@ def _classes(checkpoint: dict[str, Any], cfg: Config, path: str | Path, names: S
     if stored:
         known = (stored,) if isinstance(stored, str) else tuple(stored)
         if names is not None and tuple(names) != known:
-            raise InputError(f"checkpoint {path} has the classes {', '.join(known)}, other than the names that came")
+            raise InputError(f"checkpoint {path} has the classes {listed(known)}, other than the names that came")
         return known
     if names:
         return tuple(names)

@@ -49,6 +49,8 @@ def test_a_file_that_is_fine_is_taken_as_it_is(tmp_path: Path) -> None:
         ({"bbox": [10**400, 2, 10, 8]}, "malformed-box"),
         ({"bbox": None, "segmentation": {"size": ["20", "40"], "counts": [82, 8]}}, "malformed-box"),
         ({"bbox": None, "segmentation": {"size": [20, 40], "counts": [-1, 8]}}, "malformed-box"),
+        ({"bbox": None, "segmentation": {"size": [20, 40], "counts": [82, 8, 12]}}, "malformed-box"),
+        ({"bbox": None, "segmentation": {"size": [40, 20], "counts": [82, 8] + [12, 8] * 9 + [530]}}, "malformed-box"),
         ({"bbox": None, "segmentation": {"size": [20, 40], "counts": None}}, "malformed-box"),
         ({"bbox": []}, "malformed-box"),
         ({"bbox": [1, 2, 3]}, "malformed-box"),

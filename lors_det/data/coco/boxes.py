@@ -83,9 +83,13 @@ def box_of_outline(segmentation: Any, image: Mapping[str, Any]) -> list[float] |
         if isinstance(segmentation, dict) and {"counts", "size"} <= segmentation.keys():
             from pycocotools import mask  # masks without boxes are rare
 
-            runs = segmentation
+            runs, height, width = segmentation, image["height"], image["width"]
+            if list(runs["size"]) != [height, width]:
+                return None
             if isinstance(runs["counts"], list):
-                runs = mask.frPyObjects(runs, image["height"], image["width"])
+                if sum(runs["counts"]) != height * width:  # which pycocotools does not ask
+                    return None
+                runs = mask.frPyObjects(runs, height, width)
             return [float(value) for value in mask.toBbox(runs)]
         values = [[float(value) for value in polygon] for polygon in segmentation]
     except (TypeError, ValueError, OverflowError):

@@ -32,7 +32,7 @@ SAFE_HOOKS = {
 
 
 def load_config(
-    path: str | Path,
+    source: str | Path | Config,
     cfg_options: dict[str, Any] | None = None,
     work_dir: str | None = None,
     *,
@@ -48,7 +48,7 @@ def load_config(
     that the config leaves to the data, None, are chosen. The hooks that make a run safe are there whatever it says.
 
     Args:
-        path: a file, or the name of a packaged one.
+        source: a file, the name of a packaged one, or what was read from one or came with a checkpoint.
         cfg_options: values by key with dots, in place of the config's.
         work_dir: folder of the run; by default ``work_dirs/<path of the config under configs/>``, and in it one of the
             data's name where ``data`` is given.
@@ -63,7 +63,7 @@ def load_config(
         InputError: if the file does not exist, is not a config, contradicts itself or sets what nothing reads, or its
             data cannot be read.
     """
-    cfg = read_config(path, cfg_options)
+    cfg = read_config(source, cfg_options)
     cfg.work_dir = work_dir_of(cfg, work_dir, data)
     check_splits(cfg)
     if cfg.get("custom_hooks"):  # one is turned off by None, as mmengine's default hooks are
@@ -78,38 +78,44 @@ def load_config(
     return cfg
 
 
-def read_config(path: str | Path, cfg_options: dict[str, Any] | None = None) -> Config:
+def read_config(source: str | Path | Config, cfg_options: dict[str, Any] | None = None) -> Config:
     """A config as it is written, with overridden values.
 
     Raises:
         InputError: if the file does not exist, is not a config, or describes no model.
     """
-    file = resolve_config_path(path)
     options = cfg_options or {}
-    try:
-        with warnings.catch_warnings():
-            # of mmengine's own search for the packages that a config's bases are in
-            warnings.filterwarnings("ignore", "pkg_resources is deprecated")
-            cfg = Config.fromfile(file)
-    except Exception as error:  # whatever the file's code raises
-        reason = (str(error).strip() or "it says no more").splitlines()[0]
-        raise InputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
+    name = source.filename if isinstance(source, Config) else source
+    cfg = source if isinstance(source, Config) else _of_file(source)
     if "model" not in cfg:
-        raise InputError(f"config {path} describes no model")
+        raise InputError(f"config {name} describes no model")
     init_default_scope(cfg.get("default_scope", "mmdet"))  # names in the config are mmdet's from here on
-    drop_unread_names(cfg, file)
+    if not isinstance(source, Config):
+        drop_unread_names(cfg, resolve_config_path(source))
     check_options(cfg, options)
     check_kinds(cfg, options)
     options = {key: value for key, value in options.items() if not _turns_off(cfg, key, value)}
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"--cfg-options do not fit config {path}: {type(error).__name__}: {error}") from error
+        raise InputError(f"--cfg-options do not fit config {name}: {type(error).__name__}: {error}") from error
     check_types(cfg)
     check_keys(cfg)
     check_numbers(cfg)
     complete_workers(cfg)
     return cfg
+
+
+def _of_file(path: str | Path) -> Config:
+    file = resolve_config_path(path)
+    try:
+        with warnings.catch_warnings():
+            # of mmengine's own search for the packages that a config's bases are in
+            warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+            return Config.fromfile(file)
+    except Exception as error:  # whatever the file's code raises
+        reason = (str(error).strip() or "it says no more").splitlines()[0]
+        raise InputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
 
 
 def _turns_off(cfg: Config, key: str, value: Any) -> bool:

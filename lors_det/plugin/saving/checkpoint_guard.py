@@ -12,6 +12,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
+from lors_det.data.words import listed
 from lors_det.errors import InputError
 from lors_det.plugin.hooks.data_guard import datasets_in
 from lors_det.plugin.loop.kind import trains
@@ -105,7 +106,7 @@ class CheckpointGuardHook(Hook):
             if tuple(trained) != tuple(own):
                 files = ", ".join(str(getattr(each, "ann_file", each)) for each in datasets_in(dataset))
                 raise InputError(
-                    f"the checkpoint knows the classes {', '.join(trained)}, and {files} has {', '.join(own)}: they "
+                    f"the checkpoint knows the classes {listed(trained)}, and {files} has {listed(own)}: they "
                     "must be the same in the same order; name the data of its training, or fine-tune it: --load-from"
                 )
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, MutableMapping, Sequence
 
 from torch import Tensor
 
+from lors_det.data.words import listed
+
 _ROWS = re.compile(r".*\bclassify\.3\.(weight|bias)|.*\bselection\.classify\.(weight|bias)|.*\bdenoising\.content")
 """Classification heads of stages and of the selection of queries, and the contents of denoising queries: what has one
 row for each class."""
@@ -37,7 +39,7 @@ def adapt_class_heads(
     if not heads or (trained is not None and tuple(trained) == tuple(classes)):
         return None
     if trained is None and all(weights[name].shape == model[name].shape for name in heads):
-        return f"the checkpoint does not tell its classes; its heads are taken for {', '.join(classes)}"
+        return f"the checkpoint does not tell its classes; its heads are taken for {listed(classes)}"
     kept = [name for name in classes if name in (trained or ())]
     for head in heads:
         rows = model[head].detach().clone()
@@ -45,6 +47,6 @@ def adapt_class_heads(
             rows[classes.index(name)] = weights[head][list(trained or ()).index(name)].to(rows)
         weights[head] = rows
     anew = [name for name in classes if name not in kept]
-    parts = [f"{', '.join(kept)} keep{'s' * (len(kept) == 1)} what the checkpoint has learned"] if kept else []
-    parts += [f"{', '.join(anew)} start{'s' * (len(anew) == 1)} anew"] if anew else []
+    parts = [f"{listed(kept)} keep{'s' * (len(kept) == 1)} what the checkpoint has learned"] if kept else []
+    parts += [f"{listed(anew)} start{'s' * (len(anew) == 1)} anew"] if anew else []
     return f"class heads: {'; '.join(parts)}"

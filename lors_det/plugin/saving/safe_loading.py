@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -54,7 +56,12 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         remedy = f"name the file, for example {files[-1]}" if files else "it holds no checkpoint file (*.pth)"
         raise InputError(f"checkpoint {path} is a folder; {remedy}")
     if not path.is_file():
-        raise InputError(f"checkpoint {path} does not exist")
+        # of those that a training keeps the last or the best of, another may have taken its place
+        others = sorted(
+            path.parent.glob(re.sub(r"\d+", "*", glob.escape(path.name))), key=lambda file: file.stat().st_mtime
+        )
+        hint = f"; its folder has {others[-1].name}" if others else ""
+        raise InputError(f"checkpoint {path} does not exist{hint}")
     if is_weights_file(path):
         return read_weights(path, map_location)
     with path.open("rb") as file:

@@ -11,7 +11,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from lors_det.adamixer import Decoder, InitialQueries
-from lors_det.data.words import counted
+from lors_det.data.words import counted, listed
 from lors_det.files import short_path
 from lors_det.plugin.hooks.data_guard import datasets_in
 from lors_det.plugin.unwrapped import unwrapped
@@ -78,8 +78,8 @@ def _classes(dataset: Any) -> str:
     names = list((getattr(dataset, "metainfo", None) or {}).get("classes", ()))
     if not names:
         return ""
-    listed = f": {', '.join(names)}" if len(names) <= MAX_CLASSES else ""
-    return f"; {counted(len(names), 'class')}{listed}"
+    which = f": {listed(names)}" if len(names) <= MAX_CLASSES else ""
+    return f"; {counted(len(names), 'class')}{which}"
 
 
 def _schedule(runner: Runner) -> str:

@@ -93,6 +93,12 @@ def test_fine_tuning_takes_what_fits(data, trained, tmp_path):
 def test_files_that_are_no_checkpoint(trained, tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         _load_checkpoint(str(tmp_path / "none.pth"))
+    for name in ("best_mAP_epoch_12.pth", "epoch_14.pth"):
+        (tmp_path / name).touch()
+    with pytest.raises(
+        InputError, match=r"best_mAP_epoch_3\.pth does not exist; its folder has best_mAP_epoch_12\.pth$"
+    ):
+        _load_checkpoint(str(tmp_path / "best_mAP_epoch_3.pth"))
     torch.save({"state_dict": Hostile(tmp_path / "harmed")}, tmp_path / "hostile.pth")
     with pytest.raises(InputError, match="more than plain data"):
         _load_checkpoint(str(tmp_path / "hostile.pth"))
