@@ -38,11 +38,15 @@ def main(args: Namespace) -> None:
     if args.size and min(args.size) < 1:
         raise InputError(f"--size {args.size[0]} {args.size[1]}: both must be at least 1")
     check_place(Path(args.out), ".onnx")
+    from rich.console import Console
+
     from lors_det.inference.onnx.export import export
     from lors_det.inference.stored_model import load_stored_model
 
     stored = load_stored_model(args.checkpoint, config=args.config, names=args.names, trust=args.trust_checkpoint)
-    written = export(stored, args.out, fit=tuple(args.size) if args.size else None)
+    # a minute, of which a terminal tells
+    with Console(stderr=True).status(f"writing {Path(args.out).name} and comparing it with torch ..."):
+        written = export(stored, args.out, fit=tuple(args.size) if args.size else None)
     width, height = written.input_size
     print(
         f"{written.path}: {written.num_bytes / 1e6:.1f} MB, any number of images of {width} x {height} pixels, "
