@@ -9,7 +9,7 @@ from mmengine.utils import import_modules_from_strings
 
 from lors_det.errors import InputError
 from lors_det.plugin.saving.stored_config import parse_config
-from lors_det.plugin.saving.stored_types import check_stored_types
+from lors_det.plugin.saving.stored_types import check_scope, check_stored_types
 
 
 def config_to_test(checkpoint: str | Path, carried: Config | None, *, trust: bool = False) -> str | Config:
@@ -27,7 +27,7 @@ def config_to_test(checkpoint: str | Path, carried: Config | None, *, trust: boo
         The path of a file, or a config that is called as the checkpoint.
 
     Raises:
-        InputError: if there is neither, or the carried one names a type that is not registered.
+        InputError: if there is neither, or the carried one names a type that nobody registers or a foreign scope.
     """
     beside = _beside(Path(checkpoint))
     if len(beside) == 1:
@@ -45,7 +45,9 @@ def config_to_test(checkpoint: str | Path, carried: Config | None, *, trust: boo
     if trust:
         import_modules_from_strings(**(imports or {"imports": []}))
     else:
-        check_stored_types(values, f"the config in checkpoint {checkpoint}")
+        where = f"the config in checkpoint {checkpoint}"
+        check_scope(values.get("default_scope") or "mmdet", f"{where}: default_scope")
+        check_stored_types(values, where)
     name = f"{Path(checkpoint).stem}.py"
     return Config(values, cfg_text=f"# carried by {Path(checkpoint).name}\n", filename=name)
 

@@ -55,6 +55,10 @@ def test_a_carried_type_that_nobody_registers_is_not_imported(alone):
     with pytest.raises(InputError, match=r"model\.backbone\.type is 'os\.system'.* is not imported"):
         config_to_test(alone, carried)
     assert config_to_test(alone, carried, trust=True).model.backbone.type == "os.system"
+    carried = carried_by(alone)
+    carried.default_scope = "another"  # of which mmengine would import another.registry
+    with pytest.raises(InputError, match=r"default_scope is 'another'.* is not imported"):
+        config_to_test(alone, carried)
 
 
 def test_a_shipped_checkpoint_is_tested_by_what_it_carries(trained, alone, tmp_path, monkeypatch):
