@@ -24,6 +24,8 @@ IMAGE_PX = (800, 1280)
 STRIDES = (4, 8, 16, 32)
 STAGE = 4
 """The stage whose mixing is measured, K = 3."""
+FLIPS = 1e-3
+"""Without a flip mixing's error is 4e-6 on a CPU, ours and the baseline's; with one or a few, 1e-5 to 4e-4."""
 
 
 def cases(device: torch.device, dtype: torch.dtype, pairs: Sequence[tuple[int, int]]) -> dict[str, Callable[[], Case]]:
@@ -183,4 +185,5 @@ def _with_gradients(
         candidate(models.exact, nullcontext),
         inputs,
         given=(*parameters.values(), *there(models.baseline.weights).values()),
+        flips=FLIPS,
     )

@@ -26,8 +26,6 @@ from benchmarks.timing import MIN_ROUNDS, Comparison, Effort
 from lors_det.errors import InputError
 from lors_det.inference.device import find_device
 
-SLACK = 2.0
-"""Our error against float64 may be this many times that of the baseline."""
 ROW = "{:<29} {:>5}  {:>13} {:>6} {:>16} {:>15} {:>11} {:>13}"
 
 
@@ -89,7 +87,7 @@ def _checked_pair(pair: str) -> tuple[int, int]:
 
 def _checked(name: str, examined: Examination, dtype: torch.dtype) -> Examination:
     ours, baseline = examined.errors
-    if not ours <= SLACK * baseline + torch.finfo(dtype).eps:  # so that what is not a number is refused
+    if not ours <= examined.allowed + torch.finfo(dtype).eps:  # so that what is not a number is refused
         raise InputError(f"{name}: our error is {ours:.1e}, that of the baseline {baseline:.1e}; not timed")
     return examined
 

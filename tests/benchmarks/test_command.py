@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import case as case_module
 from benchmarks import cases as module
 from benchmarks import command, models
-from benchmarks.case import Case
+from benchmarks.case import Candidate, Case, both_ways
 from benchmarks.cases import cases
 from lors_det.cli import run_command
 from lors_det.ops import FeatureBank, sample_3d
@@ -105,13 +106,38 @@ def test_saved_bytes_of_sampling_leave_out_the_features(capsys):
 
 def test_errors_are_of_their_case_and_candidate(capsys, monkeypatch):
     monkeypatch.setattr(module, "sample_3d", scaled)
-    monkeypatch.setattr(command, "SLACK", 1e9)
+    monkeypatch.setattr(case_module, "SLACK", 1e9)
     for result in found(capsys, "--only", "sampling").values():
         ours, baseline = result["errors"]
         assert ours == pytest.approx(1e-3, rel=1e-2)
         assert baseline < 1e-6
     for result in found(capsys, "--only", "mixing inference").values():
         assert max(result["errors"]) < 1e-5
+
+
+def test_a_flipped_relu_is_no_fault_where_gradients_pass_relus():
+    x = torch.randn(100_000)
+    x[0] = 1e-9
+
+    def relu(shift: float) -> Candidate:
+        return Candidate(both_ways(lambda t: [(t + shift).relu()], lambda t: [t]))
+
+    case = Case(relu(-2e-9), relu(0.0), relu(0.0), lambda: (x.clone(),))
+    ours, baseline = case.examine().errors
+    assert baseline < 1e-6
+    assert 1e-3 < ours < 1e-2  # one gradient of 50,000
+    assert ours > case.examine().allowed
+    assert ours < replace(case, flips=1e-2).examine().allowed
+
+
+def test_a_wrong_gradient_of_mixing_is_not_timed(capsys, monkeypatch):
+    def call(mixing: torch.nn.Module, weights: dict[str, Tensor], args: tuple[Tensor, Tensor]) -> Tensor:
+        sampled, content = args
+        return torch.func.functional_call(mixing, weights, (sampled * 1.1 - sampled.detach() * 0.1, content))
+
+    monkeypatch.setattr(module, "functional_call", call)
+    _, error = refusal(capsys, *SMALL, "--only", "mixing both ways")
+    assert "mixing both ways, B=1 Q=3: our error is" in error
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
