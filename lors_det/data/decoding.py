@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def pixels_of(content: NDArray[np.uint8], flag: int = cv2.IMREAD_COLOR) -> NDArray[Any] | None:
@@ -20,3 +23,16 @@ def pixels_of(content: NDArray[np.uint8], flag: int = cv2.IMREAD_COLOR) -> NDArr
         return cv2.imdecode(content, flag)
     except cv2.error:
         return None
+
+
+def why_not_decoded(path: str | Path) -> str:
+    """Words for a file that OpenCV does not decode: what it is and the remedy, where Pillow can tell."""
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            image.load()
+        return (
+            f'it is a {image.format} of mode "{image.mode}", which OpenCV does not read; save it as 8-bit PNG or JPEG'
+        )
+    except Exception:  # whatever a decoder raises
+        return "it may be truncated or no image"

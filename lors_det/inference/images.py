@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from lors_det.data.decoding import pixels_of
+from lors_det.data.decoding import pixels_of, why_not_decoded
 from lors_det.data.images import IMAGE_SUFFIXES
 from lors_det.errors import InputError
 from lors_det.files import write_whole
@@ -83,7 +83,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     checked_path(path)
     image = pixels_of(np.fromfile(path, np.uint8))
     if image is None:
-        raise InputError(f"image {path} cannot be decoded; it may be truncated or no image")
+        raise InputError(f"image {path} cannot be decoded: {why_not_decoded(path)}")
     return swap_red_and_blue(np.asarray(image, np.uint8))
 
 

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from numpy.typing import NDArray
 
+from lors_det.data.decoding import why_not_decoded
 from lors_det.errors import InputError
 
 
@@ -38,13 +39,12 @@ def decoded(loader: Callable[..., Any], path: Path) -> NDArray[np.uint8]:
     Raises:
         InputError: if it is no image.
     """
-    broken = f"image {path} cannot be decoded; it may be truncated or no image"
     try:
         loaded = loader({"img_path": str(path)})
     except Exception as error:  # whatever a decoder raises
-        raise InputError(broken) from error
+        raise InputError(f"image {path} cannot be decoded: {why_not_decoded(path)}") from error
     if loaded is None:
-        raise InputError(broken)
+        raise InputError(f"image {path} cannot be decoded: {why_not_decoded(path)}")
     return np.asarray(loaded["img"], np.uint8)
 
 

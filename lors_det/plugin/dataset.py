@@ -15,7 +15,7 @@ from mmdet.datasets.api_wrappers import COCO
 from mmdet.registry import DATASETS
 from mmdet.visualization import get_palette
 
-from lors_det.data.decoding import pixels_of
+from lors_det.data.decoding import pixels_of, why_not_decoded
 from lors_det.data.doctor.files import BLACK_PEAK
 from lors_det.data.doctor.image_facts import read_image_facts
 from lors_det.errors import InputError
@@ -88,7 +88,9 @@ class CocoDetection(CocoDataset):
                 ) from error
             # decoded as the loader does: OpenCV reads what there is of a truncated file, but not of truncated bytes
             if pixels_of(np.fromfile(path, np.uint8)) is None:
-                raise InputError(f"image {path} cannot be decoded; replace it or drop it from the set") from error
+                raise InputError(
+                    f"image {path} cannot be decoded: {why_not_decoded(path)}; replace it or drop it from the set"
+                ) from error
             raise
 
 

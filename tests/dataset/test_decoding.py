@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lors_det.data.decoding import pixels_of
+from lors_det.data.decoding import pixels_of, why_not_decoded
 
 
 def tiff(width: int | None = None) -> bytes:
@@ -43,3 +43,12 @@ def test_none(content):
 def test_opencv_raises_of_a_size_beyond_its_limit():
     with pytest.raises(cv2.error):
         cv2.imdecode(np.frombuffer(tiff(2**31 - 1), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_why(tmp_path):
+    whole, cut = tmp_path / "depth.tif", tmp_path / "cut.tif"
+    Image.fromarray(np.linspace(0, 1, 600, dtype=np.float32).reshape(20, 30)).save(whole)
+    assert pixels_of(np.fromfile(whole, np.uint8)) is None
+    assert why_not_decoded(whole).startswith('it is a TIFF of mode "F", which OpenCV does not read')
+    cut.write_bytes(tiff()[:60])
+    assert why_not_decoded(cut) == why_not_decoded(tmp_path / "none.tif") == "it may be truncated or no image"
