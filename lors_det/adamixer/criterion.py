@@ -5,43 +5,31 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from lors_det.adamixer.class_loss import ALPHA, CLASS_LOSSES, GAMMA, ClassLoss
+from lors_det.adamixer.class_loss import CLASS_LOSSES, ClassLoss
 from lors_det.adamixer.geometry import at_least_float32, generalized_iou, paired_iou
 from lors_det.adamixer.matching import Matches, Processes, exchange, first_fault, match
+from lors_det.adamixer.matching_cost import matching_cost
 from lors_det.adamixer.spec_values import is_int, is_number
 from lors_det.adamixer.stage import StageOutput
-
-LOG_EPS = 1e-12
+from lors_det.adamixer.target import Target
 
 ABSENT_LOGIT = -1e4
 """Of what is not there: its score is 0, to the last bit, and so is its class loss."""
 
 
-class Target(NamedTuple):
-    """Ground truth of an image.
-
-    Attributes:
-        boxes_xyxy: (n, 4), pixels of the network's input.
-        labels: (n,), int64.
-    """
-
-    boxes_xyxy: Tensor
-    labels: Tensor
-
-
 class SetCriterion(nn.Module):
     """Matches each stage by itself, and in it each set of queries, then focal, L1 and GIoU losses.
 
-    cost = class_weight * focal + l1_weight * |box - target|_1 / (w, h, w, h) - giou_weight * GIoU, minimised over
-    assignments in which a query has one target at most, and a target one query (or ``queries_per_object``). Losses
-    carry the same weights: focal over all queries, the box losses over matched ones; each is summed and divided by
-    max(1, matched queries averaged over processes). w and h are the image's size before padding. Of a stage with
-    several sets of queries, losses are the sum over the sets, which weighs late stages more (SQR, section 4).
+    :func:`matching_cost` is minimised over assignments in which a query has one target at most, and a target one query
+    (or ``queries_per_object``). Losses carry the same weights: focal over all queries, the box losses (L1 in units of
+    the image's size before padding) over matched ones; each is summed and divided by max(1, matched queries averaged
+    over processes). Of a stage with several sets of queries, losses are the sum over the sets, which weighs late stages
+    more (SQR, section 4).
 
     Args:
         class_weight: weight of the focal loss and cost.
@@ -140,7 +128,15 @@ class SetCriterion(nn.Module):
         logits, boxes = _rows(outputs)
         num_queries = logits.shape[2]
         stage_of = [stage for stage, each in enumerate(outputs) for _ in range(each.num_sets)]
-        cost = self.cost(logits.detach(), boxes.detach(), targets, image_sizes.repeat(1, 2))
+        cost = matching_cost(
+            logits.detach(),
+            boxes.detach(),
+            targets,
+            image_sizes,
+            class_weight=self.class_weight,
+            l1_weight=self.l1_weight,
+            giou_weight=self.giou_weight,
+        )
         fault = first_fault(cost, logits.detach(), boxes.detach(), [target.labels for target in targets])
         counts = [len(target.labels) for target in targets]
         # no object goes without a query because another has several
@@ -232,23 +228,6 @@ class SetCriterion(nn.Module):
                 f"{num_stages} stages"
             )
         return self.queries_per_object * (num_stages if len(self.queries_per_object) == 1 else 1)
-
-    def cost(self, logits: Tensor, boxes: Tensor, targets: Sequence[Target], whwh: Tensor) -> Tensor:
-        """Matching costs (T, B, Q, n), n the most targets of an image; columns beyond an image's own mean nothing."""
-        num_rows, _num_images = logits.shape[:2]
-        true = nn.utils.rnn.pad_sequence([target.boxes_xyxy for target in targets], batch_first=True).to(boxes)
-        labels = nn.utils.rnn.pad_sequence([target.labels for target in targets], batch_first=True)
-
-        score = logits.sigmoid()
-        negative = (1 - ALPHA) * score**GAMMA * -(1 - score + LOG_EPS).log()
-        positive = ALPHA * (1 - score) ** GAMMA * -(score + LOG_EPS).log()
-        index = labels[None, :, None, :].expand(num_rows, -1, logits.shape[2], -1)
-        focal = (positive - negative).gather(-1, index)
-
-        scale = whwh[:, None]
-        l1 = torch.cdist((boxes / scale).flatten(0, 1), (true / scale).repeat(num_rows, 1, 1), p=1)
-        giou = generalized_iou(boxes[..., None, :], true[None, :, None])
-        return self.class_weight * focal + self.l1_weight * l1.view_as(giou) - self.giou_weight * giou
 
 
 def _rows(outputs: Sequence[StageOutput]) -> tuple[Tensor, Tensor]:

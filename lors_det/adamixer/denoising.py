@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lors_det.adamixer.criterion import Target
 from lors_det.adamixer.geometry import xyxy_to_xyzr
 from lors_det.adamixer.queries import QuerySets, QueryState
 from lors_det.adamixer.spec_values import is_int, is_number
+from lors_det.adamixer.target import Target
 
 MIN_SIDE_PX = 1.0
 """Side of a disturbed box at least, pixels."""

@@ -13,12 +13,13 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from lors_det.adamixer import Decoder, DecoderSpec, InitialQueries, StageOutput
-from lors_det.adamixer.criterion import SetCriterion, Target
+from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.denoising import Denoising
 from lors_det.adamixer.geometry import at_least_float32
 from lors_det.adamixer.queries import QueryState, Start
 from lors_det.adamixer.selection import QuerySelection
 from lors_det.adamixer.spec_values import is_int
+from lors_det.adamixer.target import Target
 from lors_det.errors import InputError
 from lors_det.plugin.head_key import head_key
 

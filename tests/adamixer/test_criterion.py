@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from lors_det.adamixer import QueryState, StageOutput
+from lors_det.adamixer import criterion as criterion_module
 from lors_det.adamixer.class_loss import ClassLoss
-from lors_det.adamixer.criterion import SetCriterion, Target
+from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.matching import match
+from lors_det.adamixer.target import Target
 
 SIZES = torch.tensor([[80.0, 60.0], [64.0, 48.0]])
 
@@ -141,13 +143,15 @@ def test_quality_sends_no_gradient_to_the_boxes(kind):
     assert stage.boxes_xyxy.grad is None or not stage.boxes_xyxy.grad.any()
 
 
-def test_several_queries_for_each_object_where_there_are_too_few():
+def test_several_queries_for_each_object_where_there_are_too_few(monkeypatch):
     """As many as there are, the same for all: no object goes without one because another has several."""
     costs = torch.rand(1, 2, 7, 3)
     costs[0, 0, :, 2] += 100  # nothing is near this one
     stage = output(num_queries=7)
     criterion = SetCriterion(queries_per_object=(4, 1))
-    criterion.cost = lambda logits, *_: costs.expand(len(logits), -1, -1, -1)
+    monkeypatch.setattr(
+        criterion_module, "matching_cost", lambda logits, *_, **__: costs.expand(len(logits), -1, -1, -1)
+    )
     losses = criterion([stage, stage], [target(3), target(1)], SIZES)
     losses["s0.loss_bbox"].backward()
     matched = stage.boxes_xyxy.grad.abs().sum(-1).bool().sum(-1)

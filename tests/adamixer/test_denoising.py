@@ -7,9 +7,10 @@ import torch
 from references.small import NUM_CLASSES, inputs, lors_decoder, randomise
 
 from lors_det.adamixer import QuerySets, QueryState, StageOutput
-from lors_det.adamixer.criterion import SetCriterion, Target
+from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.denoising import MIN_SIDE_PX, Denoising
 from lors_det.adamixer.geometry import xyxy_to_xyzr, xyzr_to_xyxy
+from lors_det.adamixer.target import Target
 
 SIZES = torch.tensor([[80.0, 60.0], [64.0, 48.0]], dtype=torch.float64)
 DIM, GROUPS = 16, 3

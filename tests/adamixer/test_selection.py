@@ -10,9 +10,10 @@ from references.small import NUM_CLASSES
 from torch import Tensor
 
 from lors_det.adamixer import InitialQueries, QueryState
-from lors_det.adamixer.criterion import SetCriterion, Target
+from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.geometry import xyzr_to_xyxy
 from lors_det.adamixer.selection import ANCHOR_CELLS, QuerySelection
+from lors_det.adamixer.target import Target
 
 DIM, STRIDES = 16, (4, 8, 16)
 SIZES = torch.tensor([[64.0, 48.0], [40.0, 30.0]], dtype=torch.float64)

@@ -25,7 +25,7 @@ from references.tiny import ADAMIXER, LORS, make_data, tiny_config
 from torch import nn
 
 from lors_det.adamixer import StageOutput
-from lors_det.adamixer.criterion import Target
+from lors_det.adamixer.target import Target
 from lors_det.plugin.criterion import set_criterion
 from lors_det.plugin.loop.statistics import share_statistics
 

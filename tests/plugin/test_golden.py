@@ -6,8 +6,9 @@ import pytest
 from references.golden import DECODERS, NUM_STAGES, decoder_of, inputs_of, load, relative_error
 from torch import Tensor
 
-from lors_det.adamixer.criterion import SetCriterion, Target
+from lors_det.adamixer.criterion import SetCriterion
 from lors_det.adamixer.geometry import position_embedding
+from lors_det.adamixer.target import Target
 from lors_det.checkpoints.published_names import from_published
 from lors_det.ops import FeatureBank, sample_3d, sample_3d_reference
 
