@@ -140,7 +140,7 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     left.yaxis.set_major_formatter(ScalarFormatter())
     left.yaxis.set_minor_formatter(NullFormatter())
-    left.legend(frameon=False)
+    left.legend(edgecolor="none", framealpha=0.85)  # in a figure full of lines it covers some
 
     # the last of each epoch; a training by iterations tells of none, and its validations tell theirs
     iteration_of = {entry["epoch"]: entry["iter"] for entry in train if "epoch" in entry}
@@ -150,7 +150,7 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
             right.plot(*zip(*found), marker="o", markersize=4, label=f"{label}  {found[-1][1]:.3f}")
     right.set(xlabel="iteration", ylabel="COCO AP", title="Validation", ylim=(0, 1), xlim=left.get_xlim())
     if val:
-        right.legend(frameon=False, title="at the end", loc="upper left")
+        right.legend(edgecolor="none", framealpha=0.85, title="at the end", loc="upper left")
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
