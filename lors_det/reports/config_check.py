@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, EVALUATOR, HOOKS, PARAM_SCHEDULERS, VISUALIZERS
+from mmengine.registry import DATASETS, EVALUATOR, HOOKS, MODELS, PARAM_SCHEDULERS, VISUALIZERS
 from mmengine.runner import Runner
 from torch import nn
 
@@ -51,7 +51,10 @@ def check_config(cfg: Config) -> list[str]:
     _built("visualizer", lambda: VISUALIZERS.build(visualizer))  # the hook that draws asks for it
     for name, hook in {**cfg.default_hooks, **dict(enumerate(cfg.get("custom_hooks") or ()))}.items():
         if not isinstance(hook, Hook | None):
-            _built(f"hook {name}", lambda h=hook: HOOKS.build({k: v for k, v in h.items() if k != "priority"}))
+            built = _built(f"hook {name}", lambda h=hook: HOOKS.build({k: v for k, v in h.items() if k != "priority"}))
+            if isinstance(built, EMAHook):  # which builds its mean when training begins
+                given = {**built.ema_cfg, "model": nn.Linear(1, 1)}
+                _built(f"hook {name}", lambda given=given: MODELS.build(given))
     _built("model.bbox_head.decoder", lambda: _run_once(model))
     return [*notes, *_queries(cfg), *_residuals(cfg), *schedule_notes(cfg), *_data(cfg)]
 

@@ -22,10 +22,19 @@ def differences(path: Path, cfg: Config) -> list[tuple[str, Any, Any]]:
         path: the config's file, whose ``_base_`` names the bases.
         cfg: the config as it takes effect.
     """
-    before, after = dict(leaves(_bases_of(path))), dict(leaves(cfg._cfg_dict))
+    before, after = (dict(leaves(_without_scopes(values))) for values in (_bases_of(path), cfg._cfg_dict))
     keys = dict.fromkeys((*before, *after))
     rows = [(key, before.get(key, ABSENT), after.get(key, ABSENT)) for key in keys]
     return [(key, old, new) for key, old, new in rows if key.partition(".")[0] in cfg and old != new]
+
+
+def _without_scopes(value: Any) -> Any:
+    """Without the ``_scope_`` that mmengine writes into what a base of a package holds."""
+    if isinstance(value, Mapping):
+        return {key: _without_scopes(item) for key, item in value.items() if key != "_scope_"}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_scopes, value))
+    return value
 
 
 def _bases_of(path: Path) -> Mapping[str, Any]:

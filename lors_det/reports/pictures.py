@@ -23,6 +23,8 @@ from lors_det.reports.scalars import read_scalars
 
 CELL_WIDTH_PX = 340
 """Width of one image on the sheet; small images are enlarged to it so that labels can be read."""
+MAX_HEIGHT_PX = 3 * CELL_WIDTH_PX
+"""Of a tall image, which would pad all others to its height."""
 
 
 def detection_sheet(
@@ -80,9 +82,12 @@ def _pair(
     image = cv2.imread(info["img_path"])
     if image is None:
         raise InputError(f"image {info['img_path']} cannot be read")
-    scale = CELL_WIDTH_PX / image.shape[1]
-    size = (CELL_WIDTH_PX, max(1, round(scale * image.shape[0])))
+    scale = min(CELL_WIDTH_PX / image.shape[1], MAX_HEIGHT_PX / image.shape[0])
+    size = (max(1, round(scale * image.shape[1])), max(1, round(scale * image.shape[0])))
     image = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), size, interpolation=cv2.INTER_CUBIC)
+    image = cv2.copyMakeBorder(
+        image, 0, 0, 0, CELL_WIDTH_PX - image.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255)
+    )
     image = cast(NDArray[np.uint8], image)  # what imread gives, of which OpenCV's annotations say less
 
     truth = [instance for instance in info["instances"] if not instance["ignore_flag"]]

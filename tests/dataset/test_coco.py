@@ -191,8 +191,37 @@ def test_images_that_are_missing_or_doubtful(tmp_path: Path) -> None:
         ("unknown-image", "warning"),
     }
     train = folder.splits["train"].content
-    assert [(image["file_name"], image["width"]) for image in train["images"]] == [("a.jpg", 40), ("c.jpg", 40)]
-    assert {annotation["image_id"] for annotation in train["annotations"]} <= {1, 3}
+    # a and b have the same id, and whose its boxes are is not told
+    assert [(image["file_name"], image["width"]) for image in train["images"]] == [("c.jpg", 40)]
+    assert {annotation["image_id"] for annotation in train["annotations"]} == {3}
+
+
+def test_an_image_listed_twice_is_taken_once(tmp_path: Path) -> None:
+    content = coco("a b")
+    content["images"].append(content["images"][0])
+    folder = read(tmp_path, content)
+    assert kinds(folder) == [("duplicate-image-id", "error")]
+    train = folder.splits["train"].content
+    assert [image["file_name"] for image in train["images"]] == ["a.jpg", "b.jpg"]
+    assert {annotation["image_id"] for annotation in train["annotations"]} == {1, 2}
+
+
+def test_an_image_that_infer_passes_over_is_told(tmp_path: Path) -> None:
+    content = coco("a b")
+    content["images"][1]["file_name"] = "b.gif"
+    folder = read(tmp_path, content, **{"images/b.gif": "GIF89a"})
+    assert [str(finding) for finding in folder.findings if ".gif" in str(finding)] == [
+        "train.json: the image has .gif, which lors-det infer passes over; save it as PNG or JPEG, for 1 entry"
+    ]
+    assert len(folder.splits["train"].content["images"]) == 2
+
+
+def test_a_train_file_that_is_left_out_is_named_as_the_remedy(tmp_path: Path) -> None:
+    content = coco("a b")
+    for annotation in content["annotations"]:
+        del annotation["bbox"]
+    with pytest.raises(InputError, match=r"no train split, only val; .*; or mend what was found before: train\.json"):
+        read(tmp_path, content)
 
 
 @pytest.mark.parametrize(

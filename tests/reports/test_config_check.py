@@ -52,6 +52,10 @@ def test_milestones_that_are_never_met_are_told(data, tmp_path):
         ({"train_dataloader.sampler.type": "InfiniteSampler"}, "an InfiniteSampler, with which no epoch ends"),
         ({"val_dataloader": None}, "config keys val_dataloader are not set, and val_cfg, val_evaluator are"),
         ({"log_level": "INF"}, "config key log_level is 'INF'; choose from CRITICAL"),
+        (
+            {"custom_hooks": [dict(type="EMAHook", momentum=2.0)]},
+            "config key hook 0: AssertionError: momentum must be in range (0.0, 1.0)",
+        ),
         ({"default_hooks.logger.interval": "x"}, "default_hooks.logger.interval=x: it must be a number"),
         ({"model.neck.out_channels": 64}, "features of 64 channels came to a decoder of dim=48"),
         ({"model.test_cfg": dict(max_per_img=99)}, "8 queries with 6 classes give 48 detections at most"),
@@ -91,6 +95,8 @@ def test_differences_are_those_of_the_file_and_its_options(tmp_path):
         ("model.backbone.frozen_stages", -1, 1),
         ("train_cfg.max_epochs", base.train_cfg.max_epochs, 7),
     ]
+    path.write_text(f'_base_ = "lors_det::{LORS.relative_to(CONFIGS)}"\ntrain_cfg = dict(max_epochs=7)\n')
+    assert differences(path, read_config(path)) == [("train_cfg.max_epochs", base.train_cfg.max_epochs, 7)]
     alone = tmp_path / "alone.py"
     alone.write_text("model = dict(type='SingleStageDetector')\n")
     assert differences(alone, read_config(alone)) == [("model.type", ABSENT, "SingleStageDetector")]

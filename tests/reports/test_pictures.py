@@ -155,6 +155,18 @@ def test_a_sheet_of_images_of_any_shape_and_classes_of_any_name(tmp_path, recwar
     assert not [str(warning.message) for warning in recwarn if "lyph" in str(warning.message)]
 
 
+def test_a_tall_image_does_not_pad_the_others_without_end(tmp_path):
+    dataset = Set(tmp_path, (64, 64), (9000, 30))
+    detection_sheet(dataset, found_in(dataset), tmp_path / "sheet.png", num_columns=2)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[0] == 44 + 3 * CELL_WIDTH_PX + 12
+    tall = sheet[50:-6, -6 - 2 * CELL_WIDTH_PX - 4 : -6]
+    width = max(1, round(30 * 3 * CELL_WIDTH_PX / 9000))
+    for side in (tall[:, :CELL_WIDTH_PX], tall[:, -CELL_WIDTH_PX:]):
+        assert (side[:4, :width] == 128).all()
+        assert (side[len(side) // 2, width + 200 :] == 255).all()
+
+
 def test_what_is_not_of_the_set_is_named(tmp_path):
     dataset = Set(tmp_path, (64, 64))
     (prediction,) = found_in(dataset)

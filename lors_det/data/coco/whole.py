@@ -14,7 +14,7 @@ from lors_det.data.coco.categories import usable_categories
 from lors_det.data.coco.ids import Id, Known, as_id, numbered, same
 from lors_det.data.coco.notes import Notes
 from lors_det.data.coco.places import Elsewhere, without_folders
-from lors_det.data.images import displayed_size
+from lors_det.data.images import displayed_size, is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
 from lors_det.errors import InputError
@@ -82,10 +82,22 @@ def _images(
     """The images that exist, by the ids of the file; and whether these are the entries as they are."""
     found: dict[Id, dict[str, Any]] = {}
     alike = not skipped
+    names_of: dict[Id, set[str]] = {}
+    for entry in entries:
+        image_id = as_id(entry.get("id")) if isinstance(entry, dict) else None
+        if image_id is not None and isinstance(entry.get("file_name"), str):
+            names_of.setdefault(image_id, set()).add(entry["file_name"])
     for number, entry in enumerate(entries):
         image_id = as_id(entry.get("id")) if isinstance(entry, dict) else None
         if image_id is None or not isinstance(entry.get("file_name"), str):
             notes.warn("malformed-entry", f"images[{number}] lacks id or file_name; it is left out")
+            alike = False
+            continue
+        if len(names := names_of[image_id]) > 1:
+            others = ", ".join(sorted(names - {entry["file_name"]})[:3])
+            what = f"the image id {image_id} of {entry['file_name']} is also that of {others}"
+            what = f"{what}; they are left out with all boxes of that id, for whose a box is cannot be told"
+            notes.warn("duplicate-image-id", what, "give each image its own", error=True)
             alike = False
             continue
         image = entry
@@ -101,10 +113,13 @@ def _images(
             alike = False
             continue
         if image_id in found:
-            what = f"the image id {image_id} of {entry['file_name']} is {found[image_id]['file_name']}'s too"
-            notes.warn("duplicate-image-id", f"{what}; it is left out", "give each image its own", error=True)
+            what = f"{entry['file_name']}, of the image id {image_id}, is listed twice"
+            notes.warn("duplicate-image-id", f"{what}; once is left out", "list it once", error=True)
             alike = False
             continue
+        if not is_image(path):
+            suffix = os.path.splitext(path)[1].lower() or "no suffix"
+            notes.counts[f"the image has {suffix}, which lors-det infer passes over; save it as PNG or JPEG,"] += 1
         if name != entry["file_name"]:
             image, alike = {**image, "file_name": name}, False
         if not (_is_positive(entry.get("width")) and _is_positive(entry.get("height"))):
