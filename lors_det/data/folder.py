@@ -95,9 +95,7 @@ def _completed(folder: DataFolder, val_fraction: float | None) -> DataFolder:
         splits = complete(folder.splits, val_fraction) if val_fraction else present(folder.splits)
     except InputError as error:
         told = "; ".join(str(f) for f in folder.findings if f.level != "note" and f.kind != "class-missing")
-        raise InputError(
-            f"{folder.root}: {error}" + (f"; or mend what was found before: {told[:500]}" if told else "")
-        ) from error
+        raise InputError(f"{folder.root}: {error}" + (f" ({told[:500]})" if told else "")) from error
     findings = [
         Finding("no-box", "error", name, f"none of its images ({len(splits[name].content['images']):,}) has a box")
         for name in splits

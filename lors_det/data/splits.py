@@ -103,7 +103,9 @@ def complete(splits: Mapping[str, Split], val_fraction: float) -> dict[str, Spli
     """
     found = present(splits)
     if "train" not in found:
-        raise InputError(f"there is no train split, only {', '.join(found)}; name the folder train")
+        raise InputError(
+            f"there is no train split, only {', '.join(found)}; name its folder train, or mend what kept it out"
+        )
     if "val" not in found:
         train = found["train"]
         chosen = chosen_for_val(train.content, val_fraction)

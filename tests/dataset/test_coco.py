@@ -220,7 +220,9 @@ def test_a_train_file_that_is_left_out_is_named_as_the_remedy(tmp_path: Path) ->
     content = coco("a b")
     for annotation in content["annotations"]:
         del annotation["bbox"]
-    with pytest.raises(InputError, match=r"no train split, only val; .*; or mend what was found before: train\.json"):
+    with pytest.raises(
+        InputError, match=r"no train split, only val; .*or mend what kept it out \(train\.json: its anno"
+    ):
         read(tmp_path, content)
 
 
