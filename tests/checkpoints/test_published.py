@@ -219,6 +219,10 @@ def mirrored_targets(batch: Batch) -> list[tuple[Tensor, Tensor]]:
     return targets
 
 
+def norm_error(value: Tensor, expected: Tensor) -> float:
+    return ((value - expected).norm() / expected.norm()).item()
+
+
 def test_the_checkpoint_is_a_whole_published_model(model, checkpoint):
     statistics = ("running_mean", "running_var", "num_batches_tracked")
     numbers = {name: value.numel() for name, value in checkpoint.items() if not name.endswith(statistics)}
@@ -244,8 +248,10 @@ def test_detections(model, config, files, checkpoint, detector, monkeypatch, cou
         for i, (output, wanted, plain) in enumerate(zip(outputs, exact, rounded, strict=True)):
             found = Stage(output.logits, output.boxes_xyxy, output.state.content, output.state.xyzr)
             for name, value, right, near in zip(Stage._fields, found, wanted, plain):
-                allowed = EXACT if dtype == torch.float64 else SLACK * relative_error(near, right)
-                assert relative_error(value, right) < allowed, (dtype, i, name)
+                if dtype == torch.float64:
+                    assert relative_error(value, right) < EXACT, (i, name)
+                else:  # of all elements: which one rounding drives furthest is chance, and differs between processors
+                    assert norm_error(value, right) < SLACK * norm_error(near, right), (i, name)
         if dtype == torch.float64:  # rounding to float32 may swap equally good ones
             detections = [sample.pred_instances for sample in detector(**data, mode="predict")]
             for found, (boxes, scores, labels) in zip(detections, expected, strict=True):
