@@ -1,0 +1,70 @@
+"""The table of docs/recipes.md says what the results of the studies are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from lors_det.studies.results import read_results
+
+ROOT = Path(__file__).parent.parent.parent
+SETS = ("bccd", "aquarium")
+ROWS = {
+    "a grid of starts, and matchability": ("leave-one-out", "lors lors_published", "adamixer adamixer_published"),
+    "a grid of starts": ("grid-mean", "lors_grid lors", "adamixer_grid adamixer"),
+    "matchability": ("leave-one-out", "lors lors_all-but-matchability", "adamixer adamixer_all-but-matchability"),
+    "the mean of the weights": ("grid-mean", "lors_grid-mean lors_grid", "adamixer_grid-mean adamixer_grid"),
+    "a rate that stays for a third, then its cosine": (
+        "flat-rate",
+        "lors_flat-third lors",
+        "adamixer_flat-third adamixer",
+    ),
+    "the same in two parts, the schedule begun anew": (
+        "factorised",
+        "in-two-parts lors",
+        "adamixer-in-two-parts adamixer",
+    ),
+    "the first part as AdaMixer, then factorised; over both as LORS": ("factorised", "factorised in-two-parts", None),
+    "1/users of the rate on bases": ("sharing-grid", "base-users lors", None),
+    "gains": ("sharing-grid", "gain lors", None),
+    "gains and 1/users": ("sharing-grid", "gain-base-users lors", None),
+    "twice the rank": ("sharing-levers", "rank-double lors", None),
+    "full rank": ("sharing-levers", "rank-full lors", None),
+    "pairs of neighbours": ("sharing-levers", "pairs lors", None),
+    "residuals four times as loud": ("sharing-levers", "scale-4 lors", None),
+    "mean gradients on bases": ("sharing-levers", "mean-gradient lors", None),
+    "gradients of the last two stages": ("sharing-levers", "gradient-last-2 lors", None),
+    "noise on queries": ("sharing-levers", "noise lors", None),
+    "residuals that start different": ("start", "lors_start lors", None),
+    "mixing that starts equal": ("start", None, "adamixer_equal adamixer"),
+    "eight stages, LORS+": ("depth", "depth-8 lors", None),
+    "eight stages, gradients of the last four": ("depth", "depth-8_last-4 lors", None),
+}
+"""What a row changes: study, and for LORS and AdaMixer the arm with it and the arm without."""
+
+
+def cell(study: str, arms: str | None, data: str) -> str:
+    """Mean difference of AP over the seeds that both arms have, and how many of these are above."""
+    if arms is None:
+        return ""
+    changed, plain = arms.split()
+    runs = read_results(ROOT / "docs/studies" / study / "results.json")
+    ap = {(run.arm, run.seed): run.metrics["coco/bbox_mAP"] for run in runs.values() if run.set == data}
+    seeds = [seed for arm, seed in ap if arm == changed and (plain, seed) in ap]
+    gains = [ap[changed, seed] - ap[plain, seed] for seed in seeds]
+    if not gains:
+        return ""
+    return f"{mean(gains):+.3f}".replace("0.", ".") + f" ({sum(gain > 0 for gain in gains)}/{len(gains)})"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_row_is_what_was_measured(row):
+    study, lors, adamixer = ROWS[row]
+    cells = [
+        row,
+        *(cell(study, arms, data) for arms in (lors, adamixer) for data in SETS),
+        f"[{study}](studies/{study}/README.md)",
+    ]
+    assert "| " + " | ".join(cells) + " |" in (ROOT / "docs/recipes.md").read_text().splitlines()
