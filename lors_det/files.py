@@ -29,9 +29,9 @@ def check_place(path: Path, *suffixes: str) -> None:
         InputError: if it has another suffix, is a folder, a device or a pipe, or its folder does not exist or cannot be
             written.
     """
+    _check_file(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(f"{path}: the file's name must end in {' or '.join(suffixes)}")
-    _check_file(path)
     if not (folder := path.absolute().parent).is_dir():
         raise InputError(f"{path}: its folder does not exist")
     _check_writable(path, folder)

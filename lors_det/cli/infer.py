@@ -11,6 +11,7 @@ the exit status is then 1.
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack, suppress
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 DRAWN = 0.3
 """Score from which detections are drawn, and written where no evaluation is meant."""
+
+TILE_OVERLAP = 0.2
+"""Of neighbouring tiles."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -85,15 +89,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--device", help="such as cpu or cuda:1; the GPU by default, where there is one")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
     parser.add_argument("--tile", type=int, metavar="PIXELS", help="look at tiles of this size too, for small objects")
-    parser.add_argument("--tile-overlap", type=float, default=0.2, help="share of a tile; %(default)s")
+    parser.add_argument("--tile-overlap", type=float, help=f"share of a tile; {TILE_OVERLAP}")
     parser.add_argument("--strict", action="store_true", help="end at the first image that cannot be read")
     parser.add_argument("--quiet", action="store_true", help="no progress line, no summary")
 
 
 def main(args: Namespace) -> None:
     _check(args)
+    _hush()
     from lors_det.inference.coco_results import CocoResults
-    from lors_det.inference.run import InferenceRun, output_path
+    from lors_det.inference.run import InferenceRun, check_outputs
     from lors_det.inference.sources import count_images, count_passed_over, find_sources
     from lors_det.inference.yolo_labels import YoloLabels
 
@@ -102,8 +107,7 @@ def main(args: Namespace) -> None:
     find = partial(find_sources, args.inputs, leave_out=left_out)  # one after the other: there may be millions
     sources = find()
     if out is not None:
-        for source in find():
-            output_path(out, source)
+        check_outputs(out, find())
     of_images = {"--annotations gives ids to": args.annotations, "--yolo-labels writes files of": args.yolo_labels}
     for words in (words for words, value in of_images.items() if value):
         if any(source.kind != "image" for source in find()):
@@ -204,6 +208,14 @@ def _left_out(args: Namespace) -> Path | None:
     return None if args.no_pictures and named else out
 
 
+def _hush() -> None:
+    """Have OpenCV and FFmpeg print nothing of what they cannot read: this command says it once, by name."""
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    cv2.utils.logging.setLogLevel(0)
+
+
 def _check(args: Namespace) -> None:
     if args.no_pictures and not (args.json or args.yolo_labels):
         raise InputError(
@@ -213,12 +225,16 @@ def _check(args: Namespace) -> None:
         raise InputError("--annotations is for the ids of --json; name a file: --json FILE")
     if args.batch_size < 1:
         raise InputError(f"--batch-size is {args.batch_size}; it must be at least 1")
+    if args.tile_overlap is not None and args.tile is None:
+        raise InputError(
+            "--tile-overlap is of tiles, and there are none without --tile; name their size: --tile PIXELS"
+        )
     if args.score_threshold is not None and not 0 <= args.score_threshold <= 1:
         raise InputError(f"--score-threshold is {args.score_threshold}; it must be between 0 and 1")
     if not args.no_pictures:
         check_folder(Path(args.out))
     if args.json:
-        check_place(Path(args.json))
+        check_place(Path(args.json), ".json")
     if args.yolo_labels:
         from lors_det.inference.yolo_labels import check_new
 
@@ -240,7 +256,8 @@ def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDet
     )
     if args.tile is None:
         return detector
-    return TiledDetector(detector, tile=args.tile, overlap=args.tile_overlap, batch_size=args.batch_size)
+    overlap = TILE_OVERLAP if args.tile_overlap is None else args.tile_overlap
+    return TiledDetector(detector, tile=args.tile, overlap=overlap, batch_size=args.batch_size)
 
 
 def _summarise(args: Namespace, run: InferenceRun, results: CocoResults | None, failures: _Failures) -> None:

@@ -14,6 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 
+SMALLEST_TEXT = 7
+"""Pixels; smaller letters cannot be read."""
+
 _GOLDEN = 0.61803399  # steps of this part of the circle keep hues apart, however many there are
 
 
@@ -22,7 +25,8 @@ def draw_boxes(
 ) -> NDArray[np.uint8]:
     """A copy of an RGB image with a box and a text for each object, the best on top.
 
-    Lines and letters grow with the image, so that they are readable at any size.
+    Lines and letters grow with the image, so that they are readable at any size; an image too small for its texts has
+    the boxes alone.
 
     Args:
         image: (H, W, 3).
@@ -33,17 +37,19 @@ def draw_boxes(
     canvas = Image.fromarray(image)  # a copy
     height, width = image.shape[:2]
     line = max(2, round((width + height) / 800))
-    pen, font = ImageDraw.Draw(canvas), _font(max(12, round((width + height) / 110)), "".join(texts))
+    pen, font = ImageDraw.Draw(canvas), _fitting_font(texts, width, height)
     ordered = list(zip(boxes.tolist(), labels.tolist(), texts))
     for (x1, y1, x2, y2), label, text in reversed(ordered):
         left, right = _within(x1, x2, width)
         top, bottom = _within(y1, y2, height)
         colour = colour_of(label)
         pen.rectangle((left, top, right, bottom), outline=colour, width=line)
+        if font is None:
+            continue
         _, _, text_width, text_height = pen.textbbox((0, 0), text, font=font)
         # above the box, or inside where there is no room above
-        x = max(0, min(left, width - text_width - 4))
-        y = top - text_height - 2 if top >= text_height + 2 else top
+        x = max(0, min(left, width - text_width - 5))
+        y = top - text_height - 2 if top >= text_height + 2 else max(0, min(top, height - text_height - 3))
         pen.rectangle((x, y, x + text_width + 4, y + text_height + 2), fill=colour)
         pen.text((x + 2, y), text, fill=_readable_on(colour), font=font)
     return np.array(canvas)
@@ -66,8 +72,14 @@ def _readable_on(colour: Colour) -> Colour:
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 
 
-def _font(size: int, text: str) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font_file(text), size)
+def _fitting_font(texts: Sequence[str], width: int, height: int) -> ImageFont.FreeTypeFont | None:
+    """Letters that grow with the image, smaller where a text would leave it or fill it; None where none can be read."""
+    file = font_file("".join(texts))
+    wanted = max(12, round((width + height) / 110))
+    longest = max((ImageFont.truetype(file, wanted).getlength(text) for text in texts), default=0)
+    room = (width - 6) / longest if longest else 1.0
+    size = int(min(wanted, wanted * room, height / 4))
+    return ImageFont.truetype(file, size) if size >= SMALLEST_TEXT else None
 
 
 def font_file(text: str) -> str:

@@ -24,23 +24,24 @@ class CocoResults:
 
     With an annotation file, a list of results with its image and category ids, which ``COCO.loadRes`` takes to score
     them. Without, a record of its own in COCO's format: images and categories are counted from 1, and annotations have
-    a score; of a video, each frame is an image, which tells the ``frame_index``.
+    a score, and boxes are cut to the image, as labels are; of a video, each frame is an image, which tells the
+    ``frame_index``.
 
     Args:
-        path: JSON file to write.
+        path: file to write, ``.json``, so that it is no image, video or checkpoint.
         classes: of the model, in order.
         annotations: COCO annotation file with the images' ids.
         score_threshold: detections below it are left out.
 
     Raises:
-        InputError: if ``path`` is a folder, in one that does not exist or cannot be written, or the annotation file
-            itself, or that file is none or lacks a class.
+        InputError: if ``path`` has another suffix, is a folder, in one that does not exist or cannot be written, or the
+            annotation file itself, or that file is none or lacks a class.
     """
 
     def __init__(
         self, path: Path, classes: Sequence[str], *, annotations: Path | None = None, score_threshold: float = 0.0
     ) -> None:
-        check_place(path)
+        check_place(path, ".json")
         if annotations is not None and path.resolve() == annotations.resolve():
             raise InputError(f"{path} would replace the annotations by the results; name another file for these")
         self._path, self._classes, self._threshold = path, classes, score_threshold
@@ -101,7 +102,8 @@ class CocoResults:
             image = {"id": image_id, "file_name": name, "width": width, "height": height}
             _append(self._images, [image if frame_index is None else {**image, "frame_index": frame_index}])
             entries = [
-                {**each, "area": each["bbox"][2] * each["bbox"][3], "iscrowd": 0} for each in kept.to_coco(image_id)
+                {**each, "area": each["bbox"][2] * each["bbox"][3], "iscrowd": 0}
+                for each in kept.clip().to_coco(image_id)
             ]
             _append(self._entries, entries)
 

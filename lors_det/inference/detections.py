@@ -35,8 +35,8 @@ class Detections:
     """
 
     boxes: NDArray[np.float32]
-    """(n, 4), xyxy in pixels of the image as it is displayed; they may leave the image, see ``clip_boxes`` of a
-    model's ``test_cfg``."""
+    """(n, 4), xyxy in pixels of the image as it is displayed; they may leave the image, see :meth:`clip`, and
+    ``clip_boxes`` of a model's ``test_cfg``."""
     scores: NDArray[np.float32]
     """(n,), 0..1."""
     labels: NDArray[np.int64]
@@ -79,6 +79,13 @@ class Detections:
         if classes is not None:
             kept &= np.isin(self.labels, [self.classes.index(name) for name in known_classes(classes, self.classes)])
         return self[kept]
+
+    def clip(self) -> Detections:
+        """Those that reach into the image, of each box what is inside."""
+        width, height = self.image_size
+        boxes = self.boxes.clip(0, np.array((width, height, width, height), np.float32))
+        inside: NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+        return replace(self, boxes=boxes)[inside]
 
     def draw(self, image: ImageLike | None = None) -> NDArray[np.uint8]:
         """The image with the boxes, their classes and scores, (H, W, 3), RGB.

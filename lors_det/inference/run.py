@@ -159,6 +159,22 @@ class InferenceRun:
         return path
 
 
+def check_outputs(folder: Path, sources: Iterable[Source]) -> None:
+    """Refuse what :func:`output_path` does, and two videos of one place, before any is looked at.
+
+    Raises:
+        InputError: it names both.
+    """
+    of: dict[Path, Source] = {}
+    for source in sources:
+        path = output_path(folder, source)
+        if source.kind != "image" and of.setdefault(path, source) != source:
+            raise InputError(
+                f"{path} would be of {of[path].where} and of {source.where}; give them names of their own, or look at "
+                "one after the other, each with a folder of its own, --out"
+            )
+
+
 def output_path(folder: Path, source: Source) -> Path:
     """Where a source's picture goes.
 

@@ -114,7 +114,8 @@ def _expanded(text: str, leave_out: Path | None) -> list[Path]:
         return [path]
     matches = sorted(glob(str(path), recursive=True)) if has_magic(text) else []
     if not matches:
-        raise InputError(f"{text} " + ("matches no file" if has_magic(text) else "does not exist"))
+        fault = "matches no file" if has_magic(text) else "does not exist"
+        raise InputError(f"{text} {fault}, seen from {Path.cwd()}; name an image, a video, a folder or a pattern")
     paths = [Path(match) for match in matches]
     if leave_out is not None:
         outputs = leave_out.resolve()

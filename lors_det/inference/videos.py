@@ -41,6 +41,11 @@ class VideoReader:
             self._capture.release()
             if isinstance(where, int):
                 raise InputError(f"camera {where} cannot be opened; it may not be there, or be in use")
+            if isinstance(where, str):
+                raise InputError(
+                    f"stream {where} cannot be opened; it may not be there, or ask for a password; images are not "
+                    "fetched from an address: download them and name the files"
+                )
             raise InputError(f"video {where} cannot be opened; it may be damaged, or of a format OpenCV does not read")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if np.isfinite(fps) and 0 < fps < 1000 else UNKNOWN_FPS
@@ -91,21 +96,25 @@ class VideoWriter:
     def add(self, frame: NDArray[np.uint8]) -> None:
         """Append a frame; the first decides the size, to which others are scaled, as OpenCV would drop them in silence.
 
+        MPEG-4 takes even sizes alone: an odd one grows by a column or row like its neighbour, so that none is lost.
+
         Raises:
             InputError: if OpenCV cannot write such a video.
         """
         if self._writer is None:
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._size = (frame.shape[1], frame.shape[0])
-            self._writer = cv2.VideoWriter(str(self._path), code, self._fps, self._size)
+            self._size = width, height = (frame.shape[1], frame.shape[0])
+            even = (width + width % 2, height + height % 2)
+            self._writer = cv2.VideoWriter(str(self._path), code, self._fps, even)
             if not self._writer.isOpened():
-                width, height = self._size
                 raise InputError(
                     f"OpenCV writes no video of {width} x {height} pixels as MPEG-4 (mp4v): it lacks the codec, or the "
                     "codec this size"
                 )
         if (frame.shape[1], frame.shape[0]) != self._size:
             frame = np.asarray(cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA), np.uint8)
+        width, height = self._size
+        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         self._writer.write(swap_red_and_blue(frame))
 
     def close(self) -> None:

@@ -58,15 +58,14 @@ class YoloLabels:
         Raises:
             InputError: if the file cannot be written.
         """
-        size = np.array(found.image_size * 2, np.float64)
-        boxes = found.boxes.astype(np.float64).clip(0, size) / size
+        found = found.clip()
+        boxes = found.boxes / np.array(found.image_size * 2, np.float64)
         centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-        there = (sides > 0).all(1)
         self._write(
             self._path(name),
             [
                 f"{label} {' '.join(f'{value:.6f}' for value in row)}"
-                for label, row in zip(found.labels[there], np.hstack([centres, sides])[there])
+                for label, row in zip(found.labels, np.hstack([centres, sides]))
             ],
         )
 

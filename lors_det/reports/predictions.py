@@ -24,7 +24,9 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
     """
     remedy = "lors-det test CONFIG CHECKPOINT --out predictions.pkl writes them"
     if not Path(path).is_file():
-        raise InputError(f"{path} is no file of predictions; {remedy}")
+        raise InputError(f"{path} {'is a folder' if Path(path).is_dir() else 'does not exist'}; {remedy}")
+    if Path(path).suffix.lower() not in (".pkl", ".pickle"):
+        raise InputError(f"{path} has not the suffix of predictions, .pkl; {remedy}")
     try:
         predictions = load(path)
     except Exception as error:  # of a file that is no pickle, whatever its bytes happen to mean

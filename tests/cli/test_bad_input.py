@@ -241,7 +241,7 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     "predictions that are not there": (
         lambda folder: ["draw-sheet", folder / "tiny.py", "gone.pkl", "sheet.png"],
-        r"gone\.pkl is no file",
+        r"gone\.pkl does not exist",
     ),
     "predictions of another kind": (
         checkpoint(
@@ -273,7 +273,11 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     "a choice without predictions": (
         lambda folder: ["choose-threshold", folder / "tiny.py", "gone.pkl"],
-        r"gone\.pkl is no file of predictions",
+        r"gone\.pkl does not exist; lors-det test",
+    ),
+    "a choice by what are no predictions": (
+        lambda folder: ["choose-threshold", folder / "tiny.py", folder / "tiny.py"],
+        r"tiny\.py has not the suffix of predictions, \.pkl; lors-det test",
     ),
     "a sheet of no images": (
         lambda folder: ["draw-sheet", "tiny.py", "gone.pkl", "sheet.png", "--num-images", "0"],

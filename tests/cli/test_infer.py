@@ -154,6 +154,8 @@ def test_mistakes_end_with_one_line(trained, inputs, tmp_path, capsys):
         ((inputs / "a.jpg", "--score-threshold", 30), "must be between 0 and 1"),
         ((inputs / "a.jpg", "--batch-size", 0), "must be at least 1"),
         ((inputs / "a.jpg", "--tile", 2, "--out", tmp_path / "out"), "tile is 2 pixels"),
+        ((inputs / "a.jpg", "--tile-overlap", 0.5), "name their size: --tile PIXELS"),
+        ((inputs / "a.jpg", "--json", inputs / "a.jpg"), "must end in .json"),
     ):
         assert call(trained, *words) == 2, words
         printed = capsys.readouterr().err

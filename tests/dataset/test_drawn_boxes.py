@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from matplotlib import font_manager
+from PIL import ImageDraw
 
-from lors_det.data.drawn_boxes import _font_file
+from lors_det.data.drawn_boxes import _font_file, colour_of, draw_boxes
 
 
 def test_a_font_has_the_letters_that_it_writes():
@@ -25,3 +27,31 @@ def test_a_font_has_the_letters_that_it_writes():
     assert _font_file(letter) != own
     assert ord(letter) in font_manager.get_font(_font_file(letter)).get_charmap()
     assert _font_file("\U0010fffd") == own  # nobody has it
+
+
+@pytest.mark.parametrize("size", [(4000, 60), (96, 96), (120, 300)], ids=str)
+@pytest.mark.parametrize("corner", ["first", "last"])
+def test_a_text_stays_in_the_image(size, corner, monkeypatch):
+    places = []
+    text = ImageDraw.ImageDraw.text
+
+    def seen(pen, place, words, **others):
+        places.append(pen.textbbox(place, words, font=others["font"]))
+        text(pen, place, words, **others)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", seen)
+    width, height = size
+    box = [2, 2, 20, 30] if corner == "first" else [width - 30, height - 30, width - 2, height - 2]
+    image = np.full((height, width, 3), 90, np.uint8)
+    drawn = draw_boxes(image, np.array([box]), labels=np.array([0]), texts=["construction vehicle 0.91"])
+    ((left, top, right, bottom),) = places
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert (drawn[int(top) : int(bottom), int(left) : int(right)] != 90).any(2).all()  # its ground lies below all of it
+
+
+def test_an_image_too_small_for_a_text_has_the_box_alone():
+    image = np.full((20, 20, 3), 90, np.uint8)
+    drawn = draw_boxes(image, np.array([[4, 4, 15, 15]]), labels=np.array([0]), texts=["triangle 0.91"])
+    assert (drawn[7:13, 7:13] == 90).all()
+    assert (drawn[4, 4:15] == colour_of(0)).all()

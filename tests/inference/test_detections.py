@@ -61,6 +61,21 @@ def test_selection_is_by_score_and_class():
         found.select(classes=["dgo"])
 
 
+def test_boxes_are_cut_to_the_image():
+    beyond = Detections(
+        np.array([[-20, 40, 300, 90.5], [125, 10, 140, 20], [5, 100, 9, 110], [1, 2, 3, 4]], np.float32),
+        np.array([0.9, 0.8, 0.7, 0.6], np.float32),
+        np.array([1, 0, 0, 1]),
+        classes=("dog", "cat"),
+        image_size=(120, 100),
+    )
+    cut = beyond.clip()
+    assert cut.boxes.tolist() == [[0, 40, 120, 90.5], [1, 2, 3, 4]]
+    assert cut.scores.tolist() == pytest.approx([0.9, 0.6])
+    assert cut.labels.tolist() == [1, 1]
+    assert beyond.boxes[0, 0] == -20
+
+
 def test_the_picture_shows_each_box_in_its_classs_colour():
     image = canvas()
     drawn = three(image).draw()

@@ -13,7 +13,7 @@ import pytest
 from lors_det.errors import InputError
 from lors_det.inference import Detections
 from lors_det.inference import run as run_module
-from lors_det.inference.run import InferenceRun, output_path
+from lors_det.inference.run import InferenceRun, check_outputs, output_path
 from lors_det.inference.sources import Source
 
 
@@ -154,6 +154,14 @@ def test_a_video_that_no_network_takes_is_named(tmp_path, monkeypatch):
     run.process([Source("video", "/in/film.avi", PurePosixPath("film.avi"))])
     assert list(map(str, errors)) == ["video /in/film.avi: an image of 8 x 1 pixels cannot be scaled"]
     assert not any(tmp_path.iterdir())
+
+
+def test_two_videos_of_one_place_are_refused(tmp_path):
+    names = ("film.avi", "film.avi.mp4", "film.mp4")
+    films = [Source("video", tmp_path / "in" / name, PurePosixPath(name)) for name in names]
+    check_outputs(tmp_path / "out", [films[0], films[2]])
+    with pytest.raises(InputError, match=r"out/film.avi.mp4 would be of .*in/film.avi and of .*in/film.avi.mp4"):
+        check_outputs(tmp_path / "out", films)
 
 
 def test_what_people_may_have_put_there_is_not_overwritten(tmp_path):

@@ -59,6 +59,17 @@ def test_a_frame_of_another_size_is_scaled(tmp_path):
     assert frames[1][..., 0].mean() > 150
 
 
+def test_no_column_or_row_of_an_odd_size_is_lost(tmp_path):
+    image = np.zeros((97, 131, 3), np.uint8)
+    image[:, 128:, 0] = image[94:, :, 2] = 255
+    with written_video(tmp_path / "film.mp4", 10) as writer:
+        writer.add(image)
+    (found,) = VideoReader(tmp_path / "film.mp4")
+    assert found.shape == (98, 132, 3)
+    assert found[:90, 130:, 0].mean() > 150
+    assert found[96:, :120, 2].mean() > 150
+
+
 def test_what_is_no_video_is_named(tmp_path):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no video")

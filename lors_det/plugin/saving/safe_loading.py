@@ -66,7 +66,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
         return read_weights(path, map_location)
     with path.open("rb") as file:
         if not file.read(2).startswith(_BEGINNINGS):
-            hint = _OTHERS.get(path.suffix.lower(), "")
+            hint = _OTHERS.get(path.suffix.lower(), "; name what lors-det train or convert wrote, .pth or .safetensors")
             raise InputError(f"checkpoint {path} is no file that torch or safetensors wrote, or is damaged{hint}")
     trusted = is_trusted(path)
     try:
