@@ -4,8 +4,8 @@ lors-det compare configs/ablations/coco
 lors-det compare configs/ablations/bccd --shape 192 256 --runs work_dirs
 
 A folder stands for all of its configs. RUNS/<the config's path under configs/> is a run's work dir, as tools/train.py
-names it, or holds several of them, of several seeds, whose mean and standard deviation are shown. GMACs are those of
-count-flops.
+names it, or holds several of them, of several seeds, whose mean and standard deviation are shown; the model is counted
+as it was trained. GMACs are those of count-flops.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lors_det.cli.shared import ConfigOptions, shape_argument
+from lors_det.errors import InputError
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -32,12 +33,14 @@ def main(args: Namespace) -> None:
     from lors_det.plugin.config.stand_in import load_without_data
     from lors_det.reports.comparison import comparison, find_configs
 
+    if args.runs and args.cfg_options:
+        raise InputError("--cfg-options would count other models than those of --runs; leave one of them out")
     said: list[str] = []
     configs = {
         name: load_without_data(path, args.cfg_options, say=said.append)
         for name, path in find_configs(args.configs).items()
     }
-    for words in dict.fromkeys(said):
+    for words in dict.fromkeys(said) if not args.runs else ():  # runs tell their classes
         print(words, file=sys.stderr)  # stdout is the table
     height, width = args.shape
     print(comparison(configs, height, width, args.runs))

@@ -10,11 +10,10 @@ from pathlib import Path, PurePath
 from mmengine.config import Config
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.data import image_folder, leaf_datasets
 from lors_det.plugin.config.packaged import CONFIGS, PREFIX, resolve_config_path
 from lors_det.plugin.config.reading import config_name
 from lors_det.reports.accounting import count_macs, count_parameters
-from lors_det.reports.scalars import read_scalars
+from lors_det.reports.finished_runs import finished_runs
 
 REFERENCE = "lors"
 """In a folder of ablations, the config that the others change."""
@@ -54,24 +53,26 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
         height: of the padded image that arithmetic is counted for, pixels.
         width: of that image, pixels.
         runs: folder with a folder NAME for each config, which is a run's work dir or holds several, as of several
-            seeds; without it the table has no AP. The default work dirs, in ``work_dirs``, are such folders.
+            seeds; without it the table has no AP. The default work dirs, in ``work_dirs``, are such folders. A model
+            is counted as its run trained it, by the config that this keeps.
 
     Raises:
-        InputError: if a run is missing or did not reach the config's last epoch, or runs of a config were validated on
-            other sets.
+        InputError: see :func:`lors_det.reports.finished_runs.finished_runs`.
     """
     columns = ["model", "shared", "private mixing", "other, per stage", "decoder", "decoder GMACs", "model GMACs"]
     # before all counting, which takes longer
-    aps = {name: _final_aps(runs / name, cfg) if runs else [] for name, cfg in configs.items()}
+    found = {name: finished_runs(runs / name, cfg) if runs else [] for name, cfg in configs.items()}
     common = os.path.commonpath([PurePath(name).parent for name in configs])
     rows = [columns + (["AP", "runs"] if runs else []), ["---"] + ["---:"] * (len(columns) - 1 + 2 * bool(runs))]
     for name, cfg in configs.items():
+        cfg = next((run.config for run in found[name] if run.config is not None), cfg)
         counts, macs = count_parameters(cfg), count_macs(cfg, height, width)
         parts = (counts[part] for part in ("shared", "private_mixing", "per_stage", "decoder"))
         row = [PurePath(name).relative_to(common).as_posix(), *(f"{part:,}" for part in parts)]
         row += [f"{macs[part] / 1e9:.3f}" for part in ("decoder", "total")]
         if runs:
-            row += [summary(aps[name]), ", ".join(f"{ap:.3f}" for ap in aps[name])]
+            aps = [run.ap for run in found[name]]
+            row += [summary(aps), ", ".join(f"{ap:.3f}" for ap in aps)]
         rows.append(row)
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -80,36 +81,3 @@ def summary(values: list[float]) -> str:
     """Mean, and the sample standard deviation of several."""
     mean = f"{statistics.mean(values):.3f}"
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
-
-
-def _work_dirs(folder: Path) -> Iterator[Path]:
-    found = [path for path in (folder, *sorted(folder.glob("*/"))) if any(path.glob("*/vis_data/scalars.json"))]
-    if not found:
-        raise InputError(f"{folder} holds no run; train the config there: tools/train.py CONFIG --work-dir {folder}")
-    sets = {images: path for path in found for images in _validated_on(path)}
-    if len(sets) > 1:
-        words = ", ".join(f"{path.name} on {images}" for images, path in sets.items())
-        raise InputError(f"runs in {folder} were validated on different sets: {words}; leave those of one there")
-    yield from found
-
-
-def _validated_on(work_dir: Path) -> Iterator[str]:
-    """Where the images of a run's validation lie, by the config that it keeps."""
-    for path in sorted(work_dir.glob("*.py"))[:1]:
-        loader = Config.fromfile(path).get("val_dataloader")
-        for dataset in leaf_datasets(loader.dataset) if loader else ():
-            yield str(image_folder(dataset))
-
-
-def _final_aps(folder: Path, cfg: Config) -> list[float]:
-    """Of each run; a training by iterations has no number of epochs."""
-    max_epochs = (cfg.get("train_cfg") or {}).get("max_epochs")
-    return [_final_ap(work_dir, max_epochs) for work_dir in _work_dirs(folder)]
-
-
-def _final_ap(work_dir: Path, max_epochs: int | None) -> float:
-    """That of the last epoch; where the config leaves their number to the data, of the last validation."""
-    _, val = read_scalars(work_dir)
-    if not val or max_epochs not in (None, val[-1]["step"]):
-        raise InputError(f"the run in {work_dir} has no AP of its last epoch, {max_epochs}; let it finish (--resume)")
-    return val[-1]["coco/bbox_mAP"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,22 +14,11 @@ from mmengine.dist import all_gather_object
 from mmengine.runner import Runner
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.names import leaves
+from lors_det.plugin.config.course import course
 from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.stored_config import config_of
 from lors_det.training.launch import is_first_process
-
-_COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness", "sync_bn")
-"""Parts of a config that decide what weights a training ends with."""
-
-_OF_NO_MATTER = re.compile(
-    r"train_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor|timeout|disable_subprocess_warning)"
-    r"|train_dataloader\.dataset\..*(data_root|ann_file|data_prefix\.\w+|backend_args.*)"  # the set may have moved
-    r"|train_cfg\.(type|max_epochs|val_interval|val_begin|dynamic_intervals.*|when_not_finite)"
-    r"|model\.(.*\.)?init_cfg.*|model\.test_cfg.*"
-)
-"""Values among them that do not, or that are there to be changed: a training is made longer."""
 
 _LENGTHS = {"begin", "end", "T_max", "milestones", "total_steps"}
 """Values of a schedule that are others in a longer training."""
@@ -212,10 +200,3 @@ def _apart(old: str, new: str) -> tuple[str, str]:
     begin = max(0, next((place for place, (a, b) in enumerate(zip(old, new)) if a != b), 0) - _SHOWN_OF_HOOK // 2)
     old, new = (("..." if begin else "") + text[begin:][:_SHOWN_OF_HOOK] for text in (old, new))
     return old, new
-
-
-def course(cfg: Config) -> Iterator[tuple[str, Any]]:
-    """Values of a config that decide what weights a training ends with, by key with dots."""
-    for key, value in leaves(cfg._cfg_dict):
-        if key.partition(".")[0] in _COURSE and not _OF_NO_MATTER.fullmatch(key):
-            yield key, list(value) if isinstance(value, tuple) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 
 import pytest
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import config_name, load_config
 from lors_det.reports.comparison import comparison, find_configs
+from lors_det.reports.finished_runs import finished_runs
 
 NAMES = ("ablations/shapes/lors", "ablations/shapes/adamixer")
 
@@ -113,6 +115,79 @@ def test_unfinished_and_missing_runs_are_named(configs, tmp_path):
     log_run(tmp_path / f"runs/{NAMES[0]}", [0.1, 0.2])
     with pytest.raises(InputError, match="has no AP of its last epoch, 3"):
         comparison(configs, 64, 64, tmp_path / "runs")
+
+
+def keep(folder, **values):
+    """A run's own config; keys with two underscores for a dot."""
+    config = Config(dict(train_cfg=dict(max_epochs=3), randomness=dict(seed=0)))
+    config.merge_from_dict({key.replace("__", "."): value for key, value in values.items()})
+    config.dump(folder / "config.py")
+
+
+def test_a_run_is_finished_by_its_own_config(configs, tmp_path):
+    """Which has the number of epochs where the named one leaves it to the data, and may end early without a gain."""
+    lors, adamixer = (tmp_path / f"runs/{name}" for name in NAMES)
+    for cfg in configs.values():
+        cfg.train_cfg.max_epochs = None
+    log_run(adamixer, [0.1, 0.2])
+    log_run(lors, [0.1, 0.2])
+    assert [row["AP"] for row in cells(comparison(configs, 64, 64, tmp_path / "runs"))] == ["0.200", "0.200"]
+    keep(lors)
+    with pytest.raises(InputError, match=r"lors has no AP of its last epoch, 3, but of 2; let it finish"):
+        comparison(configs, 64, 64, tmp_path / "runs")
+    keep(lors, custom_hooks=[dict(type="PatienceHook", patience=1)])
+    with pytest.raises(InputError, match="has no AP of its last epoch"):
+        comparison(configs, 64, 64, tmp_path / "runs")
+    log_run(lors / "tired", [0.3, 0.2])
+    keep(lors / "tired", custom_hooks=[dict(type="PatienceHook", patience=1)])
+    assert [run.ap for run in finished_runs(lors / "tired", configs[NAMES[0]])] == [0.2]
+
+
+def test_a_run_without_a_validation_is_named(configs, tmp_path):
+    for name in NAMES:
+        log_run(tmp_path / f"runs/{name}", [math.nan] * 3)
+    with pytest.raises(InputError, match=r"was never validated.*--split val"):
+        comparison(configs, 64, 64, tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        (dict(randomness__seed=0), "runs one and two in .* have the same seed, 0"),
+        (
+            dict(randomness__seed=1, optim_wrapper__optimizer__lr=1e-3),
+            r"optim_wrapper.optimizer.lr is not set in one and 0.001 in two; leave",
+        ),
+        (
+            dict(randomness__seed=1, train_cfg__max_epochs=4, model__type="DETR"),
+            r"train_cfg.max_epochs is 3 in one and 4 in two \(and 1 more\)",
+        ),
+        (dict(randomness__seed=1), None),
+        (dict(randomness__seed=None), None),
+    ],
+    ids=["seed", "rate", "two", "seeds", "no seed"],
+)
+def test_only_seeds_of_one_training_have_a_mean(configs, tmp_path, values, fault):
+    folder = tmp_path / "runs"
+    for name, others in (("one", {}), ("two", values)):
+        log_run(folder / name, [0.1, 0.2, 0.3])
+        keep(folder / name, **others)
+    if fault is None:
+        assert len(finished_runs(folder, configs[NAMES[0]])) == 2
+        return
+    with pytest.raises(InputError, match=fault):
+        finished_runs(folder, configs[NAMES[0]])
+
+
+def test_a_model_is_counted_as_it_was_trained(configs, tmp_path):
+    counted = cells(comparison(configs, 64, 64))
+    for name, cfg in configs.items():
+        log_run(tmp_path / f"runs/{name}", [0.1, 0.2, 0.3])
+        cfg.dump(tmp_path / f"runs/{name}/config.py")
+        cfg.model.bbox_head.num_classes = 80
+    wrong, right = (cells(comparison(configs, 64, 64, runs)) for runs in (None, tmp_path / "runs"))
+    for row, other, own in zip(counted, wrong, right):
+        assert own["decoder"] == row["decoder"] != other["decoder"]
 
 
 def test_runs_on_different_sets_are_no_seeds(configs, tmp_path):
