@@ -19,6 +19,7 @@ from lors_det.data.decoding import pixels_of, why_not_decoded
 from lors_det.data.doctor.files import BLACK_PEAK
 from lors_det.data.doctor.image_facts import read_image_facts
 from lors_det.errors import InputError
+from lors_det.plugin.data_contents import contents_of
 
 NUM_LOOKED_AT = 16
 """Images of a set whose depth is read before training."""
@@ -38,6 +39,8 @@ class CocoDetection(CocoDataset):
     """
 
     METAINFO: ClassVar[dict[str, Any]] = {}
+    contents: str
+    """Of the annotation file, in words, see :func:`lors_det.plugin.data_contents.contents_of`."""
 
     def COCOAPI(self, annotation_file: str) -> COCO:  # noqa: N802, CocoDataset calls its factory so
         """Open the annotation file, check it, and take its classes."""
@@ -57,6 +60,7 @@ class CocoDetection(CocoDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """The images and their boxes; a set of 16-bit images that would go black is refused."""
         entries = super().load_data_list()
+        self.contents = contents_of(entries)
         # JPEGs have 8 bits; of others, a few tell what all are
         deep = [entry["img_path"] for entry in entries if not entry["img_path"].lower().endswith((".jpg", ".jpeg"))]
         for path in deep[:: max(1, len(deep) // NUM_LOOKED_AT)]:

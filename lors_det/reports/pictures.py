@@ -154,7 +154,9 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
         if found:
             right.plot(*zip(*found), marker="o", markersize=4, label=f"{label}  {found[-1][1]:.3f}")
     right.set(xlabel="iteration", ylabel="COCO AP", title="Validation", ylim=(0, 1), xlim=left.get_xlim())
-    if val:
+    if not val:
+        right.text(0.5, 0.5, "no validation was logged", ha="center", va="center", transform=right.transAxes)
+    else:
         right.legend(edgecolor="none", framealpha=0.85, title="at the end", loc="upper left")
     for axes in (left, right):
         axes.grid(alpha=0.25)

@@ -19,7 +19,8 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
     val: list[dict[str, float]] = []
     for file in sorted(Path(work_dir).glob("*/vis_data/scalars.json")):
         # a run that was killed may have left a last line without its end
-        entries = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
+        lines = enumerate(file.read_text(errors="replace").splitlines(), 1)
+        entries = [_entry(file, number, line) for number, line in lines if line.endswith("}")]
         new_train = [entry for entry in entries if "loss" in entry]
         new_val = [entry for entry in entries if not math.isnan(entry.get("coco/bbox_mAP", math.nan))]
         if not new_train:
@@ -32,3 +33,13 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
     if not train:
         raise InputError(f"{work_dir} holds no log of a training (*/vis_data/scalars.json); check the work dir")
     return train, val
+
+
+def _entry(file: Path, number: int, line: str) -> dict[str, float]:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"line {number} of log {file} is damaged ({error}); delete that line") from error
+    if not isinstance(entry, dict):
+        raise InputError(f"line {number} of log {file} holds no figures by name; delete that line")
+    return entry

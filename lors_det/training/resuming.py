@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.course import course
+from lors_det.plugin.data_contents import data_contents
 from lors_det.plugin.saving.latest import latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.stored_config import config_of
@@ -52,6 +53,8 @@ class FormerRun:
     """Whether the validation of the last epoch was made."""
     classes: tuple[str, ...] | None = None
     """Of the model; None where the checkpoint does not tell."""
+    data_contents: Mapping[str, str] = field(default_factory=dict)
+    """Of the sets ``train`` and ``val``, as far as the checkpoint tells."""
 
 
 def may_be_restarted() -> bool:
@@ -88,6 +91,7 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
         world_size=meta.get("world_size"),
         is_validated=meta.get("is_validated", True),
         classes=tuple((meta.get("dataset_meta") or {}).get("classes") or ()) or None,
+        data_contents=meta.get("data_contents") or {},
     )
 
 
@@ -142,6 +146,8 @@ def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:
         "\nThe optimiser's state is the checkpoint's, weight decays included, and learning rates where their schedule "
         "is the same; so is the seed."
     )
+    if any(key == "val set" for key, _, _ in found):
+        kept += " The best validation so far is of the former val set; --load-from in place of --resume forgets it."
     if not anyway:
         raise InputError(f"{words}\nresume it as it was, or say --resume-anyway to go on with what is new")
     if runner.rank == 0:
@@ -155,6 +161,9 @@ def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]
         yield "processes", former.world_size, runner.world_size
     if former.epoch_steps not in (None, steps):
         yield "steps of an epoch", former.epoch_steps, steps
+    for split, new in data_contents(runner).items():
+        if (old := former.data_contents.get(split, new)) != new:
+            yield f"{split} set", old, new
     if former.config is None:
         return
     is_longer = former.config.train_cfg.get("max_epochs", 0) < runner.cfg.train_cfg.get("max_epochs", 0)

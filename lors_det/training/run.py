@@ -158,6 +158,9 @@ def train(
         check_training_set(runner.train_loop.dataloader, by_epochs="max_iters" not in cfg.train_cfg)
         for note in unfinished_schedules(cfg, runner.max_iters) if runner.rank == 0 else ():
             print(f"warning: {note}", file=sys.stderr)
+        if "max_iters" not in cfg.train_cfg:  # the loss that is told of a short epoch is a mean of its own steps
+            steps = len(runner.train_loop.dataloader)
+            runner.log_processor.window_size = min(runner.log_processor.window_size, steps)
         check_agreed(former)
         if former:
             check_same(former, runner, anyway=resume_anyway)

@@ -193,7 +193,9 @@ def test_tool_reports_user_errors_and_keeps_the_old_file(voc: VocSet, tmp_path: 
     result = run_tool(voc.root, out, "--split", "val", "--classes", "dog")
     assert (result.returncode, out.read_text()) == (2, "old")
     xml = voc.root / "Annotations" / "c.xml"
-    assert result.stderr == f"error: {xml}: class 'ant' is unknown, allowed: dog\n"
+    assert (
+        result.stderr == f"error: {xml}: class 'ant' is unknown, allowed: dog; name all classes of the set, or none\n"
+    )
 
 
 def test_blood_cells(bccd: Path, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_curves_without_validation(tmp_path, drawn):
     assert list(curves(losses)) == ["stage 0"]
     assert len(curves(losses)["stage 0"]) == 4
     assert curves(precision) == {}
+    assert [text.get_text() for text in precision.texts] == ["no validation was logged"]
     assert precision.get_legend() is None  # matplotlib would draw an empty one, with a warning
     picture = cv2.imread(str(tmp_path / "curves.png"))
     left, right = np.array_split(picture.min(axis=2) < 250, 2, axis=1)
@@ -92,6 +93,19 @@ def test_stages_are_in_their_order_and_the_selection_is_none_of_them(tmp_path, d
     found = {label: points[0][1] for label, points in curves(drawn[0].axes[0]).items()}
     stages = [("stage 0", 1), ("stage 2", 3), ("stage 10", 2)]
     assert list(found.items()) == [*stages, ("selection of queries", 4), ("denoising, mean of the stages", 3)]
+
+
+@pytest.mark.parametrize(("line", "fault"), [("not json}", "damaged"), ("[1]}", "damaged"), ('{"a": 1', None)])
+def test_a_damaged_log_is_named(tmp_path, line, fault):
+    """But for a last line that has no end, as a run leaves that is killed."""
+    write_log(tmp_path, "20260101_000000", range(1, 3))
+    log = tmp_path / "20260101_000000/vis_data/scalars.json"
+    log.write_text(f"{log.read_text()}\n{line}")
+    if fault is None:
+        assert len(read_scalars(tmp_path)[0]) == 4
+        return
+    with pytest.raises(InputError, match=rf"line 7 of log {log} is {fault}.*; delete that line"):
+        read_scalars(tmp_path)
 
 
 def test_an_empty_folder_is_named(tmp_path):

@@ -29,9 +29,8 @@ def differences(changes: dict[str, object], world_size: int = 1, steps: int = 10
     cfg = Config(CONFIG)
     cfg.merge_from_dict(changes)
     former = FormerRun(Path("run/epoch_1.pth"), Config(CONFIG), 1, 10, 10, 1, True)
-    runner = SimpleNamespace(
-        cfg=cfg, rank=0, world_size=world_size, train_loop=SimpleNamespace(dataloader=range(steps))
-    )
+    loop = SimpleNamespace(dataloader=range(steps))
+    runner = SimpleNamespace(cfg=cfg, rank=0, world_size=world_size, train_loop=loop, val_loop=None)
     try:
         check_same(former, runner, anyway=False)
     except InputError as error:

@@ -21,6 +21,8 @@ from lors_det.cli import run
 from lors_det.data.folder import read_folder
 from lors_det.errors import InputError
 from lors_det.plugin.config.own_data import use_folder
+from lors_det.plugin.saving.safe_loading import load_from_local
+from lors_det.reports.scalars import read_scalars
 
 QUICK = {
     "model.bbox_head.num_queries": 8,
@@ -276,6 +278,10 @@ def test_a_resumed_run_keeps_what_the_first_one_chose(shapes, tmp_path, capsys):
     """Side, batch and epochs of the command line too, which is not repeated; and a finished run is left as it is."""
     first = fine_tuned(shapes, tmp_path, epochs=2, image_side=64, batch_size=8)
     cfg = Config.fromfile(first.config)
+    history = load_from_local(str(tmp_path / "epoch_2.pth"))["message_hub"]["log_scalars"]["train/loss"]
+    losses, steps = history["lors_det.history"][0], history["lors_det.history"][0].numel() // 2
+    (logged,) = (entry["loss"] for entry in read_scalars(tmp_path)[0] if entry["iter"] == 2 * steps)
+    assert logged == pytest.approx(losses[steps:].mean().item(), rel=1e-5), "no loss of the first epoch is in it"
     (tmp_path / "epoch_2.pth").unlink()
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "epoch_1.pth"))
     assert "earlier run" not in capsys.readouterr().err
@@ -310,6 +316,12 @@ def test_a_run_is_resumed_as_it_was_or_as_it_is_said(shapes, tmp_path, capsys):
     first.replace(images / f"new{first.suffix}")
     fine_tuned(data, tmp_path / "run", resume_from="auto", epochs=2)
     assert "is another than this one" not in capsys.readouterr().err
+    label = min((data / "val/labels").iterdir())
+    text = label.read_text()
+    label.write_text("")
+    with pytest.raises(InputError, match=r"  val set: \d+ images, \d+ boxes, digest \w+ then, .* now\n"):
+        fine_tuned(data, tmp_path / "run", resume_from="auto", epochs=3)
+    label.write_text(text)
     for number in range(4):
         shutil.copy(images / f"new{first.suffix}", images / f"more_{number}{first.suffix}")
         shutil.copy(data / "train/labels/new.txt", data / f"train/labels/more_{number}.txt")
@@ -320,7 +332,10 @@ def test_a_run_is_resumed_as_it_was_or_as_it_is_said(shapes, tmp_path, capsys):
     assert re.search(r"  optim_wrapper\.optimizer\.lr: \S+ then, 0\.001 now\n", str(refused.value))
     assert "--resume-anyway" in str(refused.value)
     fine_tuned(data, tmp_path / "run", **changes, resume_anyway=True)
-    assert "steps of an epoch: 4 then, 5 now" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "steps of an epoch: 4 then, 5 now" in said
+    assert re.search(r"train set: .* then, .* now", said)
+    assert "best validation" not in said
     assert (tmp_path / "run/epoch_3.pth").is_file()
     fine_tuned(data, tmp_path / "run", epochs=1, image_side=64, batch_size=4)
     assert "run has checkpoints of an earlier run" in capsys.readouterr().err

@@ -118,7 +118,10 @@ def convert_voc(
         for node in root.findall("object"):
             found = object_of(node, xml)
             if found.class_name not in names:
-                raise InputError(f"{xml}: class {found.class_name!r} is unknown, allowed: {', '.join(names)}")
+                raise InputError(
+                    f"{xml}: class {found.class_name!r} is unknown, allowed: {', '.join(names)}; name all classes of "
+                    "the set, or none"
+                )
             left, top, right, bottom = (corner - 1 for corner in found.corners)
             inner = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
             w, h = inner[2] - inner[0], inner[3] - inner[1]

@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 import lors_det
+from lors_det.plugin.data_contents import data_contents
 from lors_det.plugin.unwrapped import unwrapped
 
 
@@ -34,6 +35,7 @@ def checkpoint_of(
         "seed": runner.seed,
         "world_size": runner.world_size,
         "epoch_steps": len(runner.train_dataloader),
+        "data_contents": data_contents(runner),
         "experiment_name": runner.experiment_name,
         "time": time.strftime("%Y%m%d_%H%M%S"),
         "mmengine_version": mmengine.__version__,

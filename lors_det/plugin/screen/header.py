@@ -32,7 +32,7 @@ def training_rows(runner: Runner) -> dict[str, str]:
         "schedule": _schedule(runner),
     }
     if runner.iter > 0:
-        rows["start"] = f"goes on after step {runner.iter} of {runner.max_iters}, epoch {runner.epoch}"
+        rows["start"] = f"goes on after step {runner.iter} of {runner.max_iters}{_place(runner)}"
     elif runner._load_from:
         rows["start"] = f"weights of {short_path(runner._load_from)}"
     return {**rows, "device": _device(runner), "work dir": short_path(runner.work_dir), "log": _log(runner)}
@@ -68,6 +68,15 @@ def _model(model: Any) -> dict[str, str]:
 def _count(module: nn.Module) -> str:
     number = sum(parameter.numel() for parameter in module.parameters())
     return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
+
+
+def _place(runner: Runner) -> str:
+    """In which epoch a run goes on; one by iterations has none."""
+    loop = runner.train_loop
+    if not isinstance(loop, EpochBasedTrainLoop):
+        return ""
+    made = runner.iter - runner.epoch * len(loop.dataloader)
+    return f", {made} of epoch {runner.epoch + 1}" if made > 0 else f", epoch {runner.epoch}"
 
 
 def _images(split: str, loader: Any) -> str:

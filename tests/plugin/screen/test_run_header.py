@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from mmengine.runner import EpochBasedTrainLoop
 
-from lors_det.plugin.screen.header import _images, _schedule
+from lors_det.plugin.screen.header import _images, _place, _schedule
 from lors_det.plugin.screen.screens import HEADER_WIDTH, PlainScreen
 
 
@@ -25,6 +25,14 @@ def test_one_is_one():
         runner = SimpleNamespace(train_loop=loop, world_size=1, optim_wrapper=None)
         assert _schedule(runner) == words
     assert [_images("val", loader(number)) for number in (1, 2)] == ["val 1 image", "val 2 images"]
+
+
+def test_a_resumed_run_tells_its_place():
+    loop = object.__new__(EpochBasedTrainLoop)
+    loop.dataloader = loader(6)
+    for step, epoch, words in ((6, 1, ", epoch 1"), (8, 1, ", 2 of epoch 2"), (3, 0, ", 3 of epoch 1")):
+        assert _place(SimpleNamespace(train_loop=loop, iter=step, epoch=epoch)) == words
+    assert _place(SimpleNamespace(train_loop=None, iter=3, epoch=0)) == ""
 
 
 def test_long_rows_go_on_below(capsys):
