@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.runner import BaseLoop, Runner
 
 from lors_det.data.words import counted
-from lors_det.plugin.hooks.data_guard import datasets_in
+from lors_det.plugin.unwrapped import datasets_in
 
 _BYTES = 4
 

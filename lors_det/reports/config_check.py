@@ -17,9 +17,10 @@ from torch import nn
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.data import annotation_file, evaluators_of, leaf_datasets
-from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set, datasets_in
+from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set
 from lors_det.plugin.mmcv_ops import shapes_alone
 from lors_det.plugin.optimizer import check_custom_keys
+from lors_det.plugin.unwrapped import datasets_in
 from lors_det.reports.accounting import build_model
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Sized
 from typing import Any, cast
 
 import numpy as np
 from mmdet.registry import HOOKS
-from mmengine.dataset import BaseDataset, InfiniteSampler
+from mmengine.dataset import InfiniteSampler
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from lors_det.errors import InputError
+from lors_det.plugin.unwrapped import datasets_in
 
 MAX_IDS = 10
 """Ids that a message names."""
@@ -115,12 +116,3 @@ def check_validation_set(dataset: Any) -> None:
             "validated on it; name another in val_dataloader.dataset.ann_file, or train without validation: "
             "--cfg-options val_dataloader=None val_evaluator=None val_cfg=None"
         )
-
-
-def datasets_in(dataset: Any) -> Iterator[BaseDataset]:
-    """A dataset, or all that a wrapper such as ConcatDataset or RepeatDataset holds."""
-    inner = getattr(dataset, "datasets", None) or ([dataset.dataset] if hasattr(dataset, "dataset") else [])
-    for each in inner:
-        yield from datasets_in(each)
-    if not inner:
-        yield dataset

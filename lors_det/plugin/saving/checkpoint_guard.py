@@ -14,12 +14,12 @@ from torch import Tensor
 
 from lors_det.data.words import listed
 from lors_det.errors import InputError
-from lors_det.plugin.hooks.data_guard import datasets_in
 from lors_det.plugin.loop.kind import trains
 from lors_det.plugin.saving.class_heads import adapt_class_heads
 from lors_det.plugin.saving.first_version import bring_up_to_date
 from lors_det.plugin.saving.not_in_weights import check_values, differences, of_config, of_training
 from lors_det.plugin.saving.training_parts import drop_training_parts
+from lors_det.plugin.unwrapped import datasets_in
 from lors_det.state_diff import state_diff
 
 LEAST_FITTING = 0.1

@@ -13,8 +13,7 @@ from torch import nn
 from lors_det.adamixer import Decoder, InitialQueries
 from lors_det.data.words import counted, listed
 from lors_det.files import short_path
-from lors_det.plugin.hooks.data_guard import datasets_in
-from lors_det.plugin.unwrapped import unwrapped
+from lors_det.plugin.unwrapped import datasets_in, unwrapped
 
 MAX_CLASSES = 8
 """Classes that are named one by one."""
