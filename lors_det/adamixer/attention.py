@@ -57,7 +57,10 @@ class OverlapAttention(nn.Module):
             sets: sizes of parts along Q, one after the other and Q in all, whose queries attend to their own alone; one
                 part by default.
         """
-        u = state.content + position_embedding(state.xyzr.detach(), state.content.shape[-1])
+        place = position_embedding(state.xyzr.detach(), state.content.shape[-1])
+        # boxes are float32 in a decoder of half precision too; where torch casts by itself, it keeps the sum in float32
+        cast = torch.is_autocast_enabled(place.device.type)
+        u = state.content + (place if cast else place.to(state.content.dtype))
         qkv = self.qkv(u)
         attended = self._attended(qkv, state.xyzr) if len(sets) < 2 else self._attended_apart(qkv, state.xyzr, sets)
         content: Tensor = self.norm(u + self.out(attended))

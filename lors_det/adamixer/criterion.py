@@ -92,7 +92,7 @@ class SetCriterion(nn.Module):
             ``s{i}.loss_cls``, ``s{i}.loss_bbox``, ``s{i}.loss_iou``: scalars.
 
         Raises:
-            ValueError: if ``queries_per_object`` is of another number of stages.
+            ValueError: if ``queries_per_object`` is of another number of stages, or ``targets`` of another of images.
             FloatingPointError: if predictions or costs of any process are not finite, in all processes; see
                 :func:`match`.
         """
@@ -126,6 +126,8 @@ class SetCriterion(nn.Module):
         ``absent``: (B, Q), queries of every row that take no part.
         """
         logits, boxes = _rows(outputs)
+        if len(targets) != logits.shape[1]:
+            raise ValueError(f"targets of {len(targets)} images came with outputs of {logits.shape[1]}")
         num_queries = logits.shape[2]
         stage_of = [stage for stage, each in enumerate(outputs) for _ in range(each.num_sets)]
         cost = matching_cost(

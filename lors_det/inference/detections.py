@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -61,7 +61,10 @@ class Detections:
             yield Detection(box, float(score), int(label), name)
 
     def __getitem__(self, key: int | slice | Sequence[int] | NDArray[Any]) -> Detections:
-        chosen = np.arange(len(self))[key].reshape(-1)  # a single one keeps its dimension
+        index = key if isinstance(key, (int, slice)) else np.asarray(key)
+        if isinstance(index, np.ndarray) and not index.size:
+            index = index.astype(np.intp)  # NumPy takes those of an empty list for fractions
+        chosen = np.arange(len(self))[index].reshape(-1)  # a single one keeps its dimension
         return replace(self, boxes=self.boxes[chosen], scores=self.scores[chosen], labels=self.labels[chosen])
 
     def __repr__(self) -> str:
@@ -148,7 +151,7 @@ class Detections:
         )
 
 
-def known_classes(wanted: Collection[str], classes: Sequence[str]) -> list[str]:
+def known_classes(wanted: Iterable[str], classes: Sequence[str]) -> list[str]:
     """The wanted classes, all of which the model must have.
 
     Raises:
@@ -156,9 +159,12 @@ def known_classes(wanted: Collection[str], classes: Sequence[str]) -> list[str]:
     """
     if isinstance(wanted, str):
         raise InputError(f"classes must be a list of names, such as [{wanted!r}]; a single text came")
+    wanted = list(wanted)
+    if other := next((name for name in wanted if not isinstance(name, str)), None):
+        raise InputError(f"classes must be names, and {other!r} is none; the model has {listed(classes)}")
     for name in wanted:
         if name not in classes:
             near = get_close_matches(name, classes, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {listed(classes)}"
             raise InputError(f"the model has no class {name!r}; {hint}")
-    return list(wanted)
+    return wanted

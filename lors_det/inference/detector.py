@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -27,6 +26,7 @@ from lors_det.inference.onnx.runtime import OnnxModel
 from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
 from lors_det.inference.stored_model import faults_of, load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
+from lors_det.lors.lock import OwnLock
 from lors_det.plugin.config.data import augment_test_time
 
 
@@ -73,11 +73,16 @@ class Detector:
         self.wanted = wanted if wanted is None else known_classes(wanted, classes)
         self._model: Any = model
         self._loader, self._pipeline = loader, pipeline
-        self._computing = Lock()
-        self._folded = ExitStack()
-        for module in model.modules():
-            if isinstance(module, Decoder):
-                self._folded.enter_context(module.folded())
+        self._computing = OwnLock()
+        self._folded = _folded(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy folds its own model."""
+        return {**self.__dict__, "_folded": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._folded = _folded(self._model)
 
     @classmethod
     def from_checkpoint(
@@ -214,3 +219,12 @@ def _share(value: float) -> float:
     if not 0 <= value <= 1:
         raise InputError(f"score_threshold is {value}; it must be between 0 and 1")
     return value
+
+
+def _folded(model: nn.Module) -> ExitStack:
+    """Fold all decoders of a model, for as long as what it returns is kept."""
+    folded = ExitStack()
+    for module in model.modules():
+        if isinstance(module, Decoder):
+            folded.enter_context(module.folded())
+    return folded

@@ -47,7 +47,7 @@ def _from_pillow(image: Image.Image) -> NDArray[np.uint8]:
         turned = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16"):  # Pillow's own conversion cuts all above 255
             return check_array((np.asarray(turned) >> 8).astype(np.uint8))
-        return np.array(turned.convert("RGB"))
+        return check_array(np.array(turned.convert("RGB")))
     except (OSError, ValueError, SyntaxError) as error:  # what Pillow raises for broken files and for other modes
         raise InputError(f'an image of Pillow, mode "{image.mode}", cannot be read as RGB: {error}') from error
 

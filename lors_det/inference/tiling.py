@@ -45,7 +45,7 @@ class TiledDetector:
         iou_threshold: as test-time augmentation has it.
 
     Raises:
-        InputError: if the tile or a share is out of range.
+        InputError: if the tile, a share or the batch size is out of range.
     """
 
     def __init__(
@@ -61,6 +61,10 @@ class TiledDetector:
             raise InputError(f"tile is {tile} pixels; it must be at least 32")
         if not 0 <= overlap < 0.9:
             raise InputError(f"the overlap of tiles is {overlap}; it must be at least 0 and less than 0.9")
+        if not 0 <= iou_threshold <= 1:
+            raise InputError(f"iou_threshold is {iou_threshold}; it must be between 0 and 1")
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; it must be at least 1")
         self.classes = detector.classes
         self._detector, self._tile, self._overlap = detector, tile, overlap
         self._batch_size, self._iou_threshold = batch_size, iou_threshold

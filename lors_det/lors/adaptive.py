@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start
+from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start, of_stage
 
 FactorInit = Literal["stacked", "matrix"]
 
@@ -195,8 +195,8 @@ def adaptive(
             shapes[0][1],
             kernel_shape,
             num_groups=num_groups,
-            rank=rank if isinstance(rank, int) else rank[stage],
-            num_residuals=num_residuals[stage],
+            rank=of_stage("rank", rank, stage),
+            num_residuals=of_stage("num_residuals", num_residuals, stage),
             factor_init=factor_init,
             alone=alone,
             scale=scale,

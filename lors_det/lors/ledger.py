@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from lors_det.lors.stack import SharedStack
@@ -14,7 +15,7 @@ class LedgerEntry:
     Attributes:
         name: its name in the stack's state dict.
         component: the part of a stage that it belongs to, e.g. "mixing".
-        users: the stages whose outputs depend on it directly.
+        users: the stages whose outputs depend on it directly; of one that several stages hold, all of them.
         numel: its number of elements.
     """
 
@@ -36,10 +37,12 @@ def ledger(stack: SharedStack, prefix: str = "") -> list[LedgerEntry]:
         stack: the stack.
         prefix: of the names, such as the stack's own in a larger state dict.
     """
-    entries = []
+    entries, holders = [], defaultdict[int, set[int]](set)
+    for name, parameter in stack.named_parameters(remove_duplicate=False):
+        holders[id(parameter)].add(int(name.split(".", 2)[1]))
     for name, parameter in sorted(stack.named_parameters(), key=lambda item: not item[0].startswith("bases.")):
         kind, number, rest = name.split(".", 2)
-        users: tuple[int, ...] = (int(number),)
+        users = tuple(sorted(holders[id(parameter)]))
         if kind == "bases":
             users = tuple(stage for stage, used in enumerate(stack.share) if used == int(number))
         entries.append(LedgerEntry(prefix + name, rest.split(".")[0], users, parameter.numel()))

@@ -2,55 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class ParameterTree(nn.Module):
-    """Parameters and modules under dotted names, as they stand in a stage: their names in a state dict are the same."""
+    """Parameters and modules under dotted names, as they stand in a stage: their names in a state dict are the same.
 
-    def put(self, name: str, value: nn.Parameter | nn.Module) -> None:
-        """Store a parameter or module under a dotted name."""
-        *path, last = name.split(".")
-        place: nn.Module = self
-        for part in path:
-            if part not in place._modules:
-                place.add_module(part, ParameterTree())
-            place = place.get_submodule(part)
-        if isinstance(value, nn.Parameter):
-            place.register_parameter(last, value)
-        else:
-            place.add_module(last, value)
+    It has no methods of its own, which names could collide with; see :func:`put` and :func:`find`.
+    """
 
-    def find(self, name: str) -> nn.Module | None:
-        """The module under a dotted name; None where there is none."""
-        place: nn.Module | None = self
-        for part in name.split("."):
-            place = None if place is None else place._modules.get(part)
-        return place
+
+def put(tree: ParameterTree, name: str, value: nn.Parameter | nn.Module) -> None:
+    """Store a parameter or module under a dotted name."""
+    *path, last = name.split(".")
+    place: nn.Module = tree
+    for part in path:
+        if part not in place._modules:
+            place.add_module(part, ParameterTree())
+        place = place.get_submodule(part)
+    if isinstance(value, nn.Parameter):
+        place.register_parameter(last, value)
+    else:
+        place.add_module(last, value)
+
+
+def find(tree: nn.Module, name: str) -> nn.Module | None:
+    """The module under a dotted name; None where there is none."""
+    place: nn.Module | None = tree
+    for part in name.split("."):
+        place = None if place is None else place._modules.get(part)
+    return place
 
 
 def names_of(module: nn.Module, name: str) -> tuple[str, ...]:
     """The parameters that a name stands for: itself, or all of the module of that name, less those of its children.
 
     Raises:
-        ValueError: if the module has neither; it names those that are near. If a parameter has another name too.
+        ValueError: if the module has neither; it names those that are near. As :func:`check_own` besides.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     modules = {each: part for each, part in module.named_modules() if each}
     names = [name] if name in parameters else []
     if name in modules:
         names = [f"{name}.{each}" for each, value in modules[name]._parameters.items() if value is not None]
-    for each in names:
-        for other, value in parameters.items():
-            if other != each and value is parameters[each]:
-                raise ValueError(f"{each} is {other} too; a parameter of two names cannot be shared")
     if names:
+        check_own(module, names)
         return tuple(names)
     near = get_close_matches(name, [*parameters, *modules], n=3)
     hint = f"; near it are {', '.join(near)}" if near else ""
     raise ValueError(f"{type(module).__name__} has no parameter {name!r}{hint}")
+
+
+def check_own(module: nn.Module, names: Sequence[str]) -> None:
+    """Parameters, of those names as far as the module has them, can be taken out and put in.
+
+    Raises:
+        ValueError: if one has another name too, or is a recurrent layer's, which keeps references to its weights beside
+            them.
+    """
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for name in names:
+        for other, value in parameters.items():
+            if other != name and value is parameters.get(name):
+                raise ValueError(f"{name} is {other} too; a parameter of two names cannot be shared")
+        path = name.rpartition(".")[0]
+        owner = dict(module.named_modules()).get(path)
+        if isinstance(owner, nn.RNNBase):
+            raise ValueError(
+                f"{name} is of nn.{type(owner).__name__}, which keeps references to its weights and would compute with "
+                "old ones; share other layers"
+            )
 
 
 def parameter_of(module: nn.Module, name: str) -> nn.Parameter:
@@ -63,6 +87,13 @@ def parameter_of(module: nn.Module, name: str) -> nn.Parameter:
         return module.get_parameter(name)
     except AttributeError as error:
         raise ValueError(f"{type(module).__name__} has no parameter {name!r}") from error
+
+
+def value_of(module: nn.Module, name: str) -> Tensor:
+    """What stands at a parameter's dotted name: itself, or what torch.func or a parametrisation put there."""
+    path, _, last = name.rpartition(".")
+    value: Tensor = getattr(module.get_submodule(path), last)
+    return value
 
 
 def remove(module: nn.Module, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,10 +28,12 @@ def recomputed(module: nn.Module, forward: Callable[..., Any], *args: Any, **kwa
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     norms = [part for part in module.modules() if isinstance(part, _NormBase)]
+    contexts: dict[str, Any] = {}
     learning = [norm for norm in norms if norm.training and norm.track_running_stats]
     if learning and not torch.compiler.is_compiling():  # a compiled backward pass writes no statistics
-        kwargs = {**kwargs, "context_fn": lambda: (nullcontext(), _still(learning))}
-    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+        contexts = {"context_fn": lambda: (nullcontext(), _still(learning))}
+    # bound, for checkpoint has keywords of its own
+    return checkpoint(partial(forward, **kwargs), *args, use_reentrant=False, **contexts)
 
 
 @contextmanager

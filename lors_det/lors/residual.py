@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -53,3 +53,16 @@ def checked_start(start: float, *, alone: bool) -> float:
 
 MakeResidual: TypeAlias = Callable[[tuple[torch.Size, ...], int, bool], Residual]
 """(shapes of the parameters that it corrects, the stage's number, whether there is no base) -> residual."""
+
+
+def of_stage(name: str, values: int | Sequence[int], stage: int) -> int:
+    """A number of the stage's own, or one for all.
+
+    Raises:
+        ValueError: if the stage has none.
+    """
+    if isinstance(values, int):
+        return values
+    if stage >= len(values):
+        raise ValueError(f"{name} has {len(values)} values, and none for stage {stage}; give one for each stage")
+    return values[stage]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, cast, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.naming import ParameterTree, names_of, parameter_of, remove
+from lors_det.lors.lock import OwnLock
+from lors_det.lors.naming import ParameterTree, check_own, find, names_of, parameter_of, put, remove, value_of
 from lors_det.lors.residual import MakeResidual, Residual
 from lors_det.lors.share import checked_share
 from lors_det.lors.stage import SharedStage
@@ -27,6 +28,8 @@ class SharedStack(nn.Module):
 
     State dict, every parameter once: ``bases.b.<name>``, ``stages.i.<name>`` of what is private, and
     ``residuals.i.<name>.*``.
+
+    Threads may call it at once; one stage after the other computes, for its weights are put into it.
 
     With ``stack.recompute`` a stage's activations are not kept for the backward pass, which computes them again.
 
@@ -68,6 +71,8 @@ class SharedStack(nn.Module):
         twice = sorted({name for name in shared if shared.count(name) > 1})
         if twice:
             raise ValueError(f"residuals name {', '.join(twice)} more than once; name each parameter once")
+        for stage in stages[1:]:
+            check_own(stage, shared)
         corrected = [name for name, make in residuals.items() if make is not None]
         for name in corrected:
             for part in corrected:
@@ -85,6 +90,7 @@ class SharedStack(nn.Module):
                 remove(stage, name)
         self.stages = nn.ModuleList(stages)
         self._kept: list[dict[str, Tensor]] | None = None
+        self._lock = OwnLock()
 
     def _residuals_of(
         self, number: int, stage: nn.Module, residuals: Mapping[str, MakeResidual | None]
@@ -102,7 +108,7 @@ class SharedStack(nn.Module):
                     f"the residual of {name} is for {_in_words(residual.shapes)}, and stage {number} has there "
                     f"{_in_words(shapes)}"
                 )
-            tree.put(name, residual.to(parameter_of(stage, self.names[name][0])))  # its device and type
+            put(tree, name, residual.to(parameter_of(stage, self.names[name][0])))  # its device and type
         return tree
 
     @staticmethod
@@ -112,7 +118,7 @@ class SharedStack(nn.Module):
             shapes = {parameter_of(stage, name).shape for stage in users}
             if len(shapes) > 1:
                 raise ValueError(f"stages that share {name} have it in different shapes: {_in_words(sorted(shapes))}")
-            tree.put(name, parameter_of(users[0], name))
+            put(tree, name, parameter_of(users[0], name))
         return tree
 
     def __len__(self) -> int:
@@ -148,10 +154,10 @@ class SharedStack(nn.Module):
         base = self.share[number]
         weights: dict[str, Tensor] = {}
         for name, names in self.names.items():
-            full: list[Any] = [None if base is None else self.bases[base].get_parameter(each) for each in names]
+            full: list[Any] = [None if base is None else value_of(self.bases[base], each) for each in names]
             if self.mean_gradient and base is not None and torch.is_grad_enabled():
                 full = [_ScaledGradient.apply(parameter, 1 / self.share.count(base)) for parameter in full]
-            residual = cast(ParameterTree, self.residuals[number]).find(name)
+            residual = find(self.residuals[number], name)
             # a name without a residual may hold others' residuals: those of its parts
             weights.update(zip(names, residual(*full) if isinstance(residual, Residual) else full))
         return weights
@@ -180,18 +186,30 @@ class SharedStack(nn.Module):
             self._kept = before
 
     def fold(self) -> nn.ModuleList:
-        """Plain stages that compute the same, each with all of its weights: copies, which share nothing."""
+        """Plain stages that compute the same, each with all of its weights: copies, which share nothing.
+
+        A weight is frozen where its base and its residual are.
+        """
         before, self._kept = self._kept, None
         try:
             full = self._corrected_once()
         finally:
             self._kept = before
         plain = nn.ModuleList(copy.deepcopy(stage) for stage in self.stages)
-        for stage, weights in zip(plain, full):
+        for number, (stage, weights) in enumerate(zip(plain, full)):
+            learns = {each: self._learns(number, name, each) for name, names in self.names.items() for each in names}
             for name, weight in weights.items():
                 module, last = stage.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
-                module.register_parameter(last, nn.Parameter(weight.detach().clone()))
+                own = nn.Parameter(weight.detach().clone(), requires_grad=learns[name])
+                module.register_parameter(last, own)
         return plain
+
+    def _learns(self, number: int, shared: str, name: str) -> bool:
+        """Whether a stage's parameter gets gradients, by its base or by the residual of the name that it belongs to."""
+        base, residual = self.share[number], find(self.residuals[number], shared)
+        of_residual = residual.parameters() if isinstance(residual, Residual) else ()
+        of_base = () if base is None else (value_of(self.bases[base], name),)
+        return any(parameter.requires_grad for parameter in (*of_base, *of_residual))
 
     @torch.no_grad()
     def fit(self, stages: Sequence[nn.Module]) -> None:
@@ -204,10 +222,16 @@ class SharedStack(nn.Module):
             stages: S plain ones, of the same kind.
 
         Raises:
-            ValueError: if their number is another.
+            ValueError: if their number, or a shape in them, is another; the stack is then as it was.
         """
         if len(stages) != len(self):
             raise ValueError(f"{len(stages)} plain stages came to a stack of {len(self)}")
+        for number, (own, stage) in enumerate(zip(self.fold(), stages)):
+            here, there = _shapes(own), _shapes(stage)
+            for name in (*here, *there):
+                if here.get(name) != there.get(name):
+                    found, expected = (_in_words([each[name]]) if name in each else "none" for each in (there, here))
+                    raise ValueError(f"{name} is {found} in plain stage {number}, and {expected} in the stack")
         for number, tree in enumerate(self.bases):
             users = [stage for stage, used in zip(stages, self.share) if used == number]
             for name, parameter in tree.named_parameters():
@@ -217,11 +241,11 @@ class SharedStack(nn.Module):
             own.load_state_dict({name: value for name, value in stage.state_dict().items() if name in private})
             base = self.share[number]
             for name, names in self.names.items():
-                residual = cast(ParameterTree, self.residuals[number]).find(name)
+                residual = find(self.residuals[number], name)
                 if isinstance(residual, Residual):
                     wanted = [parameter_of(stage, each).detach() for each in names]
                     if base is not None:
-                        wanted = [whole - self.bases[base].get_parameter(each) for whole, each in zip(wanted, names)]
+                        wanted = [whole - value_of(self.bases[base], each) for whole, each in zip(wanted, names)]
                     residual.fit(*wanted)
 
     def _corrected_once(self) -> list[dict[str, Tensor]]:
@@ -236,14 +260,23 @@ class SharedStack(nn.Module):
 class _ScaledGradient(torch.autograd.Function):
     """x, whose gradient is multiplied by a number on its way back."""
 
+    generate_vmap_rule = True  # torch.func's transforms take it, in this form
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
+    def forward(x: Tensor, factor: float) -> Tensor:
         return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        _, ctx.factor = inputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0] * ctx.factor, None
+
+
+def _shapes(stage: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in stage.state_dict().items()}
 
 
 def _in_words(shapes: Sequence[torch.Size]) -> str:

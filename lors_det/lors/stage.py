@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,7 +35,10 @@ class SharedStage:
         return self._compute(*args, **kwargs)
 
     def _compute(self, *args: Any, **kwargs: Any) -> Any:
-        return functional_call(self.stack.stages[self.number], self.stack.weights(self.number), args, kwargs)
+        stack = self.stack
+        # weights are put into the stage itself, which threads share; a graph that is traced has no threads
+        with nullcontext() if torch.compiler.is_compiling() else stack._lock:
+            return functional_call(stack.stages[self.number], stack.weights(self.number), args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # how to copy this handle is not the stage's to say

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start
+from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start, of_stage
 
 
 class StaticResidual(Residual):
@@ -123,8 +123,8 @@ def static(
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> StaticResidual:
         if len(shapes) != 1:
             raise ValueError(f"a static residual corrects one weight, and the name stands for {len(shapes)} parameters")
-        groups = 1 if num_groups is None else num_groups[stage]
-        own = rank if isinstance(rank, int) else rank[stage]
+        groups = 1 if num_groups is None else of_stage("num_groups", num_groups, stage)
+        own = of_stage("rank", rank, stage)
         return StaticResidual(shapes[0], rank=own, num_groups=groups, alone=alone, scale=scale, gain=gain, start=start)
 
     return make

@@ -95,7 +95,7 @@ def sample_3d(bank: FeatureBank, points: Tensor) -> Tensor:
         (B, Q, G, P, C), dtype of the bank.
 
     Raises:
-        ValueError: if G does not divide the channels.
+        ValueError: if G does not divide the channels, or bank and points are of other numbers of images.
     """
     num_groups = _checked_groups(bank, points)
     if use_kernel("sample_3d", _obstacle(bank, points), warn=points.is_cuda and points.numel() > 0):
@@ -119,6 +119,9 @@ def sample_3d_reference(bank: FeatureBank, points: Tensor) -> Tensor:
     """What :func:`sample_3d` computes, by one ``grid_sample`` a level. Same arguments, same result."""
     num_groups = _checked_groups(bank, points)
     num_images, num_queries, _, num_points, _ = points.shape
+    channels = bank.rows.shape[-1] // num_groups
+    if not points.numel():  # of which grid_sample makes nothing
+        return (points.sum() + bank.rows.sum() * 0).expand(*points.shape[:-1], channels)
     scale = level_weights(points[..., 2], bank.strides)
     by_group = points[..., :2].transpose(1, 2).flatten(0, 1)  # (B G, Q, P, 2)
     total = points.new_zeros(())
@@ -126,13 +129,13 @@ def sample_3d_reference(bank: FeatureBank, points: Tensor) -> Tensor:
         height, width = feature.shape[2:]
         size = points.new_tensor([width * stride, height * stride])
         sampled = F.grid_sample(
-            feature.reshape(num_images * num_groups, -1, height, width),
+            feature.reshape(num_images * num_groups, channels, height, width),
             by_group / size * 2 - 1,
             mode="bilinear",
             padding_mode="zeros",
             align_corners=False,
         )
-        sampled = sampled.view(num_images, num_groups, -1, num_queries, num_points).permute(0, 3, 1, 4, 2)
+        sampled = sampled.view(num_images, num_groups, channels, num_queries, num_points).permute(0, 3, 1, 4, 2)
         total = total + sampled * scale[..., level, None]
     return total
 
@@ -191,4 +194,6 @@ def _checked_groups(bank: FeatureBank, points: Tensor) -> int:
     num_groups, channels = points.shape[2], bank.rows.shape[-1]
     if channels % num_groups:
         raise ValueError(f"{channels} feature channels cannot be split into {num_groups} groups of points")
+    if bank.rows.shape[0] != points.shape[0]:  # no len(), which an exported graph would take for a constant
+        raise ValueError(f"a bank of {bank.rows.shape[0]} images came with points of {points.shape[0]}")
     return num_groups

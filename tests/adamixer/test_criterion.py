@@ -127,6 +127,11 @@ def test_of_several_sets_the_losses_are_the_sum():
         torch.testing.assert_close(together[f"s1.{name}"], total)
 
 
+def test_targets_of_fewer_images_are_refused():
+    with pytest.raises(ValueError, match="targets of 1 images came with outputs of 2"):
+        SetCriterion()([output()], [target(3)], SIZES)
+
+
 def test_a_fault_in_a_set_names_its_stage():
     one, two = output(), output(num_queries=12)._replace(num_sets=2)
     with torch.no_grad():

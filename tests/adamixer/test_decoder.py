@@ -422,6 +422,21 @@ def test_a_batch_equals_its_images():
         torch.testing.assert_close(together[image : image + 1], alone[-1].logits, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float16, 0.02), (torch.bfloat16, 0.15)], ids=str)
+def test_a_decoder_of_half_precision_keeps_its_boxes_in_float32(dtype, bound):
+    decoder = randomise(lors_decoder()).float().eval()
+    levels, state = inputs()
+    levels, state = [level.float() for level in levels], QueryState(*(part.float() for part in state))
+    with torch.no_grad():
+        expected = decoder(levels, state)
+        half = QueryState(state.content.to(dtype), state.xyzr)
+        found = copy.deepcopy(decoder).to(dtype)([level.to(dtype) for level in levels], half)
+    for ours, theirs in zip(found, expected):
+        assert (ours.logits.dtype, ours.boxes_xyxy.dtype) == (dtype, torch.float32)
+        assert (ours.logits - theirs.logits).norm() < bound * theirs.logits.norm()
+        assert (ours.boxes_xyxy - theirs.boxes_xyxy).norm() < bound / 10 * theirs.boxes_xyxy.norm()
+
+
 @pytest.mark.parametrize("num_queries", [5, 20], ids=["few", "many"])
 @pytest.mark.parametrize("variant", ["adamixer", *VARIANTS])
 def test_permuting_queries_permutes_the_outputs(variant, num_queries):

@@ -35,7 +35,7 @@ def test_each_is_a_named_tuple_best_first():
     assert "кот 0.90, dog 0.50" in repr(found)
 
 
-@pytest.mark.parametrize("key", [np.array([True, False, True]), [0, 2], slice(None, None, 2)])
+@pytest.mark.parametrize("key", [np.array([True, False, True]), [0, 2], (0, 2), slice(None, None, 2)], ids=str)
 def test_masks_indices_and_slices_choose(key):
     chosen = three()[key]
     assert np.array_equal(chosen.boxes, BOXES[[0, 2]])
@@ -48,6 +48,7 @@ def test_one_and_none_are_detections_too():
     assert found[-1].boxes.shape == (1, 4)
     assert found[found.scores > 1].boxes.shape == (0, 4)
     assert list(found[found.scores > 1]) == []
+    assert len(found[np.array([])]) == len(found[()]) == 0
     with pytest.raises(IndexError):
         found[3]
 

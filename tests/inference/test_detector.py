@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -90,7 +91,7 @@ def test_thresholds_and_classes_leave_out(detector, trained):
     assert 0 < len(strict(path)) < len(everything)
     assert equal(strict(path), everything[everything.scores >= middle])
     name = everything.names[0]
-    single = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, classes=[name])
+    single = copy.deepcopy(Detector.from_checkpoint(trained.checkpoint, score_threshold=0, classes=(name for _ in "1")))
     assert set(single(path).names) == {name}
     assert len(single(path)) == everything.names.count(name)
 
@@ -125,6 +126,7 @@ def test_wrong_arguments_are_named(trained):
         ({"score_threshold": 30}, "score_threshold is 30; it must be between 0 and 1"),
         ({"classes": ["dsic"]}, "no class 'dsic'; did you mean disc"),
         ({"classes": "disc"}, r"such as \['disc'\]"),
+        ({"classes": [7]}, "classes must be names, and 7 is none"),
         ({"device": "gpu"}, "device 'gpu' is none that torch knows"),
         ({"device": "meta"}, "device 'meta' computes nothing here"),
         ({"device": "cuda:99"}, "device 'cuda:99' is not there"),

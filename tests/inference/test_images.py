@@ -28,6 +28,11 @@ def test_the_other_byte_order_is_the_same_image():
     assert np.array_equal(as_rgb(big), as_rgb(Image.fromarray(RAMP)))
 
 
+def test_an_image_without_pixels_is_refused():
+    with pytest.raises(InputError, match=r"array of shape \(0, 0, 3\)"):
+        as_rgb(Image.new("RGB", (0, 0)))
+
+
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_modes_without_a_range_are_refused_by_name(mode):
     with pytest.raises(InputError, match=f'mode "{mode}".*scale them to 0..255'):

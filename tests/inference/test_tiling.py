@@ -112,3 +112,8 @@ def test_wrong_sizes_are_refused(detector):
         TiledDetector(detector, tile=8)
     with pytest.raises(InputError, match=r"overlap of tiles is 0\.9"):
         TiledDetector(detector, tile=64, overlap=0.9)
+    for wrong in (-1, 5, float("nan")):
+        with pytest.raises(InputError, match=r"iou_threshold is .*between 0 and 1"):
+            TiledDetector(detector, tile=64, iou_threshold=wrong)
+    with pytest.raises(InputError, match="batch_size is 0"):
+        TiledDetector(detector, tile=64, batch_size=0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from references.small import adamixer_decoder, lors_decoder, randomise
+from torch import nn
 
-from lors_det.lors import AdaptiveResidual, StaticResidual
+from lors_det.lors import AdaptiveResidual, SharedStack, StaticResidual, static
 
 FULL = dict(adaptive_rank=8, adaptive_groups=(1, 1, 2), static_rank=16)
 """Kernels of 8 x 8 and 8 x 4, and weights of at most 16 rows."""
@@ -79,6 +80,24 @@ def test_a_base_becomes_the_mean_and_what_is_private_is_copied():
     torch.testing.assert_close(decoder.stack.bases[1].get_parameter("mixing.out.weight"), weights[1])
     for own, stage in zip(decoder.stack.stages, plain.stack.stages):
         assert torch.equal(own.classify[3].weight, stage.classify[3].weight)
+
+
+@pytest.mark.parametrize(
+    ("plain", "words"),
+    [
+        (lambda: nn.Linear(4, 1), "weight is 1 x 4 in plain stage 0, and 4 x 4 in the stack"),
+        (lambda: nn.Linear(4, 4, bias=False), "bias is none in plain stage 0, and 4 in the stack"),
+        (lambda: nn.Bilinear(4, 4, 4), "weight is 4 x 4 x 4 in plain stage 0"),
+    ],
+    ids=["shape", "missing", "kind"],
+)
+def test_stages_of_another_shape_are_named_and_change_nothing(plain, words):
+    stack = SharedStack([nn.Linear(4, 4) for _ in range(2)], share=(0, 0), residuals={"weight": static(rank=1)})
+    before = {name: value.clone() for name, value in stack.state_dict().items()}
+    with pytest.raises(ValueError, match=words):
+        stack.fit([plain() for _ in range(2)])
+    for name, value in stack.state_dict().items():
+        assert torch.equal(value, before[name])
 
 
 def test_another_number_of_stages_is_named():

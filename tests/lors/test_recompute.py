@@ -37,3 +37,18 @@ def test_what_is_recomputed_learns_as_what_is_kept(norm):
     for name, parameter in kept.named_parameters():
         torch.testing.assert_close(gradients[name], parameter.grad, **EXACT, msg=name)
     torch.testing.assert_close(recomputed.state_dict(), kept.state_dict(), **EXACT)
+
+
+class Doubling(nn.Linear):
+    """Takes a keyword that torch's checkpoint has too."""
+
+    def forward(self, x: torch.Tensor, debug: bool = False) -> torch.Tensor:
+        return super().forward(x) * (2 if debug else 1)
+
+
+def test_keywords_are_the_stages():
+    stack = SharedStack([Doubling(3, 3) for _ in range(2)], share=(0, 0), residuals={"weight": static(rank=1)})
+    x = torch.randn(2, 3)
+    expected = stack[1](x, debug=True)
+    stack.recompute = True
+    assert torch.equal(stack[1](x, debug=True), expected)

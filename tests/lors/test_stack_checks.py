@@ -61,6 +61,9 @@ def test_residuals_of_a_module_and_of_its_part(order):
         ({"linear1.bias": static(rank=1)}, r"corrects matrices, and the weight is \(12,\)"),
         ({"linear1": static(rank=1)}, "one weight, and the name stands for 2"),
         ({"linear1.weight": adaptive((2, 2), num_groups=3, rank=1, num_residuals=(1, 1))}, "name the map"),
+        ({"linear1.weight": static(rank=(1,))}, "rank has 1 values, and none for stage 1; give one for each stage"),
+        ({"linear1.weight": static(rank=1, num_groups=(1,))}, "num_groups has 1 values, and none for stage 1"),
+        ({"linear2": adaptive((2, 4), num_groups=1, rank=1, num_residuals=(1,))}, "num_residuals has 1 values"),
     ],
 )
 def test_a_residual_that_does_not_fit(residuals, words):
@@ -90,6 +93,16 @@ def test_a_parameter_of_two_names():
         stage.norm1.weight = stage.norm2.weight
     refuse("norm1.weight is norm2.weight", {"norm1.weight": None}, stages=stages)
     refuse("norm2.weight is norm1.weight", {"norm2.weight": None}, stages=stages)
+
+    later = [TORCH.make() for _ in range(2)]
+    later[1].norm1.weight = later[1].norm2.weight
+    refuse("norm1.weight is norm2.weight", {"norm1.weight": None}, stages=later)
+
+
+def test_a_recurrent_layer():
+    """It would compute with the weights that it had."""
+    stages = [nn.Sequential(nn.GRU(2, 2)) for _ in range(2)]
+    refuse(r"0.weight_hh_l0 is of nn.GRU, which keeps references", {"0.weight_hh_l0": static(rank=1)}, stages=stages)
 
 
 def test_no_residual_without_a_base():

@@ -99,6 +99,16 @@ def test_bad_input_is_named():
         FeatureBank.from_levels(levels, STRIDES)
     with pytest.raises(ValueError, match="6 feature channels cannot be split into 4 groups"):
         sample_3d(FeatureBank.from_levels(levels, STRIDES[:2]), torch.zeros(1, 1, 4, 1, 3))
+    for sample in (sample_3d, sample_3d_reference):
+        with pytest.raises(ValueError, match="a bank of 1 images came with points of 2"):
+            sample(FeatureBank.from_levels(levels, STRIDES[:2]), torch.zeros(2, 1, 2, 1, 3))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2, 4), (1, 0, 2, 4), (1, 3, 2, 0)], ids=["images", "queries", "points"])
+@pytest.mark.parametrize("sample", [sample_3d, sample_3d_reference], ids=["ours", "reference"])
+def test_of_no_points_there_is_nothing(sample, shape):
+    bank = FeatureBank.from_levels(pyramid(shape[0], 6, 32, 32, 2, torch.float64), STRIDES[:2])
+    assert sample(bank, torch.zeros(*shape, 3, dtype=torch.float64)).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("num_groups", [1, 2, 3])
