@@ -11,6 +11,9 @@ class InputError(ValueError):
 TERMINATED = 143
 """Exit status after SIGTERM, the shell's convention."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, likewise."""
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM asked this process to end, as a cluster does before it kills a job.

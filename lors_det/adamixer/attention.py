@@ -59,7 +59,8 @@ class OverlapAttention(nn.Module):
         """
         place = position_embedding(state.xyzr.detach(), state.content.shape[-1])
         # boxes are float32 in a decoder of half precision too; where torch casts by itself, it keeps the sum in float32
-        cast = torch.is_autocast_enabled(place.device.type)
+        device = place.device.type
+        cast = device != "meta" and torch.is_autocast_enabled(device)
         u = state.content + (place if cast else place.to(state.content.dtype))
         qkv = self.qkv(u)
         attended = self._attended(qkv, state.xyzr) if len(sets) < 2 else self._attended_apart(qkv, state.xyzr, sets)

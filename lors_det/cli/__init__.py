@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import NoReturn
 
 import lors_det
-from lors_det.errors import InputError
+from lors_det.errors import INTERRUPTED, TERMINATED, InputError, Terminated
 
 COMMANDS = {
     "train": "train what a config says",
@@ -43,10 +43,6 @@ COMMANDS = {
     "demo": "train, evaluate and draw on the synthetic set, in minutes",
 }
 """Command: what it does, in a line of ``lors-det --help``."""
-
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, the shell's convention."""
 
 
 def main() -> None:
@@ -135,5 +131,6 @@ def _interruptible() -> Iterator[None]:
         # mmengine takes a Ctrl-C while a config's text is laid out for an error of the text
         if isinstance(error, SyntaxError) and not isinstance(error.__context__, KeyboardInterrupt):
             raise
-        print("\ninterrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        told = isinstance(error, Terminated)
+        print("ended, as SIGTERM asks" if told else "\ninterrupted", file=sys.stderr)
+        sys.exit(TERMINATED if told else INTERRUPTED)

@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from lors_det.cli import INTERRUPTED, shared
+from lors_det.cli import shared
 from lors_det.data.images import IMAGE_SUFFIXES
 from lors_det.data.words import counted
-from lors_det.errors import InputError
+from lors_det.errors import INTERRUPTED, InputError
 from lors_det.files import check_folder, check_place
 
 if TYPE_CHECKING:

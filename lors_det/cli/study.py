@@ -41,6 +41,7 @@ def main(args: Namespace) -> None:
     if args.report and args.only:
         raise InputError("--report writes the results of all runs; leave --only out")
     study = read_study(args.file)
+    from lors_det.studies.children import ended_by_signals
     from lors_det.studies.figure import draw_study
     from lors_det.studies.fingerprints import Fingerprints
     from lors_det.studies.running import changed_results, chosen, run_study
@@ -53,7 +54,8 @@ def main(args: Namespace) -> None:
             raise changed_results(out / "results.json", changed, "--again, without --report, runs them again")
     else:
         place = args.work_dir or Path("work_dirs/studies", args.file.stem)
-        results = run_study(study, out, place, jobs=args.jobs, only=args.only, again=args.again)
+        with ended_by_signals():
+            results = run_study(study, out, place, jobs=args.jobs, only=args.only, again=args.again)
     results = {run: results[run] for run in study.runs() if run in results}
     if not results:
         raise InputError(f"study {args.file} has no result yet")

@@ -13,8 +13,8 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from lors_det.cli import INTERRUPTED, shared
-from lors_det.errors import TERMINATED, Terminated
+from lors_det.cli import shared
+from lors_det.errors import INTERRUPTED, TERMINATED, Terminated
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping
 from io import BytesIO
@@ -12,6 +13,9 @@ from matplotlib.figure import Figure
 from lors_det.files import write_whole
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.results import Result
+
+_ROWS = 20
+"""Of a column of the legend."""
 
 _STYLES = [(colour, mark) for mark in "os^D" for colour in ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7")]
 
@@ -27,9 +31,11 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
         path: of the PNG file.
     """
     sets = [name for name in study.sets if any(run.set == name for run in results)]
-    figure = Figure(figsize=(5.5 * len(sets) + 2.5, 4.2), layout="constrained")
-    panels = figure.subplots(1, len(sets), squeeze=False)[0]
     drawn = [arm for arm in study.arms if any(run.arm == arm for run in results)]
+    columns = math.ceil(len(drawn) / _ROWS)
+    names_inch = columns * (0.5 + 0.075 * max(map(len, drawn)))
+    figure = Figure(figsize=(5.5 * len(sets) + max(2.5, names_inch), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(sets), squeeze=False)[0]
     handles = {}
     for panel, name in zip(panels, sets):
         for arm, (colour, mark) in zip(drawn, _STYLES * len(drawn)):
@@ -41,11 +47,14 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
             values = [result.metrics[study.metric] for result in kept]
             panel.plot([size] * len(values), values, mark, color=colour, alpha=0.5, markersize=3)
             (handles[arm],) = panel.plot(size, statistics.mean(values), mark, color=colour, markersize=8)
-        panel.set_title(name)
+        panel.set_title(name, parse_math=False)
         panel.set_xlabel("parameters of the decoder, millions")
-        panel.set_ylabel(study.metric)
+        panel.set_ylabel(study.metric, parse_math=False)
         panel.grid(alpha=0.3)
-    figure.legend([handles[arm] for arm in drawn], drawn, loc="outside right center", fontsize="small")
+    shown = [handles[arm] for arm in drawn]
+    legend = figure.legend(shown, drawn, loc="outside right center", fontsize="small", ncols=columns)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name may have dollars
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     write_whole(path, lambda file: file.write(picture.getvalue()))

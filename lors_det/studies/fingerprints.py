@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from lors_det.data.listing import Listing
 from lors_det.errors import InputError
+from lors_det.plugin.config.data import annotation_file, image_folder, leaf_datasets
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.config.reading import read_config
 from lors_det.studies.plan import Run, Study
@@ -166,24 +167,48 @@ def _plain(value: Any) -> Any:
 def data_of(study: Study, name: str) -> str:
     """Fingerprint of a set: names and sizes of all files of its folder, and what is in those of annotations.
 
-    Links are followed; files and folders whose names start with a dot, as systems put them there, do not count.
-    Empty where the config's own data is used.
+    Where the config's own data is used, of its folders of images and its annotation files. Links are followed; files
+    and folders whose names start with a dot, as systems put them there, do not count.
 
     Raises:
-        InputError: if the folder is not there, or empty.
+        InputError: if a folder is not there, or empty, or an annotation file is missing.
     """
     folder = study.sets[name].data
     if folder is None:
-        return ""
+        return _data_of_config(study, name)
     if not folder.is_dir() or not any(folder.iterdir()):
         raise InputError(
             f"{study.path}: sets.{name}.data {folder} holds no data; put it there, or run other sets with --only"
         )
     digest = hashlib.sha256()
+    _take(digest, folder)
+    return digest.hexdigest()[:16]
+
+
+def _data_of_config(study: Study, name: str) -> str:
+    run = next(run for run in study.runs() if run.set == name)
+    cfg = read_config(study.config_of(run), study.options_of(run))
+    digest = hashlib.sha256()
+    loaders = (cfg.get(f"{split}_dataloader") for split in ("train", "val"))
+    datasets = [dataset for loader in loaders if loader for dataset in leaf_datasets(loader.dataset)]
+    for file in sorted(set(map(annotation_file, datasets))):
+        if not file.is_file():
+            raise InputError(
+                f"{study.path}: sets.{name} has no data of its own, and {file}, of its config, does not exist; put it "
+                "there, or run other sets with --only"
+            )
+        digest.update(file.read_bytes())
+    for folder in sorted(set(map(image_folder, datasets))):
+        if folder.is_dir():
+            _take(digest, folder)
+    return digest.hexdigest()[:16]
+
+
+def _take(digest: Any, folder: Path) -> None:
+    """What is in a folder, into a digest."""
     paths = [Path(place, name) for place, names in Listing().walk(str(folder), _DEPTH) for name in names]
     for path in sorted(paths):
         if path.is_file():
             digest.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode())
             if path.suffix.lower() in _ANNOTATIONS:
                 digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]

@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from mmengine.config import Config
 
-from lors_det.errors import TERMINATED, InputError, Terminated
+from lors_det.errors import INTERRUPTED, TERMINATED, InputError, Terminated
 from lors_det.files import write_whole
 from lors_det.plugin.config.reading import read_config
 from lors_det.plugin.saving.latest import latest_checkpoint
@@ -214,6 +214,9 @@ def main(path: str) -> int:
     except Terminated as end:
         print(f"ended, as SIGTERM asks; the study goes on from here: {end}", file=sys.stderr)
         return TERMINATED
+    except KeyboardInterrupt as end:
+        print(f"interrupted; the study goes on from here: {end}", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from lors_det.errors import InputError
 from lors_det.files import write_whole
+from lors_det.studies.children import Children
 from lors_det.studies.one_run import Order, drop_weights
 from lors_det.studies.plan import Run
 from lors_det.studies.results import Result
@@ -24,22 +24,27 @@ _TOLD = 15
 """Lines of a failed run's log that are shown."""
 
 
-def carried_out(order: Order, jobs: int, slots: SimpleQueue[int], *, again: bool) -> dict[Run, Result] | str:
+def carried_out(
+    order: Order, jobs: int, slots: SimpleQueue[int], children: Children, *, again: bool
+) -> dict[Run, Result] | str:
     """The result of a run, and of the other that its training is too if there is one; or what went wrong, in words.
 
     Args:
         order: of the run.
         jobs: runs at a time.
         slots: their numbers.
+        children: of the study.
         again: whether a training of other values that was not finished is removed.
     """
     try:
-        return _carried_out(order, jobs, slots, again)
+        return _carried_out(order, jobs, slots, children, again)
     except (InputError, OSError) as error:  # of this run's folder; others go on
         return f"  {error}"
 
 
-def _carried_out(order: Order, jobs: int, slots: SimpleQueue[int], again: bool) -> dict[Run, Result] | str:
+def _carried_out(
+    order: Order, jobs: int, slots: SimpleQueue[int], children: Children, again: bool
+) -> dict[Run, Result] | str:
     place = Path(order.work_dir)
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -55,19 +60,17 @@ def _carried_out(order: Order, jobs: int, slots: SimpleQueue[int], again: bool) 
     log, slot = place / "log.txt", slots.get()
     try:
         with log.open("a") as written:
-            ended = subprocess.run(
-                [sys.executable, "-m", "lors_det.studies.one_run", str(place / "order.json")],
-                stdout=written,
-                stderr=subprocess.STDOUT,
-                env=_surroundings(jobs, slot),
-                check=False,
-            )
+            before = written.tell()  # of former tries
+            command = [sys.executable, "-m", "lors_det.studies.one_run", str(place / "order.json")]
+            status = children.run(command, output=written, env=_surroundings(jobs, slot))
     finally:
         slots.put(slot)
     if kept := order.kept():
         return kept
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {ended.returncode}; all of it: {log}"])
+    with log.open("rb") as written:
+        written.seek(before)
+        lines = written.read().decode(errors="replace").splitlines()
+    return "\n".join([*(f"  {line}" for line in lines[-_TOLD:]), f"  status {status}; all of it: {log}"])
 
 
 def _prepared(order: Order, again: bool) -> dict[Run, Result] | str:

@@ -65,12 +65,12 @@ def read_study(path: str | Path) -> Study:
     return Study(
         path=path,
         question=" ".join(question.split()),
-        answer=" ".join(str(content.get("answer") or "").split()),
+        answer=" ".join(_text(content.get("answer") or "", f"study {path}: answer").split()),
         sets=sets,
         arms=arms,
         options=_options(content.get("options"), f"study {path}: options"),
         compare=tuple(_pairs(content.get("compare") or [], arms, f"study {path}: compare")),
-        metric=str(content.get("metric", "coco/bbox_mAP")),
+        metric=_text(content.get("metric", "coco/bbox_mAP"), f"study {path}: metric"),
     )
 
 
@@ -95,6 +95,12 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     return {str(key): item for key, item in (value or {}).items()}
 
 
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where} is {value!r}; it must be a text")
+    return value
+
+
 def _known(value: Mapping[str, Any], keys: tuple[str, ...], where: str) -> None:
     unknown = [key for key in value if key not in keys]
     if unknown:
@@ -105,7 +111,7 @@ def _named(value: Any, where: str) -> dict[str, Any]:
     named = _mapping(value, where)
     if not named:
         raise InputError(f"{where} is empty; name at least one")
-    wrong = next((name for name in named if not name or set(name) & set("/\\|\n") or name.startswith(".")), None)
+    wrong = next((name for name in named if not name or set(name) & set("/\\|\n<>`") or name.startswith(".")), None)
     if wrong is not None:
         raise InputError(f"{where}: {wrong!r} cannot be the name of a folder and a row of a table; choose another")
     return named
@@ -132,7 +138,7 @@ def _data(value: Any, where: str) -> Data:
         raise InputError(f"{where}.shape is {shape!r}; sides of a padded image are multiples of {_MULTIPLE} pixels")
     data = value.get("data")
     return Data(
-        data=Path(str(data)) if data else None,
+        data=Path(_text(data, f"{where}.data")) if data else None,
         image_side=side,
         shape=(shape[0], shape[1]),
         options=_options(value.get("options"), f"{where}.options"),

@@ -46,7 +46,11 @@ class Result:
         return Run(self.set, self.arm, self.seed)
 
 
-_KINDS = {"set": str, "arm": str, "seed": int, **dict.fromkeys(("metrics", "parameters", "macs", "versions"), dict)}
+_KINDS = {
+    "seed": int,
+    **dict.fromkeys(("set", "arm", "course", "data", "commit"), str),
+    **dict.fromkeys(("metrics", "parameters", "macs", "versions"), dict),
+}
 
 
 def read_results(path: Path) -> dict[Run, Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,9 @@ from queue import SimpleQueue
 
 from filelock import FileLock, Timeout
 
+from lors_det.data.words import counted
 from lors_det.errors import InputError
+from lors_det.studies.children import Children
 from lors_det.studies.fingerprints import Courses, Fingerprints
 from lors_det.studies.one_run import Order
 from lors_det.studies.plan import Run, Study
@@ -167,7 +170,10 @@ def borrow(runs: Iterable[Run], fingerprints: Fingerprints, out: Path) -> dict[R
         except InputError:  # of something else
             continue
         known |= {(result.course, result.data, result.seed): result for result in others.values()}
-    keys = {run: (fingerprints.courses[run].own, fingerprints.data[run.set], run.seed) for run in runs}
+    # data that nothing is known of is no other run's
+    keys = {
+        run: (fingerprints.courses[run].own, data, run.seed) for run in runs if (data := fingerprints.data[run.set])
+    }
     return {run: replace(known[key], set=run.set, arm=run.arm) for run, key in keys.items() if key in known}
 
 
@@ -185,21 +191,28 @@ def _alone(*folders: Path) -> Iterator[None]:
 
 
 def _outcomes(orders: Mapping[Run, Order], jobs: int, *, again: bool) -> Iterator[tuple[Run, dict[Run, Result] | str]]:
-    with _pool(jobs) as (pool, slots):
-        futures = {pool.submit(carried_out, order, jobs, slots, again=again): run for run, order in orders.items()}
+    with _pool(jobs) as (pool, slots, children):
+        futures = {
+            pool.submit(carried_out, order, jobs, slots, children, again=again): run for run, order in orders.items()
+        }
         for future in as_completed(futures):
             yield futures[future], future.result()
 
 
 @contextmanager
-def _pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, SimpleQueue[int]]]:
-    """Threads that wait for processes; when one gives up, what has not begun never does."""
+def _pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, SimpleQueue[int], Children]]:
+    """Threads that wait for processes; where the study ends early, these are asked to, and no other begins."""
     slots: SimpleQueue[int] = SimpleQueue()
+    children = Children()
     for slot in range(jobs):
         slots.put(slot)
     pool = ThreadPoolExecutor(jobs)
     try:
-        yield pool, slots
+        yield pool, slots, children
+    except BaseException:
+        if number := children.end():
+            print(f"the study ends; waiting for {counted(number, 'run')} to write a checkpoint", file=sys.stderr)
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

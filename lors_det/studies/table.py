@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -12,6 +13,9 @@ from lors_det.errors import InputError
 from lors_det.reports.comparison import summary
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.results import Result
+
+_NONE = -1
+"""What COCO's tools give where there is nothing to find."""
 
 
 class Difference(NamedTuple):
@@ -81,11 +85,17 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
     """The study in Markdown: question, answer, a table of each set, and the tests.
 
     Raises:
-        InputError: if a run has no such metric.
+        InputError: if a run has no such metric, or no value of it.
     """
     for run, result in results.items():
         if study.metric not in result.metrics:
             raise InputError(f"{study.path}: metric {study.metric} is none of {run}, {', '.join(result.metrics)}")
+        value = result.metrics[study.metric]
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or value == _NONE:
+            raise InputError(
+                f"{study.path}: metric {study.metric} of {run} is {value}, no figure: -1 says that the validation set "
+                "has no such boxes; choose another metric, or mend the results"
+            )
     parts = [f"**Question.** {study.question}", f"**Answer.** {study.answer or 'None yet.'}"]
     if befores := [f"{name}: {arm.first.config}" for name, arm in study.arms.items() if arm.first]:
         parts.append(
@@ -152,5 +162,11 @@ def _tests(found: Sequence[Difference]) -> Iterator[list[str]]:
             f"{statistics.mean(each.pairs):+.3f}",
             interval,
             str(len(each.pairs)),
-            *("" if value is None else f"{value:.3f}" for value in (each.p, each.holm)),
+            *map(_share, (each.p, each.holm)),
         ]
+
+
+def _share(p: float | None) -> str:
+    if p is None:
+        return ""
+    return f"{p:.3f}" if p >= 0.0005 else "<.001"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
 from types import SimpleNamespace
+from typing import IO
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from references.tiny import ADAMIXER, LORS, make_data, write_config
 from lors_det.cli import run
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import read_config
+from lors_det.studies.children import Children
 from lors_det.studies.fingerprints import Courses, Fingerprints, course_of, courses_of, data_of, drop_mean, is_steered
 from lors_det.studies.one_run import Order, _commits, carry_out
 from lors_det.studies.plan import Data, Run, Study
@@ -189,8 +191,9 @@ def test_some_runs_alone(folder, capsys):
 
 def result_of(study: Study, run: Run) -> Result:
     """What it would be taken for."""
-    values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1}, steps=1, commit="", data="")
+    values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1}, steps=1, commit="")
     values |= dict(macs={"decoder": 1, "total": 1}, seconds_per_step=1.0, memory_mib=1.0)
+    values |= dict(data=data_of(study, run.set) if study.sets[run.set].data is None else "")
     return Result(**run._asdict(), course=course_of(study, run), **values)
 
 
@@ -265,7 +268,26 @@ def test_a_fingerprint_of_data_is_of_files_and_annotations(folder, tmp_path):
     assert data_of(study, "tiny") not in (before, changed)
 
 
-def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypatch):
+def test_a_fingerprint_is_of_the_configs_own_data_too(folder, tmp_path):
+    data = make_data(tmp_path / "shapes")
+    (tmp_path / "tiny").mkdir()
+    write_config(tmp_path / "tiny/lors.py", data, LORS)
+    write_config(tmp_path / "tiny/adamixer.py", data, ADAMIXER)
+    (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(tmp_path)).replace("OPTIONS", "{}"))
+    study = read_study(tmp_path / "size.yaml")
+    before = data_of(study, "tiny")
+    assert before == data_of(study, "tiny")
+    image = next((data / "train").iterdir())
+    image.write_bytes(image.read_bytes() + b"0")
+    assert data_of(study, "tiny") != before
+    (data / "annotations/val.json").unlink()
+    with pytest.raises(
+        InputError, match=r"sets\.tiny has no data of its own, and .*val\.json, of its config, does not"
+    ):
+        data_of(study, "tiny")
+
+
+def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path):
     """Of other values it is emptied; of something else it is left alone; a result that is there is taken."""
     (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", "{}"))
     study = read_study(tmp_path / "size.yaml")
@@ -275,34 +297,38 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     place = Path(order.work_dir)
     started: list[list[str]] = []
 
-    def start(words: list[str], **_: object) -> object:
-        started.append(sorted(path.name for path in place.iterdir()))
-        return subprocess.CompletedProcess(words, 1)
+    class Faked(Children):
+        def run(self, command: Sequence[str], *, output: IO[str], env: Mapping[str, str]) -> int:
+            started.append(sorted(path.name for path in place.iterdir()))
+            output.write(f"try {len(said)}\n")
+            return 1
 
-    monkeypatch.setattr("lors_det.studies.processes.subprocess.run", start)
+    said: list[str] = []
+    children = Faked()
     slots: SimpleQueue[int] = SimpleQueue()
     slots.put(0)
     place.mkdir(parents=True)
     (place / "own.txt").write_text("")
-    assert "holds files of something else" in str(carried_out(order, 1, slots, again=False))
+    assert "holds files of something else" in str(carried_out(order, 1, slots, children, again=False))
     assert started == []
     (place / "order.json").write_text(json.dumps(asdict(replace(order, course="another"))))
-    carried_out(order, 1, slots, again=False)
+    said.append(str(carried_out(order, 1, slots, children, again=False)))
     assert started.pop() == ["log.txt", "order.json"]
     (place / "epoch_1.pth").write_text("")
-    carried_out(order, 1, slots, again=False)
+    said.append(str(carried_out(order, 1, slots, children, again=False)))
     assert started.pop() == ["epoch_1.pth", "log.txt", "order.json"]  # of the same values
+    assert [text.splitlines()[0] for text in said] == ["  try 0", "  try 1"]  # of a former try nothing is told
     other = replace(order, course="another")
-    assert "was not finished; --again removes it" in str(carried_out(other, 1, slots, again=False))
+    assert "was not finished; --again removes it" in str(carried_out(other, 1, slots, children, again=False))
     assert (started, (place / "epoch_1.pth").exists()) == ([], True)
     for each in (other, order):
-        carried_out(each, 1, slots, again=True)
+        carried_out(each, 1, slots, children, again=True)
         assert started.pop() == ["log.txt", "order.json"]
     result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
     result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
     write_results(order.results, [Result(**result)])
     (place / "epoch_2.pth").write_text("")  # of a run that was killed before it could remove it
-    assert carried_out(order, 1, slots, again=False) == {run_of: Result(**result)}
+    assert carried_out(order, 1, slots, children, again=False) == {run_of: Result(**result)}
     assert (started, list(place.glob("*.pth"))) == ([], [])
 
     # of the other run that its training is too, there is no result yet, or one of other values
@@ -310,24 +336,26 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path, monkeypat
     other = Result(**{**result, "arm": "plain", "course": "current"})
     for stale in ([], [replace(other, course="before")], [replace(other, data="other")]):
         write_results(order.results, [Result(**result), *stale])
-        assert carried_out(both, 1, slots, again=False) == {run_of: Result(**result)}
+        assert carried_out(both, 1, slots, children, again=False) == {run_of: Result(**result)}
         assert started.pop()
     write_results(order.results, [Result(**result), other])
-    assert carried_out(both, 1, slots, again=False) == {run_of: Result(**result), other.run: other}
-    assert carried_out(order, 1, slots, again=False) == {run_of: Result(**result)}
+    assert carried_out(both, 1, slots, children, again=False) == {run_of: Result(**result), other.run: other}
+    assert carried_out(order, 1, slots, children, again=False) == {run_of: Result(**result)}
     assert started == []
 
     with FileLock(order.lock):
-        assert "is in use: a run goes on whose study was stopped" in str(carried_out(order, 1, slots, again=False))
+        assert "is in use: a run goes on whose study was stopped" in str(
+            carried_out(order, 1, slots, children, again=False)
+        )
     (place / "order.json").write_text('{"course": ')
-    assert "order.json cannot be read" in str(carried_out(order, 1, slots, again=False))
+    assert "order.json cannot be read" in str(carried_out(order, 1, slots, children, again=False))
     shutil.rmtree(place)
-    carried_out(order, 1, slots, again=False)
+    carried_out(order, 1, slots, children, again=False)
     order.results.write_text('{"runs": [')
-    assert "holds no results of a study" in str(carried_out(order, 1, slots, again=False))
+    assert "holds no results of a study" in str(carried_out(order, 1, slots, children, again=False))
     shutil.rmtree(place)
     place.write_text("a file")
-    assert "holds files of something else" in str(carried_out(order, 1, slots, again=False))
+    assert "holds files of something else" in str(carried_out(order, 1, slots, children, again=False))
 
 
 @pytest.mark.parametrize(

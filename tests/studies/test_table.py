@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 
@@ -126,6 +127,14 @@ def test_a_metric_that_is_not_there_is_named(study, results):
         report(other, results)
 
 
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_what_is_no_figure_is_named(study, results, value):
+    run = next(iter(results))
+    results[run] = replace(results[run], metrics={"coco/bbox_mAP": value})
+    with pytest.raises(InputError, match=rf"coco/bbox_mAP of {run} is {value}, no figure"):
+        report(study, results)
+
+
 def test_results_are_kept(tmp_path, results):
     path = tmp_path / "out/results.json"
     assert read_results(path) == {}
@@ -137,6 +146,30 @@ def test_results_are_kept(tmp_path, results):
 def test_a_picture_is_drawn(tmp_path, study, results):
     draw_study(study, results, tmp_path / "ap.png")
     assert (tmp_path / "ap.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_all_names_are_in_the_picture(tmp_path, study, results, monkeypatch):
+    """Many of them, long ones, and such as look like a formula."""
+    names = [f"arm_{number}" for number in range(45)] + ["lr$_$", "a name of " + "many " * 12]
+    some = next(iter(results.values()))
+    arms = dict.fromkeys(names, next(iter(study.arms.values())))
+    figures = []
+    savefig = Figure.savefig
+
+    def kept(figure, *args, **kwargs):
+        figures.append(figure)
+        savefig(figure, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", kept)
+    drawn = {Run("cells", name, 0): replace(some, set="cells", arm=name, seed=0) for name in names}
+    draw_study(replace(study, arms=arms), drawn, tmp_path / "ap.png")
+    (figure,) = figures
+    box, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert len(figure.legends[0].get_texts()) == len(names)
+    assert box.y0 >= 0
+    assert box.y1 <= whole.y1
+    assert box.x1 <= whole.x1
+    assert figure.axes[0].get_window_extent().width > 300
 
 
 def test_equal_differences_are_said(study, results):
