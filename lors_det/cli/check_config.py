@@ -9,7 +9,9 @@ status 2; what merely looks wrong is listed.
 
 from __future__ import annotations
 
+import io
 from argparse import ArgumentParser, Namespace
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +39,8 @@ def main(args: Namespace) -> None:
     cfg = load_without_data(args.config, args.cfg_options, say=stands_in.append)
     console = Console(width=140)
     console.print(changes(read_config(args.config, args.cfg_options)), highlight=False)
-    notes = [*stands_in, *check_config(cfg)]
+    with redirect_stdout(io.StringIO()):  # pycocotools tells of its index
+        notes = [*stands_in, *check_config(cfg)]
     console.print(facts(cfg), highlight=False)
     for note in notes:
         print(f"note: {note}")

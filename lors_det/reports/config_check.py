@@ -118,7 +118,7 @@ def schedule_notes(cfg: Config) -> Iterator[str]:
     lengths = {"epochs": loop.get("max_epochs"), "iterations": loop.get("max_iters")}
     epochs, interval = lengths["epochs"], loop.get("val_interval", 1) or 1
     if epochs and cfg.get("val_dataloader") and interval > epochs:
-        yield f"train_cfg.val_interval is {interval}, more than the {epochs} epochs: nothing is validated"
+        yield f"train_cfg.val_interval is {interval}, more than the {epochs} epochs: the last alone is validated"
     for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
         unit = "epochs" if schedule.get("by_epoch", True) else "iterations"
         length = lengths[unit]
