@@ -21,7 +21,12 @@ ROWS = {
         "lors_flat-third lors",
         "adamixer_flat-third adamixer",
     ),
-    "the same in two parts, the schedule begun anew": (
+    "the same beside a grid and matchability": (
+        "flat-recipe",
+        "lors_flat-third lors",
+        "adamixer_flat-third adamixer",
+    ),
+    "a third, then a schedule begun anew: two parts": (
         "factorised",
         "in-two-parts lors",
         "adamixer-in-two-parts adamixer",
