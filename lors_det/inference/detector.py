@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from typing import Any, overload
 
 import numpy as np
@@ -26,7 +27,6 @@ from lors_det.inference.onnx.runtime import OnnxModel
 from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
 from lors_det.inference.stored_model import faults_of, load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
-from lors_det.lors.lock import OwnLock
 from lors_det.plugin.config.data import augment_test_time
 
 
@@ -73,16 +73,19 @@ class Detector:
         self.wanted = wanted if wanted is None else known_classes(wanted, classes)
         self._model: Any = model
         self._loader, self._pipeline = loader, pipeline
-        self._computing = OwnLock()
-        self._folded = _folded(model)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What a copy has of its own: a lock, and its decoders folded."""
+        self._computing = Lock()
+        self._folded = _folded(self._model)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy folds its own model."""
-        return {**self.__dict__, "_folded": None}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_computing", "_folded")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._folded = _folded(self._model)
+        self._prepare()
 
     @classmethod
     def from_checkpoint(
