@@ -15,18 +15,17 @@ class ParameterTree(nn.Module):
     """
 
 
-def put(tree: ParameterTree, name: str, value: nn.Parameter | nn.Module) -> None:
-    """Store a parameter or module under a dotted name."""
+def put(tree: nn.Module, name: str, value: nn.Parameter | nn.Module) -> None:
+    """Store a parameter or module under a dotted name, in trees of its own where the path has no module."""
     *path, last = name.split(".")
-    place: nn.Module = tree
     for part in path:
-        if part not in place._modules:
-            place.add_module(part, ParameterTree())
-        place = place.get_submodule(part)
+        if part not in tree._modules:
+            tree.add_module(part, ParameterTree())
+        tree = tree.get_submodule(part)
     if isinstance(value, nn.Parameter):
-        place.register_parameter(last, value)
+        tree.register_parameter(last, value)
     else:
-        place.add_module(last, value)
+        tree.add_module(last, value)
 
 
 def find(tree: nn.Module, name: str) -> nn.Module | None:

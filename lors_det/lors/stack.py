@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, overload
@@ -10,9 +9,21 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+from lors_det.lors import plain
 from lors_det.lors.lock import OwnLock
-from lors_det.lors.naming import ParameterTree, check_own, find, names_of, parameter_of, put, remove, value_of
+from lors_det.lors.naming import (
+    ParameterTree,
+    check_own,
+    find,
+    names_of,
+    parameter_of,
+    put,
+    remove,
+    value_of,
+)
 from lors_det.lors.residual import MakeResidual, Residual
+from lors_det.lors.scaled_gradient import ScaledGradient
+from lors_det.lors.shapes import in_words
 from lors_det.lors.share import checked_share
 from lors_det.lors.stage import SharedStage
 
@@ -105,8 +116,8 @@ class SharedStack(nn.Module):
             residual = make(shapes, number, alone)
             if residual.shapes != shapes:
                 raise ValueError(
-                    f"the residual of {name} is for {_in_words(residual.shapes)}, and stage {number} has there "
-                    f"{_in_words(shapes)}"
+                    f"the residual of {name} is for {in_words(residual.shapes)}, and stage {number} has there "
+                    f"{in_words(shapes)}"
                 )
             put(tree, name, residual.to(parameter_of(stage, self.names[name][0])))  # its device and type
         return tree
@@ -117,7 +128,7 @@ class SharedStack(nn.Module):
         for name in shared:
             shapes = {parameter_of(stage, name).shape for stage in users}
             if len(shapes) > 1:
-                raise ValueError(f"stages that share {name} have it in different shapes: {_in_words(sorted(shapes))}")
+                raise ValueError(f"stages that share {name} have it in different shapes: {in_words(sorted(shapes))}")
             put(tree, name, parameter_of(users[0], name))
         return tree
 
@@ -156,7 +167,7 @@ class SharedStack(nn.Module):
         for name, names in self.names.items():
             full: list[Any] = [None if base is None else value_of(self.bases[base], each) for each in names]
             if self.mean_gradient and base is not None and torch.is_grad_enabled():
-                full = [_ScaledGradient.apply(parameter, 1 / self.share.count(base)) for parameter in full]
+                full = [ScaledGradient.apply(parameter, 1 / self.share.count(base)) for parameter in full]
             residual = find(self.residuals[number], name)
             # a name without a residual may hold others' residuals: those of its parts
             weights.update(zip(names, residual(*full) if isinstance(residual, Residual) else full))
@@ -173,111 +184,33 @@ class SharedStack(nn.Module):
             dtype: the corrected weights' type, such as that of autocast, which would otherwise cast them in every
                 call; their own by default.
         """
-        before, self._kept = self._kept, None
+        before = self._kept
+        # a parameter is a base's own, uncorrected
+        self._kept = [
+            {name: w if isinstance(w, nn.Parameter) else w.to(dtype or w.dtype) for name, w in each.items()}
+            for each in self.corrected()
+        ]
         try:
-            full = self._corrected_once()
-            # a parameter is a base's own, uncorrected
-            self._kept = [
-                {name: w if isinstance(w, nn.Parameter) else w.to(dtype or w.dtype) for name, w in each.items()}
-                for each in full
-            ]
             yield
         finally:
             self._kept = before
 
     def fold(self) -> nn.ModuleList:
-        """Plain stages that compute the same, each with all of its weights: copies, which share nothing.
+        """Plain stages that compute the same, each with all of its weights: see :func:`lors_det.lors.plain.fold`."""
+        return plain.fold(self)
 
-        A weight is frozen where its base and its residual are.
-        """
-        before, self._kept = self._kept, None
-        try:
-            full = self._corrected_once()
-        finally:
-            self._kept = before
-        plain = nn.ModuleList(copy.deepcopy(stage) for stage in self.stages)
-        for number, (stage, weights) in enumerate(zip(plain, full)):
-            learns = {each: self._learns(number, name, each) for name, names in self.names.items() for each in names}
-            for name, weight in weights.items():
-                module, last = stage.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
-                own = nn.Parameter(weight.detach().clone(), requires_grad=learns[name])
-                module.register_parameter(last, own)
-        return plain
-
-    def _learns(self, number: int, shared: str, name: str) -> bool:
-        """Whether a stage's parameter gets gradients, by its base or by the residual of the name that it belongs to."""
-        base, residual = self.share[number], find(self.residuals[number], shared)
-        of_residual = residual.parameters() if isinstance(residual, Residual) else ()
-        of_base = () if base is None else (value_of(self.bases[base], name),)
-        return any(parameter.requires_grad for parameter in (*of_base, *of_residual))
-
-    @torch.no_grad()
     def fit(self, stages: Sequence[nn.Module]) -> None:
-        """Become as near to plain stages as the ranks allow: the way back of :meth:`fold`.
+        """Become as near to plain stages as the ranks allow: see :func:`lors_det.lors.plain.fit`."""
+        plain.fit(self, stages)
 
-        A base becomes the mean of its users' weights, a residual what is left of its stage's, as its rank allows; what
-        is private is copied.
-
-        Args:
-            stages: S plain ones, of the same kind.
-
-        Raises:
-            ValueError: if their number, or a shape in them, is another; the stack is then as it was.
-        """
-        if len(stages) != len(self):
-            raise ValueError(f"{len(stages)} plain stages came to a stack of {len(self)}")
-        for number, (own, stage) in enumerate(zip(self.fold(), stages)):
-            here, there = _shapes(own), _shapes(stage)
-            for name in (*here, *there):
-                if here.get(name) != there.get(name):
-                    found, expected = (_in_words([each[name]]) if name in each else "none" for each in (there, here))
-                    raise ValueError(f"{name} is {found} in plain stage {number}, and {expected} in the stack")
-        for number, tree in enumerate(self.bases):
-            users = [stage for stage, used in zip(stages, self.share) if used == number]
-            for name, parameter in tree.named_parameters():
-                parameter.copy_(torch.stack([parameter_of(stage, name) for stage in users]).mean(dim=0))
-        for number, (own, stage) in enumerate(zip(self.stages, stages)):
-            private = own.state_dict().keys()
-            own.load_state_dict({name: value for name, value in stage.state_dict().items() if name in private})
-            base = self.share[number]
-            for name, names in self.names.items():
-                residual = find(self.residuals[number], name)
-                if isinstance(residual, Residual):
-                    wanted = [parameter_of(stage, each).detach() for each in names]
-                    if base is not None:
-                        wanted = [whole - value_of(self.bases[base], each) for whole, each in zip(wanted, names)]
-                    residual.fit(*wanted)
-
-    def _corrected_once(self) -> list[dict[str, Tensor]]:
-        """Every stage's weights, without gradients, and in their own precision whatever is cast around."""
+    def corrected(self) -> list[dict[str, Tensor]]:
+        """Every stage's shared parameters, corrected now: without gradients, in their own precision."""
         device = next((parameter.device.type for parameter in self.parameters()), "meta")
         # nothing is computed, nor cast, on the meta device
         uncast = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
-        with torch.no_grad(), uncast:
-            return [self.weights(number) for number in range(len(self))]
-
-
-class _ScaledGradient(torch.autograd.Function):
-    """x, whose gradient is multiplied by a number on its way back."""
-
-    generate_vmap_rule = True  # torch.func's transforms take it, in this form
-
-    @staticmethod
-    def forward(x: Tensor, factor: float) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-        _, ctx.factor = inputs
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] * ctx.factor, None
-
-
-def _shapes(stage: nn.Module) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in stage.state_dict().items()}
-
-
-def _in_words(shapes: Sequence[torch.Size]) -> str:
-    return ", ".join(" x ".join(map(str, shape)) or "a number" for shape in shapes)
+        kept, self._kept = self._kept, None
+        try:
+            with torch.no_grad(), uncast:
+                return [self.weights(number) for number in range(len(self))]
+        finally:
+            self._kept = kept
