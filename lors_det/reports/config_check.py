@@ -73,7 +73,8 @@ def _built(key: str, build: Any) -> Any:
 
 
 def _schedule(schedule: dict[str, Any], optimizer: Any) -> Any:
-    return PARAM_SCHEDULERS.build(schedule.copy(), default_args=dict(optimizer=optimizer, epoch_length=1000))
+    whole = {**schedule, "begin": schedule.get("begin") or 0}  # None: not chosen yet, without data
+    return PARAM_SCHEDULERS.build(whole, default_args=dict(optimizer=optimizer, epoch_length=1000))
 
 
 def _run_once(model: nn.Module) -> None:

@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.data import annotation_file, leaf_datasets
-from lors_det.plugin.config.size_rules import SIDE_STEP_PX, batch_size, epochs, image_side
+from lors_det.plugin.config.size_rules import SIDE_STEP_PX, batch_size, epochs, first_fall, image_side
 from lors_det.plugin.dataset import check_coco, read_json
 
 _SIZES = ("scale", "img_scale", "crop_size")
@@ -18,7 +18,7 @@ _SIZES = ("scale", "img_scale", "crop_size")
 
 
 def choose(cfg: Config, side: int | None = None, *, before: Config | None = None) -> list[str]:
-    """Fill in what a config leaves None: image side, batch size, epochs and the interval of validations.
+    """Fill in what a config leaves None: image side, batch size, epochs, when the rate falls, how often to validate.
 
     ======================================  ============================================================================
     sizes in pipelines                      side such that nine of ten boxes reach ``SMALL_BOX_PX``, at most the images'
@@ -26,6 +26,7 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     ``train_dataloader.batch_size``         4 below 2 000 images, 8 below 20 000, else 16
     ``train_cfg.max_epochs``                ``EPOCHS``, above ``NUM_IMAGES`` n of them EPOCHS (NUM_IMAGES / n)^(1/4); of
                                             small sets as many as make ``MIN_STEPS``; within ``EPOCHS_LIMITS``
+    ``param_scheduler.*.begin``             of schedules by epoch: a third of the epochs
     ``train_cfg.val_interval``              a tenth of the epochs
     ======================================  ============================================================================
 
@@ -71,6 +72,8 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     if num_images and loop.get("max_epochs", 0) is None:
         loop.max_epochs = epochs(num_images, loader.batch_size)
         said.append(f"{loop.max_epochs} epochs: {num_images} images")
+    if loop.get("max_epochs"):
+        said += _choose_falls(cfg, loop.max_epochs, before)
     if loop.get("max_epochs") and loop.get("val_interval", 0) is None:
         loop.val_interval = max(1, loop.max_epochs // 10)
     return said
@@ -92,6 +95,25 @@ def _keep(loader: ConfigDict, loop: ConfigDict, before: Config) -> list[str]:
     return said
 
 
+def _choose_falls(cfg: Config, num_epochs: int, before: Config | None) -> list[str]:
+    """Fill in when schedules by epoch begin; a former run of the same length decides. What was chosen, in words."""
+    said = []
+    same_length = before is not None and (before.get("train_cfg") or {}).get("max_epochs") == num_epochs
+    former = before.get("param_scheduler") if before is not None and same_length else None
+    for number, schedule in _open_schedules(cfg):
+        schedule.begin = first_fall(num_epochs)
+        if isinstance(former, list) and number < len(former):
+            schedule.begin = former[number].get("begin", schedule.begin)
+        said.append(f"the learning rate stays for {schedule.begin} epochs, then falls")
+    return said
+
+
+def _open_schedules(cfg: Config) -> list[tuple[int, ConfigDict]]:
+    """Schedules by epoch whose begin is None, and their numbers."""
+    schedules = enumerate(cfg.get("param_scheduler") or ())
+    return [(number, each) for number, each in schedules if each.get("begin", 0) is None and each.get("by_epoch", True)]
+
+
 def _side_of(before: Config) -> int | None:
     """The long side to which a former run resized the images of its validation."""
     for step in ((before.get("val_dataloader") or {}).get("dataset") or {}).get("pipeline", ()):
@@ -106,7 +128,7 @@ def check_chosen(cfg: Config, *, training: bool = True) -> None:
     Raises:
         InputError: it names the open keys and where the set was looked for.
     """
-    if keys := [key for key in _open_keys(cfg) if training or not key.startswith("train_cfg")]:
+    if keys := [key for key in _open_keys(cfg) if training or not key.startswith(("train_cfg", "param_scheduler"))]:
         files = ", ".join(map(str, _training_files(cfg))) or "no path"
         raise InputError(
             f"the config leaves {', '.join(keys)} to the training set, and there is none at {files}; name its folder: "
@@ -125,7 +147,8 @@ def _open_keys(cfg: Config) -> list[str]:
     sizes = open_sizes([loader.dataset for loader in loaders_of(cfg)], cfg.get("custom_hooks"))
     keys = ["image sizes"] if next(sizes, None) else []
     keys += ["batch sizes"] if any(loader.get("batch_size", 1) is None for loader in loaders_of(cfg)) else []
-    return keys + [f"train_cfg.{key}" for key in ("max_epochs", "val_interval") if loop.get(key, 0) is None]
+    keys += [f"train_cfg.{key}" for key in ("max_epochs", "val_interval") if loop.get(key, 0) is None]
+    return keys + [f"param_scheduler.{number}.begin" for number, _ in _open_schedules(cfg)]
 
 
 def _training_files(cfg: Config) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a training set's size asks for: the side of its images, batches and epochs."""
+"""What a training set's size asks for: the side of its images, batches and epochs, and when the rate falls."""
 
 from __future__ import annotations
 
@@ -51,3 +51,8 @@ def epochs(num_images: int, size: int) -> int:
     """Passes over a set of so many images, in batches of a size."""
     passes = round(EPOCHS * min(1.0, (NUM_IMAGES / num_images) ** 0.25))
     return int(np.clip(max(passes, ceil(MIN_STEPS / ceil(num_images / size))), *EPOCHS_LIMITS))
+
+
+def first_fall(epochs: int) -> int:
+    """Epochs for which a learning rate stays before it falls: a third of a training's, as docs/recipes.md measures."""
+    return epochs // 3

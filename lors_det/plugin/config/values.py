@@ -58,6 +58,7 @@ NUMBERS = {
     r"optim_wrapper\.accumulative_counts": Number(),
     r"train_cfg\.(max_epochs|val_interval)": Number(none=True),
     r"train_cfg\.max_iters": Number(),
+    r"param_scheduler\.\d+\.begin": Number(least=0, none=True),
     r"auto_scale_lr\.base_batch_size": POSITIVE,  # of a step that is one of several to an update, a fraction
     r"randomness\.seed": Number(least=0, most=2**31 - 1, none=True),  # numpy takes 32 bits, and data workers count on
 }
@@ -70,7 +71,9 @@ def check_numbers(cfg: Config) -> None:
     Raises:
         InputError: it names the key, the value and what is allowed.
     """
-    for key, value in leaves(cfg._cfg_dict):
+    schedules = cfg.get("param_scheduler")
+    numbered = dict(enumerate(schedules)) if isinstance(schedules, list) else {}
+    for key, value in (*leaves(cfg._cfg_dict), *leaves(numbered, "param_scheduler")):
         for pattern, number in NUMBERS.items():
             obstacle = number.obstacle(value) if re.fullmatch(pattern, key) else None
             if obstacle:

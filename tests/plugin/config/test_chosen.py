@@ -84,6 +84,44 @@ def test_a_side_for_a_config_that_sets_its_own_is_refused(data, tmp_path):
         load_config(LORS, overrides(data), str(tmp_path), image_side=96)
 
 
+def falling_config(data, tmp_path, *, before=None, **changes):
+    said = []
+    options = {**overrides(data), "param_scheduler.1.begin": None, **changes}
+    return load_config(LORS, options, str(tmp_path), before=before, say=said.append), said
+
+
+def test_the_rate_stays_for_a_third_of_the_epochs(data, tmp_path):
+    for given, stays in ((1, 0), (2, 0), (3, 1), (10, 3), (30, 10)):
+        cfg, said = falling_config(data, tmp_path, **{"train_cfg.max_epochs": given})
+        assert [each.begin for each in cfg.param_scheduler] == [0, stays]
+        assert said == [f"the learning rate stays for {stays} epochs, then falls"]
+    cfg, said = falling_config(data, tmp_path, **{"train_cfg.max_epochs": 30, "param_scheduler.1.begin": 4})
+    assert cfg.param_scheduler[1].begin == 4
+    assert not said
+
+
+def test_a_run_of_the_same_length_keeps_when_its_rate_falls_and_a_longer_one_does_not(data, tmp_path):
+    former, _ = falling_config(data, tmp_path, **{"train_cfg.max_epochs": 9, "param_scheduler.1.begin": 0})
+    same, _ = falling_config(data, tmp_path, before=former, **{"train_cfg.max_epochs": 9})
+    longer, _ = falling_config(data, tmp_path, before=former, **{"train_cfg.max_epochs": 18})
+    assert (same.param_scheduler[1].begin, longer.param_scheduler[1].begin) == (0, 6)
+
+
+def test_without_a_length_nothing_tells_when_the_rate_falls(data, tmp_path):
+    nowhere = {"train_dataloader.dataset.ann_file": "annotations/none.json", "train_cfg.max_epochs": None}
+    cfg, said = falling_config(data, tmp_path, **nowhere)
+    assert not said
+    with pytest.raises(InputError, match=r"train_cfg\.max_epochs, param_scheduler\.1\.begin"):
+        check_chosen(cfg)
+    check_chosen(cfg, training=False)
+
+
+@pytest.mark.parametrize("begin", [-1, 0.5, "a third"])
+def test_a_begin_that_is_none_is_refused(data, tmp_path, begin):
+    with pytest.raises(InputError, match=r"param_scheduler\.1\.begin.*whole number"):
+        falling_config(data, tmp_path, **{"param_scheduler.1.begin": begin})
+
+
 def test_nothing_to_choose_from(data, tmp_path):
     cfg, said = open_config(data, tmp_path, **{"train_dataloader.dataset.ann_file": "annotations/none.json"})
     assert not said
