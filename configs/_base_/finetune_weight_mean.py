@@ -2,4 +2,5 @@
 
 _base_ = ["finetune_mobilenetv2.py", "weight_mean.py"]
 
+param_scheduler = [_base_.param_scheduler[0], {**_base_.param_scheduler[1], "begin": 0}]
 custom_hooks = [_base_.weight_mean, *_base_.custom_hooks]

@@ -15,8 +15,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from lors_det.errors import InputError
+from lors_det.files import check_folder, write_whole
 from lors_det.studies.reading import read_study
 from lors_det.studies.results import read_results
+
+_PICTURE = "![AP against parameters](ap.png)"
+"""By which a report is known."""
 
 _ONLY = "run these alone, by name, SET/ARM/seedN, with * for anything: 'bccd/*'"
 
@@ -38,16 +42,19 @@ def main(args: Namespace) -> None:
         raise InputError(
             f"study {args.file} has no suffix; name it {args.file.name}.yaml, as its results have its name"
         )
-    if args.report and args.only:
-        raise InputError("--report writes the results of all runs; leave --only out")
+    of_running = {"--only": args.only, "--again": args.again, "--work-dir": args.work_dir, "--jobs": args.jobs != 1}
+    if args.report and (given := [option for option, value in of_running.items() if value]):
+        raise InputError(f"--report runs nothing, and writes all results that there are; leave {given[0]} out")
     study = read_study(args.file)
+    out = args.out or args.file.with_suffix("")
+    check_folder(out)
+    _check_own(out / "README.md")
     from lors_det.studies.children import ended_by_signals
     from lors_det.studies.figure import draw_study
     from lors_det.studies.fingerprints import Fingerprints
     from lors_det.studies.running import changed_results, chosen, run_study
     from lors_det.studies.table import report
 
-    out = args.out or args.file.with_suffix("")
     if args.report:
         results = read_results(out / "results.json")
         if changed := Fingerprints(study, needed=()).changed(results):
@@ -60,10 +67,19 @@ def main(args: Namespace) -> None:
     if not results:
         raise InputError(f"study {args.file} has no result yet")
     text = report(study, results)
-    (out / "README.md").write_text(
-        f"# {args.file.stem}\n\n{text}\n![AP against parameters](ap.png)\n", encoding="utf-8"
-    )
+    page = f"# {args.file.stem}\n\n{text}\n{_PICTURE}\n"
+    write_whole(out / "README.md", lambda file: file.write(page.encode()))
     draw_study(study, results, out / "ap.png")
     print(text)
     if not args.report and any(run not in results for run in chosen(study, args.only)):
         sys.exit(1)
+
+
+def _check_own(page: Path) -> None:
+    """Refuse to write over a page that is another's, such as a project's own.
+
+    Raises:
+        InputError: if there is one.
+    """
+    if page.exists() and not (page.is_file() and _PICTURE in page.read_text(encoding="utf-8", errors="replace")):
+        raise InputError(f"{page} is no study's report, and would be lost; name another folder: --out")

@@ -45,28 +45,31 @@ class Fingerprints:
 
     Args:
         study: whose configs and folders are read.
-        needed: sets whose data has to be there; of others that is not, there is no fingerprint.
+        needed: sets and arms whose data has to be there; of others that is not, there is no fingerprint.
 
     Attributes:
         courses: by run.
-        data: by set; None where the data is not there.
+        data: by set and arm; None where the data is not there.
 
     Raises:
         InputError: if a config is wrong, or data that is needed is not there.
     """
 
-    def __init__(self, study: Study, needed: Collection[str]) -> None:
+    def __init__(self, study: Study, needed: Collection[tuple[str, str]]) -> None:
         of_seed = {(run.set, run.arm): run for run in study.runs()}  # seeds decide nothing of them
         of_arm = {key: courses_of(study, run) for key, run in of_seed.items()}
         self.courses = {run: of_arm[run.set, run.arm] for run in study.runs()}
-        self.data: dict[str, str | None] = {}
-        for name in study.sets:
+        self.data: dict[tuple[str, str], str | None] = {}
+        of_folder: dict[str, str | None] = {}  # which is that of all arms
+        for key, run in of_seed.items():
             try:
-                self.data[name] = data_of(study, name)
+                self.data[key] = of_folder[run.set] if run.set in of_folder else data_of(study, run)
             except InputError:
-                if name in needed:
+                if key in needed:
                     raise
-                self.data[name] = None
+                self.data[key] = None
+            if study.sets[run.set].data is not None:
+                of_folder[run.set] = self.data[key]
 
     def changed(self, results: Mapping[Run, Result]) -> list[Run]:
         """Runs whose results are of other values than the study's; of data that is not there, nothing is known."""
@@ -74,7 +77,7 @@ class Fingerprints:
             run
             for run, courses in self.courses.items()
             if run in results
-            and (results[run].course != courses.own or self.data[run.set] not in (results[run].data, None))
+            and (results[run].course != courses.own or self.data[run.set, run.arm] not in (results[run].data, None))
         ]
 
 
@@ -164,38 +167,39 @@ def _plain(value: Any) -> Any:
     return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
-def data_of(study: Study, name: str) -> str:
-    """Fingerprint of a set: names and sizes of all files of its folder, and what is in those of annotations.
+def data_of(study: Study, run: Run) -> str:
+    """Fingerprint of a run's data: names and sizes of all files of its set's folder, and what is in annotations.
 
-    Where the config's own data is used, of its folders of images and its annotation files. Links are followed; files
-    and folders whose names start with a dot, as systems put them there, do not count.
+    Where the config's own data is used, of its folders of images and its annotation files, and those of what is trained
+    first. Links are followed; files and folders whose names start with a dot, as systems put them there, do not count.
 
     Raises:
         InputError: if a folder is not there, or empty, or an annotation file is missing.
     """
-    folder = study.sets[name].data
+    folder = study.sets[run.set].data
     if folder is None:
-        return _data_of_config(study, name)
+        return _data_of_configs(study, run)
     if not folder.is_dir() or not any(folder.iterdir()):
         raise InputError(
-            f"{study.path}: sets.{name}.data {folder} holds no data; put it there, or run other sets with --only"
+            f"{study.path}: sets.{run.set}.data {folder} holds no data; put it there, or run others with --only"
         )
     digest = hashlib.sha256()
     _take(digest, folder)
     return digest.hexdigest()[:16]
 
 
-def _data_of_config(study: Study, name: str) -> str:
-    run = next(run for run in study.runs() if run.set == name)
-    cfg = read_config(study.config_of(run), study.options_of(run))
+def _data_of_configs(study: Study, run: Run) -> str:
+    cfgs = [read_config(study.config_of(run), study.options_of(run))]
+    if first := study.first_of(run):
+        cfgs.append(read_config(first.config, dict(first.options)))
     digest = hashlib.sha256()
-    loaders = (cfg.get(f"{split}_dataloader") for split in ("train", "val"))
+    loaders = [cfg.get(f"{split}_dataloader") for cfg in cfgs for split in ("train", "val")]
     datasets = [dataset for loader in loaders if loader for dataset in leaf_datasets(loader.dataset)]
     for file in sorted(set(map(annotation_file, datasets))):
         if not file.is_file():
             raise InputError(
-                f"{study.path}: sets.{name} has no data of its own, and {file}, of its config, does not exist; put it "
-                "there, or run other sets with --only"
+                f"{study.path}: sets.{run.set} has no data of its own, and {file}, of its config, does not exist; put "
+                "it there, or run others with --only"
             )
         digest.update(file.read_bytes())
     for folder in sorted(set(map(image_folder, datasets))):

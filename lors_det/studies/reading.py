@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import yaml
 
 from lors_det.errors import InputError
+from lors_det.plugin.config.names import leaves
+from lors_det.plugin.config.values import SEEDS
 from lors_det.studies.plan import Arm, Data, Study, Trained
 
 _MULTIPLE = 32  # pixels, the coarsest stride, for which arithmetic is counted
+_OF_RUNS = {"randomness.seed": "write it into seeds", "work_dir": "--work-dir names the folder of all"}
 _KEYS = ("question", "answer", "sets", "arms", "seeds", "options", "compare", "metric")
 
 
@@ -62,20 +66,21 @@ def read_study(path: str | Path) -> Study:
         name: _arm(value, seeds, f"study {path}: arms.{name}")
         for name, value in _named(content.get("arms"), f"study {path}: arms").items()
     }
+    answer = content.get("answer")
     return Study(
         path=path,
         question=" ".join(question.split()),
-        answer=" ".join(_text(content.get("answer") or "", f"study {path}: answer").split()),
+        answer=" ".join(_text("" if answer is None else answer, f"study {path}: answer").split()),
         sets=sets,
         arms=arms,
         options=_options(content.get("options"), f"study {path}: options"),
-        compare=tuple(_pairs(content.get("compare") or [], arms, f"study {path}: compare")),
+        compare=tuple(_pairs(content.get("compare"), arms, f"study {path}: compare")),
         metric=_text(content.get("metric", "coco/bbox_mAP"), f"study {path}: metric"),
     )
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two values of one key, without a word."""
+    """PyYAML keeps the last of two values of one key, without a word; and takes 5e-4, without a point, for a text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()
@@ -89,10 +94,20 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value or {}, Mapping):
+    value = {} if value is None else value
+    if not isinstance(value, Mapping):
         raise InputError(f"{where} is {value!r}; it must be keys with values")
-    return {str(key): item for key, item in (value or {}).items()}
+    named = {str(key): item for key, item in value.items()}
+    if len(named) < len(value):  # the number 1 and the text "1"
+        twice = next(name for name in named if sum(str(key) == name for key in value) > 1)
+        raise InputError(f"{where} has {twice} twice, as a number and as a text; choose another name")
+    return named
 
 
 def _text(value: Any, where: str) -> str:
@@ -111,15 +126,22 @@ def _named(value: Any, where: str) -> dict[str, Any]:
     named = _mapping(value, where)
     if not named:
         raise InputError(f"{where} is empty; name at least one")
-    wrong = next((name for name in named if not name or set(name) & set("/\\|\n<>`") or name.startswith(".")), None)
+    wrong = next(
+        (
+            name
+            for name in named
+            if not name or set(name) & set("/\\|<>`") or not name.isprintable() or name.startswith(".")
+        ),
+        None,
+    )
     if wrong is not None:
         raise InputError(f"{where}: {wrong!r} cannot be the name of a folder and a row of a table; choose another")
     return named
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
-    if not isinstance(value, list) or not value or not all(type(seed) is int and seed >= 0 for seed in value):
-        raise InputError(f"{where} is {value!r}; it must be a list of numbers from 0 on")
+    if not isinstance(value, list) or not value or not all(type(seed) is int and seed in SEEDS for seed in value):
+        raise InputError(f"{where} is {value!r}; it must be a list of numbers from 0 to {SEEDS.stop - 1}")
     if len(set(value)) < len(value):
         raise InputError(f"{where} is {value!r}, and names a seed twice")
     return tuple(value)
@@ -138,7 +160,7 @@ def _data(value: Any, where: str) -> Data:
         raise InputError(f"{where}.shape is {shape!r}; sides of a padded image are multiples of {_MULTIPLE} pixels")
     data = value.get("data")
     return Data(
-        data=Path(_text(data, f"{where}.data")) if data else None,
+        data=None if data is None else Path(_text(data, f"{where}.data")),
         image_side=side,
         shape=(shape[0], shape[1]),
         options=_options(value.get("options"), f"{where}.options"),
@@ -147,8 +169,9 @@ def _data(value: Any, where: str) -> Data:
 
 def _options(value: Any, where: str) -> dict[str, Any]:
     options = _mapping(value, where)
-    if "randomness.seed" in options:
-        raise InputError(f"{where} has randomness.seed, which is a run's own; write it into seeds")
+    for key, _ in leaves(options):
+        if key in _OF_RUNS:
+            raise InputError(f"{where} has {key}, which is a run's own; {_OF_RUNS[key]}")
     return options
 
 
@@ -169,10 +192,10 @@ def _trained(value: Any, where: str, others: tuple[str, ...] = ()) -> Trained:
 
 
 def _pairs(value: Any, arms: Mapping[str, Arm], where: str) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, list):
+    if not isinstance(value, list | None):
         raise InputError(f"{where} is {value!r}; it must be a list of pairs of arms")
     seen: set[frozenset[str]] = set()
-    for pair in value:
+    for pair in value or ():
         names = list(map(str, pair)) if isinstance(pair, list) else []  # an arm may be called 1
         if len(names) != 2 or names[0] == names[1]:
             raise InputError(f"{where} has {pair!r}; it must be two arms, [better, than this]")
@@ -180,5 +203,7 @@ def _pairs(value: Any, arms: Mapping[str, Arm], where: str) -> Iterator[tuple[st
             raise InputError(f"{where} names {', '.join(missing)}; arms are {', '.join(arms)}")
         if frozenset(names) in seen:  # it would be one more of the tests that p is corrected for
             raise InputError(f"{where} has {' and '.join(names)} twice; once is both ways")
+        if not set(arms[names[0]].seeds) & set(arms[names[1]].seeds):  # which pair the tests
+            raise InputError(f"{where} has {pair!r}, which have no seed in common; give both the same seeds")
         seen.add(frozenset(names))
         yield names[0], names[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -46,21 +46,26 @@ class Result:
         return Run(self.set, self.arm, self.seed)
 
 
-_KINDS = {
-    "seed": int,
-    **dict.fromkeys(("set", "arm", "course", "data", "commit"), str),
-    **dict.fromkeys(("metrics", "parameters", "macs", "versions"), dict),
+_TEXTS = ("set", "arm", "course", "data", "commit", "trained_as")
+_NUMBERS = ("seed", "steps", "seconds_per_step", "memory_mib")
+_NUMBERS_BY_NAME: dict[str, tuple[str, ...]] = {
+    "metrics": (),
+    "parameters": ("decoder", "model"),
+    "macs": ("decoder", "total"),
 }
+"""And the names that have to be among them."""
 
 
 def read_results(path: Path) -> dict[Run, Result]:
     """What is known already; nothing where there is no file.
 
     Raises:
-        InputError: if the file holds something else.
+        InputError: if the file holds something else, or one run twice.
     """
-    if not path.is_file():
+    if not path.exists():
         return {}
+    if not path.is_file():
+        raise InputError(f"{path} is no file, which results are kept in; move it away")
     names = {field.name for field in fields(Result)}
     try:
         results = [
@@ -69,12 +74,33 @@ def read_results(path: Path) -> dict[Run, Result]:
         ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} holds no results of a study ({error!r}); move it away") from error
+    known: dict[Run, Result] = {}
     for result in results:
-        if not all(isinstance(getattr(result, name), kind) for name, kind in _KINDS.items()):
-            raise InputError(
-                f"{path} holds no results of a study ({result.run!r} has values of other kinds); move it away"
-            )
-    return {result.run: result for result in results}
+        if wrong := next(_misfits(result), None):
+            raise InputError(f"{path} holds no results of a study ({result.run}: {wrong}); move it away")
+        if known.setdefault(result.run, result) != result:  # files of two machines, put together
+            raise InputError(f"{path} holds {result.run} twice, of other values; take one out")
+    return known
+
+
+def _misfits(result: Result) -> Iterator[str]:
+    """Fields that hold something else, in words."""
+    yield from (f"{name} is no text" for name in _TEXTS if not isinstance(getattr(result, name), str))
+    yield from (f"{name} is no number" for name in _NUMBERS if not _is_number(getattr(result, name)))
+    yield from (f"{name} is no whole number" for name in ("seed", "steps") if type(getattr(result, name)) is not int)
+    for name, needed in _NUMBERS_BY_NAME.items():
+        values = getattr(result, name)
+        if not isinstance(values, dict) or not all(map(_is_number, values.values())):
+            yield f"{name} is no numbers by name"
+        elif missing := [each for each in needed if each not in values]:
+            yield f"{name} has no {missing[0]}"
+    versions = result.versions
+    if not isinstance(versions, dict) or not all(isinstance(each, str) for each in versions.values()):
+        yield "versions is no texts by name"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def write_results(path: Path, results: Iterable[Result]) -> None:

@@ -93,7 +93,7 @@ def _run(
 ) -> dict[Run, Result]:
     file = out / "results.json"
     results = read_results(file)
-    fingerprints = Fingerprints(study, {run.set for run in runs})
+    fingerprints = Fingerprints(study, {(run.set, run.arm) for run in runs})
     changed = fingerprints.changed(results)
     # tables are of all results, whichever runs were asked for
     if refused := [run for run in changed if not again or run not in runs]:
@@ -172,7 +172,9 @@ def borrow(runs: Iterable[Run], fingerprints: Fingerprints, out: Path) -> dict[R
         known |= {(result.course, result.data, result.seed): result for result in others.values()}
     # data that nothing is known of is no other run's
     keys = {
-        run: (fingerprints.courses[run].own, data, run.seed) for run in runs if (data := fingerprints.data[run.set])
+        run: (fingerprints.courses[run].own, data, run.seed)
+        for run in runs
+        if (data := fingerprints.data[run.set, run.arm])
     }
     return {run: replace(known[key], set=run.set, arm=run.arm) for run, key in keys.items() if key in known}
 
@@ -224,7 +226,7 @@ def _order(study: Study, run: Run, fingerprints: Fingerprints, work_dir: Path) -
         arm=run.arm,
         seed=run.seed,
         course=fingerprints.courses[run].own,
-        data=fingerprints.data[run.set] or "",
+        data=fingerprints.data[run.set, run.arm] or "",
         config=study.config_of(run),
         folder=str(folder) if folder else None,
         image_side=study.sets[run.set].image_side,

@@ -76,6 +76,16 @@ def test_what_it_says(tmp_path):
         ("[[better, plain]]", "[[better, best]]", r"compare names best; arms are plain, better"),
         ("[[better, plain]]", "[[better]]", r"compare has \['better'\]; it must be two arms"),
         ("[[better, plain]]", "better", r"compare is 'better'"),
+        ("seeds: [0, 1]\n", "seeds: [2147483648]\n", r"seeds is \[2147483648\]; .* from 0 to 2147483647"),
+        ("options: {c: 3}", "options: {randomness: {seed: 3}}", r"better\.options has randomness\.seed"),
+        ("options: {c: 3}", "options: {work_dir: here}", r"better\.options has work_dir, .*--work-dir names"),
+        ("options: {c: 3}", "options: false", r"arms\.better\.options is False; it must be keys with values"),
+        ("data: data/fish", "data: false", r"sets\.fish\.data is False; it must be a text"),
+        ("[[better, plain]]", "false", r"compare is False; it must be a list"),
+        ("seeds: [0, 1]\n", "seeds: [0, 1]\nanswer: No\n", r"answer is False; it must be a text"),
+        ("seeds: [0, 1, 2]}", "seeds: [2]}", r"compare has \['better', 'plain'\], which have no seed in common"),
+        ("  plain: {config: ", '  "a\\tb": {config: ', r"'a\\tb' cannot be the name of a folder and a row"),
+        ("arms:\n", "arms:\n  1: {config: a.py}\n  '1': {config: b.py}\n", r"arms has 1 twice, as a number and"),
         ("arms:", "arms: [", r"study\.yaml is no YAML"),
     ],
 )
@@ -101,6 +111,13 @@ def test_a_file_that_is_not_there(tmp_path):
         read_study(written(tmp_path, "- 1"))
     with pytest.raises(InputError, match="sets is empty"):
         read_study(written(tmp_path, "question: a\nseeds: [0]\narms: {a: {config: b}}"))
+
+
+def test_numbers_may_be_written_without_a_point(tmp_path):
+    """As Python and YAML 1.2 read them."""
+    text = WHOLE.replace("options: {c: 3}", "options: {c: 5e-4, d: -1E+3, e: 1.e2, f: .5e1, g: e5, h: 5e}")
+    options = read_study(written(tmp_path, text)).options_of(Run("cells", "better", 2))
+    assert [options[key] for key in "cdefgh"] == [5e-4, -1000.0, 100.0, 5.0, "e5", "5e"]
 
 
 def test_arms_may_be_called_by_numbers(tmp_path):

@@ -55,18 +55,18 @@ def folder(tmp_path_factory) -> Path:
 def study(folder: Path, *words: str, options: str) -> None:
     path = folder / "size.yaml"
     path.write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", options))
-    places = [] if "--work-dir" in words else ["--work-dir", str(folder / "runs")]
+    places = [] if {"--work-dir", "--report"} & set(words) else ["--work-dir", str(folder / "runs")]
     run("study", [str(path), *places, *words])
 
 
 def test_a_study(folder, capsys):
     """Of two runs at a time, one fails; it is mended, and run alone."""
     with pytest.raises(SystemExit) as ended:
-        study(folder, "--jobs", "2", options="{train_dataloader.dataset.ann_file: gone.json}")
+        study(folder, "--jobs", "2", options="{train_dataloader.dataset.data_prefix.img: gone}")
     said = capsys.readouterr().out
     assert ended.value.code == 1
     assert "tiny/lors/seed3 failed" in said
-    assert "gone.json" in said
+    assert "gone" in said
     assert "1 of 2 runs is missing" in said
     kept = json.loads((folder / "size/results.json").read_text())["runs"]
     assert [(each["arm"], each["seed"]) for each in kept] == [("adamixer", 3)]
@@ -93,7 +93,7 @@ def test_a_study(folder, capsys):
     assert ended.value.code == 2
     assert "of other values than the study's for tiny/lors/seed3; --again runs them again" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:  # and what it was before is no result of these
-        study(folder, "--again", options="{train_dataloader.dataset.ann_file: gone.json}")
+        study(folder, "--again", options="{train_dataloader.dataset.data_prefix.img: gone}")
     assert ended.value.code == 1
     assert "1 of 2 runs is missing" in capsys.readouterr().out
 
@@ -163,8 +163,9 @@ def test_what_a_training_with_a_mean_does_not_give_is_trained(gives, of_means, t
 
     def carry(order: Order, *_: object, **__: object) -> dict[Run, Result] | str:
         ordered.append(order.arm)
-        values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={}, macs={}, steps=1, commit="")
-        values |= dict(data=order.data, seconds_per_step=1.0, memory_mib=1.0)
+        values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1, "model": 1}, steps=1)
+        values |= dict(macs={"decoder": 1, "total": 1}, commit="", seconds_per_step=1.0, memory_mib=1.0)
+        values |= dict(data=order.data)
         found = {each: Result(**each._asdict(), course=course, **values) for each, course in order.courses.items()}
         if order.arm == "plain" or gives == "both":
             return found
@@ -191,9 +192,9 @@ def test_some_runs_alone(folder, capsys):
 
 def result_of(study: Study, run: Run) -> Result:
     """What it would be taken for."""
-    values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1}, steps=1, commit="")
-    values |= dict(macs={"decoder": 1, "total": 1}, seconds_per_step=1.0, memory_mib=1.0)
-    values |= dict(data=data_of(study, run.set) if study.sets[run.set].data is None else "")
+    values = dict(versions={}, metrics={"coco/bbox_mAP": 0.5}, parameters={"decoder": 1, "model": 1}, steps=1)
+    values |= dict(macs={"decoder": 1, "total": 1}, commit="", seconds_per_step=1.0, memory_mib=1.0)
+    values |= dict(data=data_of(study, run) if study.sets[run.set].data is None else "")
     return Result(**run._asdict(), course=course_of(study, run), **values)
 
 
@@ -212,7 +213,7 @@ def test_results_of_other_values_are_refused_whichever_runs_are_asked_for(folder
     with pytest.raises(SystemExit) as ended:
         study(folder, *places, "--only", "*/adamixer/*", "--report", options="{}")
     assert ended.value.code == 2
-    assert "--report writes the results of all runs; leave --only out" in capsys.readouterr().err
+    assert "--report runs nothing, and writes all results that there are; leave --only out" in capsys.readouterr().err
 
 
 def test_two_at_once_are_refused(folder, capsys):
@@ -228,7 +229,8 @@ def test_two_at_once_are_refused(folder, capsys):
 def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
     """Of the same values and seed, whatever they are called there."""
     runs = [Run("tiny", arm, seed) for arm in ("a", "b") for seed in (0, 1)]
-    fingerprints = SimpleNamespace(courses={run: Courses(run.arm, run.arm) for run in runs}, data={"tiny": "d"})
+    fingerprints = SimpleNamespace(courses={run: Courses(run.arm, run.arm) for run in runs}, data={})
+    fingerprints.data |= {("tiny", "a"): "d", ("tiny", "b"): "d"}
     other = Result(
         **Run("small", "as it is", 1)._asdict(),
         course="a",
@@ -236,8 +238,8 @@ def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
         commit="",
         versions={},
         metrics={"coco/bbox_mAP": 0.5},
-        parameters={},
-        macs={},
+        parameters={"decoder": 1, "model": 1},
+        macs={"decoder": 1, "total": 1},
         steps=1,
         seconds_per_step=1.0,
         memory_mib=1.0,
@@ -249,7 +251,7 @@ def test_runs_of_other_studies_are_taken_over(folder, tmp_path):
     assert found == {Run("tiny", "a", 1): replace(other, set="tiny", arm="a")}
     assert borrow(runs, fingerprints, tmp_path / "other") == {}  # its own are no others
     for data in ("e", None):  # of other data, and of such that is not there
-        fingerprints.data["tiny"] = data
+        fingerprints.data["tiny", "a"] = data
         assert borrow(runs, fingerprints, tmp_path / "own") == {}
 
 
@@ -258,14 +260,15 @@ def test_a_fingerprint_of_data_is_of_files_and_annotations(folder, tmp_path):
     text = STUDY.replace("{tiny: {", f"{{tiny: {{data: {tmp_path / 'shapes'}, ").replace("OPTIONS", "{}")
     (tmp_path / "size.yaml").write_text(text)
     study = read_study(tmp_path / "size.yaml")
-    before = data_of(study, "tiny")
-    assert before == data_of(study, "tiny") != ""
+    first = next(iter(study.runs()))
+    before = data_of(study, first)
+    assert before == data_of(study, first) != ""
     file = tmp_path / "shapes/annotations/val.json"
     file.write_text(file.read_text().replace("1", "2", 1))
-    changed = data_of(study, "tiny")
+    changed = data_of(study, first)
     assert changed != before
     next((tmp_path / "shapes/train").iterdir()).unlink()
-    assert data_of(study, "tiny") not in (before, changed)
+    assert data_of(study, first) not in (before, changed)
 
 
 def test_a_fingerprint_is_of_the_configs_own_data_too(folder, tmp_path):
@@ -275,16 +278,56 @@ def test_a_fingerprint_is_of_the_configs_own_data_too(folder, tmp_path):
     write_config(tmp_path / "tiny/adamixer.py", data, ADAMIXER)
     (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(tmp_path)).replace("OPTIONS", "{}"))
     study = read_study(tmp_path / "size.yaml")
-    before = data_of(study, "tiny")
-    assert before == data_of(study, "tiny")
+    first = next(iter(study.runs()))
+    before = data_of(study, first)
+    assert before == data_of(study, first)
     image = next((data / "train").iterdir())
     image.write_bytes(image.read_bytes() + b"0")
-    assert data_of(study, "tiny") != before
+    assert data_of(study, first) != before
     (data / "annotations/val.json").unlink()
     with pytest.raises(
         InputError, match=r"sets\.tiny has no data of its own, and .*val\.json, of its config, does not"
     ):
-        data_of(study, "tiny")
+        data_of(study, first)
+
+
+def test_a_fingerprint_is_of_each_arms_own_data(folder, tmp_path):
+    data, others = make_data(tmp_path / "shapes"), make_data(tmp_path / "others")
+    (tmp_path / "tiny").mkdir()
+    write_config(tmp_path / "tiny/lors.py", data, LORS)
+    write_config(tmp_path / "tiny/adamixer.py", others, ADAMIXER)
+    (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(tmp_path)).replace("OPTIONS", "{}"))
+    study = read_study(tmp_path / "size.yaml")
+    arms = {("tiny", "lors"), ("tiny", "adamixer")}
+    before = Fingerprints(study, arms).data
+    file = others / "annotations/val.json"
+    file.write_text(file.read_text().replace("1", "2", 1))
+    after = Fingerprints(study, arms).data
+    assert after["tiny", "lors"] == before["tiny", "lors"]
+    assert after["tiny", "adamixer"] != before["tiny", "adamixer"]
+    text = STUDY.replace("OPTIONS", "{}, first: {config: 'FOLDER/tiny/adamixer.py'}").replace("FOLDER", str(tmp_path))
+    (tmp_path / "size.yaml").write_text(text)
+    assert Fingerprints(read_study(tmp_path / "size.yaml"), arms).data["tiny", "lors"] != after["tiny", "lors"]
+
+
+def test_a_page_of_another_is_not_written_over(folder, tmp_path, capsys):
+    (tmp_path / "README.md").write_text("# my project\n")
+    (tmp_path / "file").write_text("")
+    for out, words in ((tmp_path, "README.md is no study's report"), (tmp_path / "file", "is a file; name a folder")):
+        with pytest.raises(SystemExit) as ended:
+            study(folder, "--out", str(out), options="{}")
+        assert ended.value.code == 2
+        assert words in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text() == "# my project\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["README.md", "file"]
+
+
+def test_a_report_takes_nothing_of_running(folder, capsys):
+    for words in (["--again"], ["--jobs", "2"], ["--work-dir", "here"]):
+        with pytest.raises(SystemExit) as ended:
+            study(folder, "--report", *words, options="{}")
+        assert ended.value.code == 2
+        assert f"leave {words[0]} out" in capsys.readouterr().err
 
 
 def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path):
@@ -292,7 +335,7 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path):
     (tmp_path / "size.yaml").write_text(STUDY.replace("FOLDER", str(folder)).replace("OPTIONS", "{}"))
     study = read_study(tmp_path / "size.yaml")
     run_of = Run("tiny", "lors", 3)
-    fingerprints = SimpleNamespace(courses={run_of: Courses("course", "course")}, data={"tiny": "data"})
+    fingerprints = SimpleNamespace(courses={run_of: Courses("course", "course")}, data={("tiny", "lors"): "data"})
     order = _order(study, run_of, fingerprints, tmp_path)
     place = Path(order.work_dir)
     started: list[list[str]] = []
@@ -325,7 +368,8 @@ def test_a_folder_of_another_run_is_not_gone_on_with(folder, tmp_path):
         carried_out(each, 1, slots, children, again=True)
         assert started.pop() == ["log.txt", "order.json"]
     result = dict(set="tiny", arm="lors", seed=3, course="course", data="data", commit="", versions={}, metrics={})
-    result |= dict(parameters={}, macs={}, steps=1, seconds_per_step=1.0, memory_mib=1.0)
+    result |= dict(parameters={"decoder": 1, "model": 1}, macs={"decoder": 1, "total": 1}, steps=1)
+    result |= dict(seconds_per_step=1.0, memory_mib=1.0)
     write_results(order.results, [Result(**result)])
     (place / "epoch_2.pth").write_text("")  # of a run that was killed before it could remove it
     assert carried_out(order, 1, slots, children, again=False) == {run_of: Result(**result)}
@@ -427,11 +471,11 @@ def test_a_fingerprint_of_data_is_of_linked_folders_too_and_of_no_hidden_file(tm
         (tmp_path / path).write_text(text)
     (tmp_path / "data/train").symlink_to(tmp_path / "real")
     study = SimpleNamespace(path="s.yaml", sets={"tiny": Data(data=tmp_path / "data")})
-    found = [data_of(study, "tiny")]
+    found = [data_of(study, Run("tiny", "lors", 3))]
     (tmp_path / "data/.DS_Store").write_text("hidden")
-    found.append(data_of(study, "tiny"))
+    found.append(data_of(study, Run("tiny", "lors", 3)))
     (tmp_path / "real/a.json").write_text("2")
-    found.append(data_of(study, "tiny"))
+    found.append(data_of(study, Run("tiny", "lors", 3)))
     assert found[0] == found[1] != found[2]
 
 
@@ -458,7 +502,7 @@ def test_validations_that_steer_a_training(folder, tmp_path):
     assert len(set(courses_of(study, lors))) == 2  # of one epoch, whose validation is the last
     longer = replace(study, options={"train_cfg.max_epochs": 2})
     assert len(set(courses_of(longer, lors))) == 1
-    fingerprints = SimpleNamespace(courses={lors: courses_of(longer, lors)}, data={"tiny": ""})
+    fingerprints = SimpleNamespace(courses={lors: courses_of(longer, lors)}, data={("tiny", "lors"): ""})
     order = _order(longer, lors, fingerprints, tmp_path / "runs")
     Path(order.work_dir).mkdir(parents=True)
     with pytest.raises(InputError, match="follows the validations, and a study takes the last epoch's"):
@@ -477,11 +521,11 @@ def test_data_that_is_not_there(folder, tmp_path, capsys):
         run("study", words)
     assert ended.value.code == 2
     assert f"sets.fish.data {tmp_path / 'gone'} holds no data" in capsys.readouterr().err
-    run("study", [*words, "--report"])
+    run("study", [words[0], "--report"])
     capsys.readouterr()
     write_results(tmp_path / "size/results.json", [replace(kept, course="before")])
     with pytest.raises(SystemExit) as ended:
-        run("study", [*words, "--report"])
+        run("study", [words[0], "--report"])
     assert ended.value.code == 2
     assert "of other values than the study's for fish/lors/seed3" in capsys.readouterr().err
 
@@ -530,7 +574,7 @@ def test_an_arm_starts_from_what_is_trained_first(folder, tmp_path, monkeypatch,
         return unlink(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "unlink", keep)
-    order = _order(plan, run, Fingerprints(plan, {"tiny"}), tmp_path / "runs")
+    order = _order(plan, run, Fingerprints(plan, {(run.set, run.arm)}), tmp_path / "runs")
     Path(order.work_dir).mkdir(parents=True)
     carry_out(order)
     result = order.kept()[run]

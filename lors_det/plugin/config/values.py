@@ -45,6 +45,9 @@ class Number(NamedTuple):
         return f"it must be {kind} {bound}"
 
 
+SEEDS = range(2**31)
+"""numpy takes 32 bits, and data workers count on from a run's seed."""
+
 POSITIVE = Number(whole=False, least=0, above=True)
 NUMBERS = {
     r"(train|val|test)_dataloader\.batch_size": Number(none=True),
@@ -60,7 +63,7 @@ NUMBERS = {
     r"train_cfg\.max_iters": Number(),
     r"param_scheduler\.\d+\.begin": Number(least=0, none=True),
     r"auto_scale_lr\.base_batch_size": POSITIVE,  # of a step that is one of several to an update, a fraction
-    r"randomness\.seed": Number(least=0, most=2**31 - 1, none=True),  # numpy takes 32 bits, and data workers count on
+    r"randomness\.seed": Number(least=SEEDS.start, most=SEEDS.stop - 1, none=True),
 }
 """Keys with dots, as patterns, and what their values must be; a None may be filled in from the data."""
 
