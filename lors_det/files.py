@@ -18,12 +18,13 @@ _UMASK_AT_START = os.umask(0)  # reading it so sets it, for every thread: not wh
 os.umask(_UMASK_AT_START)
 
 
-def check_place(path: Path, *suffixes: str) -> None:
+def check_place(path: Path, *suffixes: str, new_folder: bool = False) -> None:
     """Refuse, before the work that fills it, a file that could not be written.
 
     Args:
         path: of the file.
         suffixes: one of which its name must end in, where there are any.
+        new_folder: whether its folder may be missing, and be made when the file is written.
 
     Raises:
         InputError: if it has another suffix, is a folder, a device or a pipe, or its folder does not exist or cannot be
@@ -32,7 +33,11 @@ def check_place(path: Path, *suffixes: str) -> None:
     _check_file(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise InputError(f"{path}: the file's name must end in {' or '.join(suffixes)}")
-    if not (folder := path.absolute().parent).is_dir():
+    folder = path.absolute().parent
+    if new_folder:
+        check_folder(folder)
+        return
+    if not folder.is_dir():
         raise InputError(f"{path}: its folder does not exist")
     _check_writable(path, folder)
 

@@ -3,9 +3,9 @@
 lors-det check-data FOLDER_OR_CONFIG
 
 A folder is read in whatever form it lies (COCO, Pascal VOC, YOLO); of a config, the annotation files of its
-dataloaders. Classes, image files, sizes, boxes, duplicates and leaks between splits are looked at, and how well a
-detector does that puts the same box into every image. Errors must be mended before training makes sense, warnings may
-spoil figures, notes are for information.
+dataloaders. Classes, image files, sizes, boxes, duplicates and leaks between splits are looked at, and whether a
+detector does well that puts the same box into every image. Errors must be mended before training makes sense, warnings
+may spoil figures, notes are for information.
 
 Exit status: 0 without errors, 1 with errors, 2 if the data cannot be read at all. With --fix it is that of the repaired
 copy.

@@ -27,6 +27,8 @@ class Box(NamedTuple):
     bottom: float
     crowd: bool = False
     """To be ignored in training and evaluation."""
+    stated_as: str = ""
+    """The box in words, as its owner finds it in the file that states it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def words_for(what: str, box: Box) -> str:
 def record(
     images: Sequence[LabelledImage], classes: Sequence[str], image_root: str, findings: list[Finding]
 ) -> dict[str, Any]:
-    """The COCO record of labelled images; ids from 1, in the order given. What is left out or clipped is told."""
+    """The COCO record of labelled images; ids from 1, in the order given. What is left out or clipped is told.
+
+    Annotations have :attr:`Box.stated_as` besides, by which findings name them.
+    """
     content: dict[str, Any] = {"images": [], "annotations": []}
     content["categories"] = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     annotations = content["annotations"]
@@ -110,7 +115,7 @@ def record(
         name = os.path.relpath(image.path, image_root).replace(os.sep, "/")
         content["images"].append({"id": image_id, "file_name": name, "width": image.width, "height": image.height})
         for stated in image.boxes:
-            label = words_for(f"a box of {classes[stated.class_index]}", stated)
+            label = f"a box of {stated.stated_as}"
             box, finding = judged(stated, image.width, image.height, image=name, path=image.path, label=label)
             if finding is not None:
                 findings.append(finding)
@@ -125,6 +130,7 @@ def record(
                     "bbox": [box.left, box.top, w, h],
                     "area": w * h,
                     "iscrowd": int(box.crowd),
+                    "stated_as": stated.stated_as,
                 }
             )
     return content

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
@@ -185,6 +187,33 @@ def test_tool_writes_and_reports(voc: VocSet, tmp_path: Path) -> None:
     assert result.stdout == f"{out}: 2 images; boxes: ant 0, cat 1, dog 2\n{dropped}\n", result.stderr
     assert json.loads(out.read_text()) == convert_voc(voc.root, "train")[0]
     assert list(out.parent.iterdir()) == [out]  # no temporary file
+
+
+def test_tool_names_sizes_that_differ_and_sets_counted_from_0(voc: VocSet, tmp_path: Path) -> None:
+    voc.image("c", thing("ant", 0, 1, 100, 80), thing("ant", 0, 5, 9, 9), thing("ant", 1, 5, 9, 9))
+    cv2.imwrite(str(voc.root / "JPEGImages" / "c.jpg"), np.zeros((40, 50, 3), np.uint8))
+    result = run_tool(voc.root, out := tmp_path / "val.json", "--split", "val")
+    differs, counted = result.stdout.splitlines()[-2:]
+    assert differs.startswith("size differs: c.jpg has 50 x 40 pixels, and its XML file says 100 x 80, which is kept")
+    assert counted.startswith("counted from 0? 2 boxes at the left or upper edge have a corner of 0, 1 of 1;")
+    coco = json.loads(out.read_text())
+    assert [(image["width"], image["height"]) for image in coco["images"]] == [(100, 80)]
+
+
+def test_tool_writes_over_no_photograph(voc: VocSet, tmp_path: Path) -> None:
+    photograph = voc.root / "JPEGImages" / "a.jpg"
+    photograph.write_bytes(b"pixels")
+    (tmp_path / "file").write_text("")
+    for out, words in (
+        (photograph, "must end in .json"),
+        (tmp_path / "new" / "a.jpg", "must end in .json"),
+        (tmp_path / "file" / "a.json", "is a file; name a folder"),
+    ):
+        result = run_tool(voc.root, out, "--split", "train")
+        assert result.returncode == 2
+        assert words in result.stderr
+    assert photograph.read_bytes() == b"pixels"
+    assert not (tmp_path / "new").exists()
 
 
 def test_tool_reports_user_errors_and_keeps_the_old_file(voc: VocSet, tmp_path: Path) -> None:

@@ -31,9 +31,41 @@ def test_the_record_is_that_of_the_converter(tmp_path: Path) -> None:
     for name, split in folder.splits.items():
         converted, _ = convert_voc(tmp_path, name)
         images = [{**image, "file_name": f"JPEGImages/{image['file_name']}"} for image in converted["images"]]
-        assert split.content == {**{key: converted[key] for key in ("annotations", "categories")}, "images": images}
+        named = [{**each, "stated_as": ""} for each in converted["annotations"]]
+        found = [{**each, "stated_as": ""} for each in split.content["annotations"]]
+        assert (split.content["categories"], split.content["images"]) == (converted["categories"], images)
+        assert found == named
         assert split.source == f"ImageSets/Main/{name}.txt"
     assert [a["iscrowd"] for a in folder.splits["train"].content["annotations"]] == [0, 1, 0]
+
+
+def test_boxes_are_named_as_their_file_states_them(tmp_path: Path) -> None:
+    """Counted from 1, as there; not as the record has them."""
+    folder = read(tmp_path, **{"Annotations/a.xml": voc(DOG, ("dog", 7, 5, 7, 9.5))})
+    (finding,) = folder.findings
+    assert finding.what == "a box of dog (7, 5, 7, 9.5) has no area and is left out"
+    stated = {a["stated_as"] for split in folder.splits.values() for a in split.content["annotations"]}
+    assert stated == {"dog (5, 3, 15, 11)"}
+
+
+def test_a_namespace_is_no_obstacle(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "a\nb", "ImageSets/Main/val.txt": "c"}
+    plain, named = (tmp_path / name for name in ("plain", "named"))
+    xml = voc(DOG).replace("<annotation>", '<annotation xmlns="http://example.org/voc">')
+    assert "xmlns" in xml
+    expected, found = read(plain, **lists), read(named, **lists, **{"Annotations/a.xml": xml})
+    assert not found.findings
+    assert [split.content for split in found.splits.values()] == [split.content for split in expected.splits.values()]
+    assert convert_voc(named, "train")[0] == convert_voc(plain, "train")[0]
+
+
+def test_images_in_no_list_of_a_split_are_told_with_classes_of_theirs_alone(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "a", "ImageSets/Main/val.txt": "b", "ImageSets/Main/extra.txt": "c"}
+    folder = read(tmp_path, **lists, **{"Annotations/c.xml": voc(DOG, ("cat", 5, 3, 15, 11))})
+    (finding,) = folder.findings
+    assert (finding.kind, finding.level) == ("unlisted", "note")
+    assert finding.what == "1 annotated image is in no list of train, val or test, and cat in none but it: not used"
+    assert folder.classes == ("dog",)
 
 
 def test_objects_that_cannot_be_used_are_left_out(tmp_path: Path) -> None:
@@ -68,6 +100,7 @@ def test_lines_of_lists_that_lead_nowhere(tmp_path: Path) -> None:
         ("missing-label", "warning", "ImageSets/Main/train.txt, line 4"),
         ("missing-label", "warning", "ImageSets/Main/val.txt, line 1"),
         ("no-image", "error", "ImageSets/Main/val.txt"),
+        ("unlisted", "note", tmp_path.name),
     ]
 
 

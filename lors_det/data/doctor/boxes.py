@@ -128,5 +128,6 @@ def check_empty_images(case: Case) -> Iterator[Finding]:
 
 def _each(table: Table, kind: str, level: Level, mask: Mask, what: str, remedy: str) -> Iterator[Finding]:
     for index in np.flatnonzero(mask):
-        box = ", ".join(f"{value:.6g}" for value in table.boxes[index])
-        yield Finding(kind, level, table.annotation(int(index)), f"box ({box}): {what}", remedy)
+        left, top, width, height = (f"{value:.6g}" for value in table.boxes[index])
+        box = f"box of {width} x {height} pixels at ({left}, {top})"
+        yield Finding(kind, level, table.annotation(int(index)), f"{box}: {what}", remedy)

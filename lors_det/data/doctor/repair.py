@@ -102,7 +102,7 @@ def _record(table: Table, names: dict[str, str], classes: tuple[str, ...], out: 
         "categories": [{"id": number, "name": name} for number, name in enumerate(classes, start=1)],
         "images": [{**image, "file_name": files[table.path(index)]} for index, image in enumerate(table.images)],
         "annotations": [
-            {**annotation, "category_id": ids[label]}
+            {**{key: annotation[key] for key in annotation if key != "stated_as"}, "category_id": ids[label]}
             for annotation, label in zip(table.annotations, table.class_of.tolist())
         ],
     }

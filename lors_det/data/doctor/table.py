@@ -82,7 +82,8 @@ class Table:
         """An annotation in words."""
         place = self.image_of[index]
         where = self.image(int(place)) if place >= 0 else self.name
-        return f"{where}, annotation {self.annotations[index]['id']}"
+        entry = self.annotations[index]
+        return f"{where}, {entry.get('stated_as') or 'annotation {}'.format(entry['id'])}"
 
 
 def read_table(split: Split) -> Table:

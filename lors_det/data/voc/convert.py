@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lors_det.data.images import IMAGE_SUFFIXES
+from lors_det.data.images import IMAGE_SUFFIXES, displayed_sizes
 from lors_det.data.voc.xml import class_name_of, object_of, parse_xml, size_of
 from lors_det.errors import InputError
 
@@ -66,6 +66,16 @@ def _image_names(voc_root: Path) -> dict[str, str]:
     return {p.stem: p.name for p in files}
 
 
+def _sizes_that_differ(folder: Path, images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Images whose files have another size than is stated; of a file that is not read, nothing is known here."""
+    found = []
+    for image, size in zip(images, displayed_sizes([str(folder / image["file_name"]) for image in images])):
+        stated = [image["width"], image["height"]]
+        if not isinstance(size, InputError) and list(size) != stated:
+            found.append({"image": image["file_name"], "width": size[0], "height": size[1], "stated": stated})
+    return found
+
+
 def convert_voc(
     voc_root: Path, split: str, *, classes: Sequence[str] | None = None, difficult: Difficult = "crowd"
 ) -> tuple[dict[str, Any], list[Dropped]]:
@@ -73,7 +83,9 @@ def convert_voc(
 
     VOC's corners are 1-based pixels. As in mmdet's XMLDataset, x = xmin - 1, y = ymin - 1, w = xmax - xmin
     and h = ymax - ymin; fractions are kept. Boxes are then clipped to the image: those without area are
-    dropped, those that only stick out are named in info["clipped"]. `file_name` is relative to JPEGImages.
+    dropped, those that only stick out are named in info["clipped"]. `file_name` is relative to JPEGImages. Images whose
+    files have another size than the XML states are named in info["sizes_differ"]; info["first_corners"] counts boxes
+    whose smallest corner is 0, and 1.
 
     `classes` gives the categories, ids from 1 in that order; without it they are all names in the annotations
     of all splits, sorted, so that every split gets the same. `difficult` objects become "crowd" (iscrowd = 1,
@@ -104,6 +116,7 @@ def convert_voc(
     annotations: list[dict[str, Any]] = []
     dropped: list[Dropped] = []
     clipped: list[dict[str, Any]] = []
+    first_corners: Counter[float] = Counter()
     for image_id, stem in enumerate(stems, start=1):
         xml = voc_root / "Annotations" / f"{stem}.xml"
         if not xml.is_file():
@@ -122,6 +135,7 @@ def convert_voc(
                     f"{xml}: class {found.class_name!r} is unknown, allowed: {', '.join(names)}; name all classes of "
                     "the set, or none"
                 )
+            first_corners[min(found.corners[:2])] += 1
             left, top, right, bottom = (corner - 1 for corner in found.corners)
             inner = (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
             w, h = inner[2] - inner[0], inner[3] - inner[1]
@@ -147,6 +161,8 @@ def convert_voc(
         "description": f"Pascal VOC annotations, split {split}",
         "difficult": difficult,
         "clipped": clipped,
+        "sizes_differ": _sizes_that_differ(voc_root / "JPEGImages", images),
+        "first_corners": [first_corners[0], first_corners[1]],
     }
     categories = [{"id": i, "name": name} for i, name in enumerate(names, start=1)]
     content = {"images": images, "annotations": annotations, "categories": categories}

@@ -16,7 +16,7 @@ from lors_det.data.splits import SplitName, by_folder, split_of_folders
 from lors_det.data.voc.images import VocImages
 from lors_det.data.voc.lists import Annotated, listed_splits
 from lors_det.data.voc.xml import object_of, parse_xml, size_of
-from lors_det.data.words import counted, have
+from lors_det.data.words import are, counted, have, listed
 from lors_det.errors import InputError
 
 
@@ -55,6 +55,7 @@ def read_voc(root: Path, listing: Listing) -> DataFolder | None:
         parts, sources = _by_folder(annotated, root, findings)
         used = [*(item.image for item in annotated.values()), *unclear]
         _add_unlabelled(parts, images.beside(used), root, findings)
+    _tell_unlisted(annotated, parts, root, findings)
     classes = tuple(sorted({o.class_name for part in parts.values() for item in part for o in item.objects}))
     if not classes:
         raise InputError(f"no XML file of {root} has an <object> to tell the classes; annotate some images")
@@ -130,6 +131,25 @@ def _add_unlabelled(
         findings.append(Finding("no-label", "note", root.name, what, remedy))
 
 
+def _tell_unlisted(
+    annotated: Mapping[str, Annotated],
+    parts: Mapping[SplitName, Sequence[Annotated]],
+    root: Path,
+    findings: list[Finding],
+) -> None:
+    used = {item.xml for part in parts.values() for item in part}
+    left_out = [item for item in annotated.values() if item.xml not in used]
+    if not left_out:
+        return
+    known = {o.class_name for part in parts.values() for item in part for o in item.objects}
+    lost = sorted({o.class_name for item in left_out for o in item.objects} - known)
+    what = f"{counted(len(left_out), 'annotated image')} {are(len(left_out))} in no list of train, val or test"
+    what += f", and {listed(lost)} in none but {'it' if len(left_out) == 1 else 'them'}" if lost else ""
+    findings.append(
+        Finding("unlisted", "note", root.name, f"{what}: not used", "add them to a list, if they are meant")
+    )
+
+
 def _labelled(
     part: Sequence[Annotated], classes: Sequence[str], first: int, root: Path, findings: list[Finding]
 ) -> list[LabelledImage]:
@@ -150,7 +170,8 @@ def _labelled(
         boxes = []
         for o in item.objects:
             left, top, right, bottom = (corner - first for corner in o.corners)
-            boxes.append(Box(index[o.class_name], left, top, right, bottom, o.difficult))
+            stated = f"{o.class_name} ({', '.join(f'{corner:.6g}' for corner in o.corners)})"
+            boxes.append(Box(index[o.class_name], left, top, right, bottom, o.difficult, stated))
         found.append(LabelledImage(item.image, *size, boxes))
     without = sum(item.size is None and item.xml is not None for item in part)
     if without:

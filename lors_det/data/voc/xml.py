@@ -41,16 +41,22 @@ def _number(node: ElementTree.Element, path: str, xml: Path) -> float:
 
 
 def parse_xml(xml: Path) -> ElementTree.Element:
-    """The root of an XML file; an InputError that names file, line and column where it is malformed."""
+    """The root of an XML file; an InputError that names file, line and column where it is malformed.
+
+    Its tags are without a namespace.
+    """
     try:
         try:
-            return ElementTree.parse(xml).getroot()
+            root = ElementTree.parse(xml).getroot()
         except (ValueError, LookupError):  # an encoding of several bytes a letter, such as GBK, or none
-            return ElementTree.fromstring(_decoded(xml))
+            root = ElementTree.fromstring(_decoded(xml))
     except ElementTree.ParseError as error:
         line, column = error.position
         message = f"{xml}, line {line}, column {column + 1}: malformed XML ({error}); mend the file"
         raise InputError(message) from error
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
 
 
 def _decoded(xml: Path) -> str:

@@ -20,6 +20,8 @@ class Fraction(NamedTuple):
     bottom: float
     outlined: bool
     """Whether the line gives an outline, whose bounding box this is."""
+    line: int = 0
+    """Its number in the label file, from 1."""
 
 
 class LineError(ValueError):

@@ -101,7 +101,8 @@ def _fractions(path: str, where: str, layout: Layout, findings: list[Finding], c
             continue
         counts["lines"] += 1
         try:
-            found.append(parse_line(line, num_classes=num_classes, keypoints=layout.keypoints))
+            fraction = parse_line(line, num_classes=num_classes, keypoints=layout.keypoints)
+            found.append(fraction._replace(line=number))
         except LineError as error:
             counts[error.kind] += 1
             findings.append(Finding(error.kind, error.level, f"{where}, line {number}", str(error), error.remedy))
@@ -169,6 +170,7 @@ def _read(root: Path, layout: Layout, listing: Listing, findings: list[Finding])
                         f.top * height,
                         f.right * width,
                         f.bottom * height,
+                        stated_as=f"{names[f.class_id]} (line {f.line} of its labels)",
                     )
                     for f in fractions
                 ],
