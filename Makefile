@@ -1,7 +1,10 @@
-# make demo   train LORS-AdaMixer on a synthetic set, evaluate it, draw pictures
-# make test   lint, format check, types and tests
+# make demo    train LORS-AdaMixer on a synthetic set, evaluate it, draw pictures
+# make test    lint, format check, types and tests
+# make lint    the first three alone
+# make setup   the environment .venv, which the others make once too: about three minutes, 5 GB
+# make clean   remove .venv, the demo's work and caches
 #
-# Both set up .venv once. To use an environment of your own instead: make test PY=/path/to/python
+# To use an environment of your own instead: make test PY=/path/to/python
 # (see "Your own environment" in README.md).
 
 PYTHON ?= python3
@@ -15,8 +18,11 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 endif
 
-.PHONY: demo test lint setup clean
+.PHONY: help demo test lint setup clean
 .DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' $(firstword $(MAKEFILE_LIST))
 
 setup: $(READY)
 
@@ -38,7 +44,8 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 		{ echo "error: the pinned set is for Python 3.10 to 3.12; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV) (about three minutes, 5 GB) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@# not quiet: PyTorch alone takes minutes
+	$(VENV)/bin/python -m pip install --disable-pip-version-check -r requirements.txt
 	@# a machine without a display may lack OpenCV's window libraries; the headless build needs none
 	$(VENV)/bin/python -c 'import cv2' 2>/dev/null || $(VENV)/bin/python -m pip install --quiet \
 		--disable-pip-version-check --no-deps --force-reinstall \

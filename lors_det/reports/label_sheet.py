@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,8 @@ NUM_IMAGES, NUM_COLUMNS = 12, 4
 CELL_PX = 480
 """Longer side of an image on the sheet; smaller ones are enlarged to it, as their boxes' texts are not."""
 MOST_NAMED = 25
-"""Boxes of an image whose classes are written beside them; of more, colours tell."""
+"""Boxes of an image whose classes are written beside them; of more, colours tell, and a legend of them."""
+MOST_IN_LEGEND = 20
 
 
 class Labelled(NamedTuple):
@@ -50,21 +52,48 @@ def label_sheet(samples: Sequence[Labelled], path: Path, title: str) -> None:
     cells = figure.subplots(num_rows, num_columns, squeeze=False).flatten()
     for cell in cells:
         cell.axis("off")
+    unnamed: dict[int, str] = {}
     for cell, sample in zip(cells, samples):
+        if len(sample.boxes) > MOST_NAMED:
+            unnamed |= zip(sample.labels, sample.names)
         scale = CELL_PX / max(sample.image.shape[:2])
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         height, width = (max(1, round(side * scale)) for side in sample.image.shape[:2])
         cell.imshow(cv2.resize(sample.image, (width, height), interpolation=way))
         cell.set_title(sample.title, fontsize=7, parse_math=False)
         for (left, top, right, bottom), label, name in zip(sample.boxes * scale, sample.labels, sample.names):
-            colour = colormaps["tab10"](label % 10)
+            colour = _colour_of(label)
             cell.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour))
             if len(sample.boxes) <= MOST_NAMED:
                 back = dict(facecolor=colour, edgecolor="none", pad=0.5)
                 cell.text(
                     left, top, name, fontsize=5, color="white", bbox=back, va="bottom", clip_on=True, parse_math=False
                 )
+    if unnamed:
+        _add_legend(figure, dict(sorted(unnamed.items())))
     write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150))
+
+
+def _colour_of(label: int) -> tuple[float, float, float, float]:
+    return colormaps["tab10"](label % 10)
+
+
+def _add_legend(figure: Figure, names: Mapping[int, str]) -> None:
+    """Colours of classes, by label, as far as there is room; ten of them are told apart."""
+    shown = dict(islice(names.items(), MOST_IN_LEGEND))
+    more = f", and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    legend = figure.legend(
+        handles=[Rectangle((0, 0), 1, 1, facecolor=_colour_of(label)) for label in shown],
+        labels=[" "] * len(shown),
+        title=f"Classes in images of more than {MOST_NAMED} boxes{more}",
+        loc="outside lower center",
+        ncols=min(len(shown), 10),
+        fontsize=7,
+        title_fontsize=7,
+    )
+    for text, name in zip(legend.get_texts(), shown.values()):  # which may begin with _ or hold a $
+        text.set_parse_math(False)
+        text.set_text(name)
 
 
 def of_split(split: Split, number: int = NUM_IMAGES) -> Iterator[Labelled]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from references.own_data import SIZE, coco, lay, pictures
 from references.tiny import tiny_config
 
@@ -91,3 +92,29 @@ def test_samples_need_images(folder, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_command(check_data, [str(folder), "--samples", str(tmp_path / "a.png"), "--no-images"])
     assert "--samples draws images, and --no-images opens none" in capsys.readouterr().err
+
+
+def test_a_legend_names_the_classes_of_crowded_images(tmp_path, monkeypatch):
+    """Of those alone; a name may begin with _ or hold a $."""
+    figures = []
+
+    def kept(**given):
+        figures.append(Figure(**given))
+        return figures[-1]
+
+    monkeypatch.setattr("lors_det.reports.label_sheet.Figure", kept)
+    image, box = np.zeros((40, 40, 3), np.uint8), np.array([[3.0, 3.0, 9.0, 9.0]])
+    few = Labelled("few", image, box, [4], ["few"])
+    many = Labelled("many", image, box.repeat(30, axis=0), [7, 2] * 15, ["_$z", "cat"] * 15)
+    for samples, expected in (([few, many], ["cat", "_$z"]), ([few], None)):
+        label_sheet(samples, tmp_path / "a.png", "all")
+        legends = figures.pop().legends
+        assert (expected is None) == (not legends)
+        for legend in legends:
+            assert [text.get_text() for text in legend.get_texts()] == expected
+            assert "more than 25 boxes" in legend.get_title().get_text()
+    crowd = Labelled("crowd", image, box.repeat(30, axis=0), list(range(30)), [f"class {n}" for n in range(30)])
+    label_sheet([crowd], tmp_path / "a.png", "all")
+    (legend,) = figures.pop().legends
+    assert len(legend.get_texts()) == 20
+    assert legend.get_title().get_text().endswith("boxes, and 10 more")

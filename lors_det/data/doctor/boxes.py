@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lors_det.data.doctor.box_form import recognise_form
-from lors_det.data.doctor.case import Case
+from lors_det.data.doctor.case import TRAINING_SIZE, Case
 from lors_det.data.doctor.sizes import has_other_size
 from lors_det.data.doctor.table import Floats, Mask, Table
 from lors_det.data.record import Finding, Level
@@ -78,6 +78,8 @@ def _sizes(case: Case, table: Table, judged: Mask) -> Iterator[Finding]:
         aspect = sides.max(1) / sides.min(1)
         whole = (sides / table.size_of).min(1) >= WHOLE
     size = "{} x {}".format(*case.training_size)
+    if case.training_size == TRAINING_SIZE:
+        size += ", COCO's size (of a config, its own counts)"
     kinds = {
         "tiny": (
             shown < TINY_PX,
