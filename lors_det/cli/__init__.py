@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import io
 import os
 import sys
@@ -70,7 +71,7 @@ def run(name: str, arguments: list[str] | None = None, prog: str | None = None) 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # a file's name may have letters that it cannot print
-    with _interruptible():
+    with _interruptible(), _missing_packages_told():
         run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
 
 
@@ -119,6 +120,20 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
         # from a data worker, the message is a whole traceback that ends with the error's own line
         message = str(error).strip().rsplit("InputError: ", 1)[-1]
         print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextmanager
+def _missing_packages_told() -> Iterator[None]:
+    """A package that is not installed ends the process with a line in place of a traceback."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or importlib.util.find_spec(package):
+            raise
+        said = f"error: the Python package {package} is not installed; pip install -r requirements.txt installs all"
+        print(said, file=sys.stderr)
         sys.exit(2)
 
 

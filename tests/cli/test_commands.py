@@ -175,6 +175,22 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys, where):
     assert capsys.readouterr().err.split() == ["interrupted"]
 
 
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys, tmp_path):
+    """And a module that a package lacks is a fault of ours, or of another version of it: its traceback stays."""
+
+    def main(args: argparse.Namespace) -> None:
+        importlib.import_module(args.file)
+
+    monkeypatch.setattr("lors_det.cli.plot_curves.main", main)
+    monkeypatch.setattr("lors_det.cli.plot_curves.add_arguments", lambda parser: parser.add_argument("file"))
+    with pytest.raises(SystemExit) as ended:
+        run("plot-curves", ["no_such_package.part"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: the Python package no_such_package is not installed; pip")
+    with pytest.raises(ModuleNotFoundError):
+        run("plot-curves", ["mmengine.no_such_part"])
+
+
 def test_a_name_that_is_no_text_is_printed_all_the_same(root, tmp_path):
     """Archives made on other systems have such names, and a terminal in UTF-8 would end the command."""
     for split, names in (("train", "abc"), ("val", "yz")):
