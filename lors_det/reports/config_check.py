@@ -17,6 +17,7 @@ from torch import nn
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.data import annotation_file, evaluators_of, leaf_datasets
+from lors_det.plugin.config.schedules import schedules_of
 from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set
 from lors_det.plugin.mmcv_ops import shapes_alone
 from lors_det.plugin.optimizer import check_custom_keys
@@ -44,8 +45,8 @@ def check_config(cfg: Config) -> list[str]:
             wrapper = ConfigDict({k: v for k, v in wrapper.items() if k not in _OF_AMP}, type="OptimWrapper")
         check_custom_keys(model, wrapper.get("paramwise_cfg"))
         optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, wrapper))
-        for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
-            _built(f"param_scheduler.{number}", lambda s=schedule: _schedule(s, optimizer))
+        for key, schedule in schedules_of(cfg):
+            _built(key, lambda s=schedule: _schedule(s, optimizer))
     chosen = cfg.get("visualizer") or dict(type="DetLocalVisualizer")
     # of a name that is there, mmengine would give the one that was built before
     visualizer = {**chosen, "vis_backends": None, "name": f"check-{uuid4().hex}"}
@@ -120,19 +121,16 @@ def schedule_notes(cfg: Config) -> Iterator[str]:
     epochs, interval = lengths["epochs"], loop.get("val_interval", 1) or 1
     if epochs and cfg.get("val_dataloader") and interval > epochs:
         yield f"train_cfg.val_interval is {interval}, more than the {epochs} epochs: the last alone is validated"
-    for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
+    for key, schedule in schedules_of(cfg):
         unit = "epochs" if schedule.get("by_epoch", True) else "iterations"
         length = lengths[unit]
         if length is None:
             continue
         late = [step for step in schedule.get("milestones", ()) if step >= length]
         if late:
-            yield f"param_scheduler.{number}.milestones {late} are never met in {length} {unit}"
+            yield f"{key}.milestones {late} are never met in {length} {unit}"
         if unit == "epochs" and schedule.get("end", length) != length:
-            yield (
-                f"param_scheduler.{number}.end is {schedule.end}, and training ends after {length} epochs; "
-                "leave it out to follow"
-            )
+            yield (f"{key}.end is {schedule.end}, and training ends after {length} epochs; leave it out to follow")
 
 
 def _data(cfg: Config) -> Iterator[str]:
@@ -183,6 +181,6 @@ def _crowded(split: str, dataset: Any, num_queries: int) -> Iterator[str]:
 
 def unfinished_schedules(cfg: Config, num_steps: int) -> Iterator[str]:
     """Schedules, counted in steps, that are longer than a process's training, in words."""
-    for number, schedule in enumerate(cfg.get("param_scheduler") or ()):
+    for key, schedule in schedules_of(cfg):
         if not schedule.get("by_epoch", True) and schedule.get("end", 0) > num_steps:
-            yield f"param_scheduler.{number}.end is {schedule.end}, and one process trains {num_steps} steps in all"
+            yield f"{key}.end is {schedule.end}, and one process trains {num_steps} steps in all"

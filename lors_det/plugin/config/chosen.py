@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.data import annotation_file, leaf_datasets
+from lors_det.plugin.config.schedules import schedules_of
 from lors_det.plugin.config.size_rules import SIDE_STEP_PX, batch_size, epochs, first_fall, image_side
 from lors_det.plugin.dataset import check_coco, read_json
 
@@ -99,19 +100,20 @@ def _choose_falls(cfg: Config, num_epochs: int, before: Config | None) -> list[s
     """Fill in when schedules by epoch begin; a former run of the same length decides. What was chosen, in words."""
     said = []
     same_length = before is not None and (before.get("train_cfg") or {}).get("max_epochs") == num_epochs
-    former = before.get("param_scheduler") if before is not None and same_length else None
-    for number, schedule in _open_schedules(cfg):
-        schedule.begin = first_fall(num_epochs)
-        if isinstance(former, list) and number < len(former):
-            schedule.begin = former[number].get("begin", schedule.begin)
+    former = dict(schedules_of(before)) if before is not None and same_length else {}
+    for key, schedule in _open_schedules(cfg):
+        schedule.begin = former.get(key, {}).get("begin", first_fall(num_epochs))
         said.append(f"the learning rate stays for {schedule.begin} epochs, then falls")
     return said
 
 
-def _open_schedules(cfg: Config) -> list[tuple[int, ConfigDict]]:
-    """Schedules by epoch whose begin is None, and their numbers."""
-    schedules = enumerate(cfg.get("param_scheduler") or ())
-    return [(number, each) for number, each in schedules if each.get("begin", 0) is None and each.get("by_epoch", True)]
+def _open_schedules(cfg: Config) -> list[tuple[str, ConfigDict]]:
+    """Keys and schedules by epoch whose begin is None."""
+    return [
+        (key, schedule)
+        for key, schedule in schedules_of(cfg)
+        if schedule.get("begin", 0) is None and schedule.get("by_epoch", True)
+    ]
 
 
 def _side_of(before: Config) -> int | None:
@@ -148,7 +150,7 @@ def _open_keys(cfg: Config) -> list[str]:
     keys = ["image sizes"] if next(sizes, None) else []
     keys += ["batch sizes"] if any(loader.get("batch_size", 1) is None for loader in loaders_of(cfg)) else []
     keys += [f"train_cfg.{key}" for key in ("max_epochs", "val_interval") if loop.get(key, 0) is None]
-    return keys + [f"param_scheduler.{number}.begin" for number, _ in _open_schedules(cfg)]
+    return keys + [f"{key}.begin" for key, _ in _open_schedules(cfg)]
 
 
 def _training_files(cfg: Config) -> list[Path]:

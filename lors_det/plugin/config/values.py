@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.names import leaves
+from lors_det.plugin.config.schedules import schedules_of
 
 
 class Number(NamedTuple):
@@ -61,7 +62,7 @@ NUMBERS = {
     r"optim_wrapper\.accumulative_counts": Number(),
     r"train_cfg\.(max_epochs|val_interval)": Number(none=True),
     r"train_cfg\.max_iters": Number(),
-    r"param_scheduler\.\d+\.begin": Number(least=0, none=True),
+    r"param_scheduler(\.\w+)*\.begin": Number(least=0, none=True),
     r"auto_scale_lr\.base_batch_size": POSITIVE,  # of a step that is one of several to an update, a fraction
     r"randomness\.seed": Number(least=SEEDS.start, most=SEEDS.stop - 1, none=True),
 }
@@ -74,9 +75,8 @@ def check_numbers(cfg: Config) -> None:
     Raises:
         InputError: it names the key, the value and what is allowed.
     """
-    schedules = cfg.get("param_scheduler")
-    numbered = dict(enumerate(schedules)) if isinstance(schedules, list) else {}
-    for key, value in (*leaves(cfg._cfg_dict), *leaves(numbered, "param_scheduler")):
+    of_schedules = (leaf for key, schedule in schedules_of(cfg) for leaf in leaves(schedule, key))
+    for key, value in (*leaves(cfg._cfg_dict), *of_schedules):  # of a list there are no keys
         for pattern, number in NUMBERS.items():
             obstacle = number.obstacle(value) if re.fullmatch(pattern, key) else None
             if obstacle:

@@ -6,11 +6,13 @@ import json
 from math import ceil
 
 import pytest
+from mmengine.config import Config
 from references.tiny import LORS, overrides
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.chosen import check_chosen
+from lors_det.plugin.config.chosen import check_chosen, choose
 from lors_det.plugin.config.reading import load_config
+from lors_det.plugin.config.schedules import schedules_of
 from lors_det.plugin.config.size_rules import (
     EPOCHS,
     EPOCHS_LIMITS,
@@ -21,6 +23,7 @@ from lors_det.plugin.config.size_rules import (
     epochs,
     image_side,
 )
+from lors_det.reports.config_check import schedule_notes
 
 SIZED = [dict(type="LoadImageFromFile"), dict(type="Resize", scale=None, keep_ratio=True), dict(type="PackDetInputs")]
 
@@ -160,3 +163,29 @@ def test_small_sets_get_more_epochs_and_fewer_steps():
     assert (passes[-1], epochs(2, 4)) == EPOCHS_LIMITS
     assert ceil(40 / 4) * epochs(40, 4) >= MIN_STEPS
     assert epochs(160, 4) == epochs(500, 4) == EPOCHS
+
+
+@pytest.mark.parametrize("form", ["one", "list", "by optimiser"])
+def test_schedules_in_each_form_that_mmengine_takes(form):
+    cosine = dict(type="CosineAnnealingLR", by_epoch=True, begin=None)
+    warm_up = dict(type="LinearLR", by_epoch=False, begin=None, end=5)
+    written, keys = {
+        "one": (cosine, ["param_scheduler"]),
+        "list": ([warm_up, cosine], ["param_scheduler.0", "param_scheduler.1"]),
+        "by optimiser": ({"a": cosine, "b": [warm_up]}, ["param_scheduler.a", "param_scheduler.b.0"]),
+    }[form]
+    cfg = Config(dict(train_cfg=dict(max_epochs=9), param_scheduler=written))
+    assert [key for key, _ in schedules_of(cfg)] == keys
+    choose(cfg)
+    begins = {schedule.type: schedule.begin for _, schedule in schedules_of(cfg)}
+    assert begins == {"CosineAnnealingLR": 3} | ({} if form == "one" else {"LinearLR": None})
+
+
+def test_a_config_with_one_schedule_alone_is_read_and_checked(data, tmp_path):
+    own = tmp_path / "one.py"
+    own.write_text(f'_base_ = ["{LORS}"]\nparam_scheduler = dict(_delete_=True, type="ConstantLR", begin=-1)\n')
+    with pytest.raises(InputError, match=r"param_scheduler\.begin is -1"):
+        load_config(own, overrides(data), str(tmp_path))
+    own.write_text(own.read_text().replace("-1", "0, end=9"))
+    (note,) = schedule_notes(load_config(own, {**overrides(data), "train_cfg.max_epochs": 2}, str(tmp_path)))
+    assert note.startswith("param_scheduler.end is 9, and training ends after 2 epochs")
