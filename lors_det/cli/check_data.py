@@ -39,7 +39,9 @@ from lors_det.reports.folder_table import folder_table, folder_title
 
 NUM_EXAMPLES = 3
 
-_NOTHING_LEFT_OUT = ("class-count", "class-missing", "class-names", "missing-folder", "same-split")
+_NOTHING_LEFT_OUT = (
+    *("class-count", "class-missing", "class-names", "clipped", "missing-folder", "same-split", "size-differs"),
+)
 """Kinds of readers' findings after which a copy lacks nothing that was found."""
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}

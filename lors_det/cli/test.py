@@ -82,6 +82,8 @@ def main(args: Namespace) -> None:
         if not cfg.get("val_dataloader"):
             raise InputError(f"--split val: config {cfg.filename} has no val_dataloader")
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
+    elif not cfg.get("test_dataloader"):
+        raise InputError(f"config {cfg.filename} has no test_dataloader; --split val evaluates its val_dataloader")
     launch(cfg, args.launcher, args.local_rank)
     cfg.load_from = args.checkpoint
     cfg.resume = False

@@ -93,7 +93,7 @@ def judged(
         what = f"{label} lies outside the image of {width} x {height} pixels and is left out"
         return None, Finding("outside", "warning", image, what, "draw it again")
     what = f"{label} sticks out of the image of {width} x {height} pixels by {over:.4g} and is clipped"
-    return inner, Finding("outside", "warning", image, what)
+    return inner, Finding("clipped", "warning", image, what)
 
 
 def words_for(what: str, box: Box) -> str:

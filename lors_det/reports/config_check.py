@@ -16,10 +16,12 @@ from mmengine.runner import Runner
 from torch import nn
 
 from lors_det.errors import InputError
+from lors_det.plugin.activation_checkpointing import check_activation_checkpointing
 from lors_det.plugin.config.data import annotation_file, evaluators_of, leaf_datasets
 from lors_det.plugin.config.schedules import schedules_of
 from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set
 from lors_det.plugin.mmcv_ops import shapes_alone
+from lors_det.plugin.norm_folding import check_efficient_conv_bn_eval
 from lors_det.plugin.optimizer import check_custom_keys
 from lors_det.plugin.unwrapped import datasets_in
 from lors_det.reports.accounting import build_model
@@ -37,6 +39,9 @@ def check_config(cfg: Config) -> list[str]:
         InputError: if a part cannot be built, or no run with it could work; it names the key.
     """
     model = _built("model", lambda: build_model(cfg)).to("meta")
+    recomputed = cfg.get("activation_checkpointing")
+    check_activation_checkpointing(recomputed, model)
+    check_efficient_conv_bn_eval(cfg.get("efficient_conv_bn_eval"), model, recomputed=recomputed)
     notes = []
     if cfg.get("optim_wrapper"):
         wrapper = cfg.optim_wrapper.copy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from math import isnan
 from pathlib import Path
@@ -22,6 +22,8 @@ from rich.text import Text
 from lors_det.data.drawn_boxes import font_file
 from lors_det.errors import InputError
 from lors_det.files import write_whole
+from lors_det.plugin.dataset import read_json
+from lors_det.plugin.unwrapped import datasets_in
 from lors_det.reports.predictions import check_detections
 
 THRESHOLDS = np.arange(1, 100) / 100
@@ -62,7 +64,9 @@ class Matches(NamedTuple):
 
     def at(self, threshold: float) -> OperatingPoint:
         """What is found with this threshold."""
-        right, wrong = ((scores >= threshold).sum().item() for scores in (self.right, self.wrong))
+        # in the type of the scores, as infer compares them: .7 of a detector is less than .7 of Python
+        least = np.float32(threshold)
+        right, wrong = ((scores.astype(np.float32) >= least).sum().item() for scores in (self.right, self.wrong))
         parts = (right, right + wrong), (right, self.num_objects), (2 * right, right + wrong + self.num_objects)
         return OperatingPoint(threshold, *(part / whole if whole else float("nan") for part, whole in parts))
 
@@ -76,6 +80,8 @@ class Matches(NamedTuple):
 
 def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *, iou: float) -> dict[str, Matches]:
     """Match detections with objects as COCO's evaluation does, each class by itself; crowds count neither way.
+
+    Objects are those of the annotation file, as in ``lors-det test``, also such as training passes over.
 
     Detections take turns by their score, so that what a lower threshold adds changes no match of what was there.
 
@@ -95,12 +101,10 @@ def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *
     if len(set(names)) < len(names):
         raise InputError(f"the set's classes are {', '.join(names)}, two of one name; give each its own")
     check_detections(predictions, dataset)
-    truth: list[dict[str, Any]] = []
+    of_images = (objects for part in datasets_in(dataset) for objects in _objects(part))
+    truth = [{"image_id": number, **each} for number, objects in enumerate(of_images) for each in objects]
     found: list[dict[str, Any]] = []
     for number, each in enumerate(predictions):
-        for instance in dataset.get_data_info(number)["instances"]:
-            place = {"image_id": number, "category_id": instance["bbox_label"]}
-            truth.append({**place, **_box(instance["bbox"]), "iscrowd": int(instance["ignore_flag"])})
         for box, score, label in zip(
             *(each["pred_instances"][name].tolist() for name in ("bboxes", "scores", "labels"))
         ):
@@ -114,6 +118,29 @@ def matches_of(dataset: BaseDataset, predictions: Sequence[Mapping[str, Any]], *
         evaluation.evaluate()
     parts = [part for part in evaluation.evalImgs if part is not None]
     return {name: _joined([part for part in parts if part["category_id"] == label]) for label, name in enumerate(names)}
+
+
+def _objects(dataset: BaseDataset) -> Iterator[list[dict[str, Any]]]:
+    """Of each image, the objects of the annotation file as COCO's evaluation takes them; else what the set gives."""
+    if not hasattr(dataset, "cat2label"):
+        for number in range(len(dataset)):
+            yield [
+                {
+                    **_box(instance["bbox"]),
+                    "category_id": instance["bbox_label"],
+                    "iscrowd": int(instance["ignore_flag"]),
+                }
+                for instance in dataset.get_data_info(number)["instances"]
+            ]
+        return
+    by_image: dict[Any, list[dict[str, Any]]] = {}
+    for entry in read_json(dataset.ann_file)["annotations"]:
+        if entry["category_id"] in dataset.cat2label:
+            kept = {"bbox": entry["bbox"], "area": entry["bbox"][2] * entry["bbox"][3]}
+            kept |= {"category_id": dataset.cat2label[entry["category_id"]], "iscrowd": int(entry.get("iscrowd", 0))}
+            by_image.setdefault(entry["image_id"], []).append(kept)
+    for number in range(len(dataset)):
+        yield by_image.get(dataset.get_data_info(number)["img_id"], [])
 
 
 def _box(corners: Sequence[float]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import load
+from torch import Tensor
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.data import build_set_of
@@ -49,16 +50,28 @@ def check_detections(predictions: Sequence[Mapping[str, Any]], dataset: BaseData
     """Refuse what no detector found in a set.
 
     Raises:
-        InputError: if predictions lack boxes, scores or labels, a score is no number, or a label that of no class.
+        InputError: if predictions lack boxes, scores or labels, or are no tensors; if their numbers differ, a box is of
+            what is no number, a score none from 0 to 1, or a label that of no class.
     """
     num_classes = len(dataset.metainfo["classes"])
     for number, each in enumerate(predictions):
         found, where = each["pred_instances"], each.get("img_path", f"image {number}")
         if missing := [name for name in ("bboxes", "scores", "labels") if name not in found]:
             raise InputError(f"{where}: predictions without {', '.join(missing)}; these are not what a detector found")
-        labels, scores = found["labels"], found["scores"]
-        if not scores.isfinite().all() or ((labels < 0) | (labels >= num_classes)).any():
+        parts = boxes, scores, labels = found["bboxes"], found["scores"], found["labels"]
+        if not all(isinstance(part, Tensor) for part in parts):
+            raise InputError(f"{where}: predictions that are no tensors; lors-det test --out writes such")
+        if boxes.shape != (len(scores), 4) or len(labels) != len(scores):
             raise InputError(
-                f"{where}: scores that are no numbers, or labels beyond the {num_classes} classes of the set; test "
-                "this model on this set again"
+                f"{where}: {len(boxes)} boxes, {len(scores)} scores and {len(labels)} labels do not belong together; "
+                "test this model on this set again"
+            )
+        if (
+            not boxes.isfinite().all()
+            or not ((scores >= 0) & (scores <= 1)).all()
+            or ((labels < 0) | (labels >= num_classes)).any()
+        ):
+            raise InputError(
+                f"{where}: boxes that are no numbers, scores that are none from 0 to 1, or labels beyond the "
+                f"{num_classes} classes of the set; test this model on this set again"
             )

@@ -63,7 +63,7 @@ def test_a_file_that_is_fine_is_taken_as_it_is(tmp_path: Path) -> None:
         ({"category_id": [1]}, "class-range"),
         ({"bbox": [4, 2, 0, 8]}, "no-area"),
         ({"bbox": [50, 2, 10, 8]}, "outside"),
-        ({"bbox": [30, 2, 15, 8]}, "outside"),
+        ({"bbox": [30, 2, 15, 8]}, "clipped"),
     ],
 )
 def test_annotations_are_made_whole_or_left_out(change: dict[str, Any], kind: str, tmp_path: Path) -> None:
@@ -492,7 +492,7 @@ def test_boxes_are_judged_in_their_own_images_where_ids_are_made_anew(tmp_path: 
     train["annotations"][1]["bbox"][2] = 0.0
     folder = read(tmp_path, train)
     said = {finding.kind: finding for finding in folder.findings}
-    assert Path(train["images"][0]["file_name"]).stem in str(said["outside"])
+    assert Path(train["images"][0]["file_name"]).stem in str(said["clipped"])
     made = folder.splits["train"].content
     assert len(made["annotations"]) == 2
     assert made["annotations"][0]["bbox"] == [0.0, 0.0, width, 5.0]

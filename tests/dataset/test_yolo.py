@@ -91,7 +91,7 @@ def test_boxes_are_pixels_and_stay_in_the_image(tmp_path: Path) -> None:
     assert boxes(folder, "c") == [pytest.approx([18, 9, 4, 2])]
     assert boxes(folder, "d") == [[0, 0, 40, 20]]  # rounding, of which nothing is said
     found = {(finding.kind, finding.where) for finding in folder.findings}
-    assert found == {("outside", "images/b.jpg"), ("no-area", "images/c.jpg")}
+    assert found == {("clipped", "images/b.jpg"), ("no-area", "images/c.jpg")}
 
 
 def test_outlines_are_told_once(tmp_path: Path) -> None:
@@ -163,6 +163,7 @@ def test_doubtful_yaml_files_are_told(yaml: str, kind: str, tmp_path: Path) -> N
         ("names: {cat: 0}", "keys of names"),
         ("names: cat", "it must list the classes"),
         ("nc: two", "nc is 'two', it must be the number"),
+        ("nc: 3000000", "nc is '3000000', it must be the number"),
         ("names: [[cat]]", "it must list the classes"),
         ("names: [cat]\ntrain: photos", "data.yaml leads to no image.*'photos', which does not exist"),
     ],
@@ -306,3 +307,22 @@ def test_one_of_several_yaml_files_is_named(tmp_path: Path) -> None:
 
 def test_a_second_yaml_file_may_be_malformed(tmp_path: Path) -> None:
     assert not read(tmp_path, {}, **{"dataset.yaml": "names: ["}).findings
+
+
+def test_an_empty_line_among_names_is_named(tmp_path: Path) -> None:
+    """A class's id is the number of its line; at the end such lines are none."""
+    files = {"labels/a.txt": "1 .5 .5 .2 .2", "labels/b.txt": GOOD, **pictures("images", "a b")}
+    root = lay(tmp_path, {**files, "classes.txt": "cat\n dog \n\n\n"})
+    assert read_folder(root).classes == ("cat", "dog")
+    (root / "classes.txt").write_text("cat\n\ndog\n")
+    with pytest.raises(InputError, match=r"classes\.txt: line 2 is empty; write the class's name there"):
+        read_folder(root)
+
+
+def test_a_class_id_beyond_all_sets_is_left_out(tmp_path: Path) -> None:
+    """Names for each number below it would fill the memory."""
+    labels = {"labels/a.txt": f"{GOOD}100000000 .5 .5 .1 .1", "labels/b.txt": GOOD}
+    folder = read_folder(lay(tmp_path, {**labels, **pictures("images", "a b")}))
+    assert len(folder.classes) < 10
+    (finding,) = [each for each in folder.findings if each.kind == "class-range"]
+    assert finding.where.endswith("a.txt, line 2")

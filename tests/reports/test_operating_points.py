@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets import CocoDataset, ConcatDataset
+from references.own_data import coco, lay, pictures
 from rich.console import Console
 from torchvision.ops import box_iou
 
@@ -110,10 +112,61 @@ def test_matches_are_those_of_a_greedy_search():
         np.testing.assert_array_equal(np.sort(matches[name].wrong), np.sort(wrong))
 
 
-@pytest.mark.parametrize("wrong", [(0, square(0), float("nan")), (3, square(0), 0.5), (-1, square(0), 0.5)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (0, square(0), float("nan")),
+        (0, square(0), 2.1),
+        (0, [float("nan")] * 4, 0.5),
+        (3, square(0), 0.5),
+        (-1, square(0), 0.5),
+    ],
+)
 def test_what_is_no_detection_is_named(wrong):
-    with pytest.raises(InputError, match=r"image 1: .*scores that are no numbers, or labels beyond the 3 classes"):
+    with pytest.raises(InputError, match=r"image 1: .*scores that are none from 0 to 1, or labels beyond"):
         matches_of(Images([[], []]), [predicted(), predicted(wrong)], iou=0.5)
+
+
+def test_parts_that_do_not_belong_together_are_named():
+    parts = {"bboxes": torch.zeros(1, 4), "scores": torch.zeros(2), "labels": torch.zeros(2, dtype=torch.long)}
+    with pytest.raises(InputError, match=r"image 0: 1 boxes, 2 scores and 2 labels do not belong together"):
+        matches_of(Images([[]]), [{"pred_instances": parts}], iou=0.5)
+    lists = {name: part.tolist() for name, part in parts.items()}
+    with pytest.raises(InputError, match=r"image 0: predictions that are no tensors"):
+        matches_of(Images([[]]), [{"pred_instances": lists}], iou=0.5)
+
+
+def test_a_threshold_is_compared_in_the_type_of_the_scores():
+    """As infer does: .7 of a detector, in 32 bits, is less than .7 of Python."""
+    matches = matches_of(Images([[(0, square(0), False)]]), [predicted((0, square(0), 0.7))], iou=0.5)["fish"]
+    assert matches.right[0] < 0.7
+    assert matches.at(0.7).recall == 1
+    assert matches.at(0.71).recall == 0
+
+
+def test_objects_are_those_of_the_annotation_file(tmp_path):
+    """Also such as training passes over, which the evaluation counts; crowds count neither way there."""
+    files = coco("a b", boxes=[(4, 2, 10, 8)])
+    kept = files["annotations"][0]
+    odd = [{"ignore": 1}, {"area": 0}, {"bbox": [1, 1, 0.5, 6]}, {"bbox": [70, 2, 9, 9]}, {"iscrowd": 1}]
+    files["annotations"] = [{**kept, "id": number, **each} for number, each in enumerate(odd, start=1)]
+    lay(tmp_path, {"val.json": files, **pictures("", "a b")})
+    names = tuple(each["name"] for each in files["categories"])
+    dataset = CocoDataset(
+        ann_file=str(tmp_path / "val.json"),
+        data_prefix=dict(img=f"{tmp_path}/"),
+        metainfo=dict(classes=names),
+        test_mode=True,
+    )
+    label = dataset.cat2label[kept["category_id"]]
+    x, y, w, h = kept["bbox"]
+    found = [(label, [x, y, x + w, y + h], 0.9), (label, [70.0, 2.0, 79.0, 11.0], 0.8)]
+    images = [predicted(*found), predicted()]
+    own = matches_of(dataset, images, iou=0.5)[names[label]]
+    assert own.num_objects == 4
+    assert (own.right.tolist(), own.wrong.tolist()) == (pytest.approx([0.9, 0.8]), [])
+    joined = ConcatDataset([dataset, dataset])
+    assert matches_of(joined, images * 2, iou=0.5)[names[label]].num_objects == 8
 
 
 def test_what_lacks_a_part_is_named():

@@ -14,6 +14,7 @@ from lors_det.data.listing import Listing
 from lors_det.data.record import Finding, Level
 from lors_det.data.splits import ALIASES, SplitName
 from lors_det.data.words import counted
+from lors_det.data.yolo.labels import MOST_CLASSES
 from lors_det.data.yolo.layout import Layout, existing, from_folders, images_listed
 from lors_det.errors import InputError
 
@@ -140,6 +141,6 @@ def _count(content: Mapping[str, Any], path: Path) -> int | None:
     stated = content.get("nc")
     if stated is None or stated == "":
         return None
-    if not isinstance(stated, str) or not stated.isdecimal() or int(stated) < 1:
+    if not isinstance(stated, str) or not stated.isdecimal() or not 1 <= int(stated) <= MOST_CLASSES:
         raise InputError(f"{path}: nc is {stated!r}, it must be the number of classes")
     return int(stated)

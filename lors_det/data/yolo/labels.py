@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from lors_det.data.record import Level
 
+MOST_CLASSES = 100_000
+"""No set has more; a larger class id is no class's, and would ask for memory for each below it."""
+
 _SLACK = 0.01  # by how much rounding may carry a value out of [0, 1]
 
 
@@ -37,7 +40,7 @@ def parse_line(line: str, *, num_classes: int | None, keypoints: bool = False) -
 
     Args:
         line: not empty.
-        num_classes: class ids are below it; None where the set does not say.
+        num_classes: class ids are below it; None where the set does not say: below :data:`MOST_CLASSES`.
         keypoints: four values of a box are followed by those of keypoints, which are left out.
 
     Raises:
@@ -61,8 +64,9 @@ def parse_line(line: str, *, num_classes: int | None, keypoints: bool = False) -
             f"{len(values)} values; a box is class cx cy w h, an outline class x1 y1 x2 y2 x3 y3 ...",
             "correct or remove the line",
         )
-    if values[0] % 1 or values[0] < 0 or (num_classes is not None and values[0] >= num_classes):
-        allowed = "whole and not negative" if num_classes is None else f"0 to {num_classes - 1}"
+    below = MOST_CLASSES if num_classes is None else num_classes
+    if values[0] % 1 or not 0 <= values[0] < below:
+        allowed = f"whole and from 0 to {below - 1}" if num_classes is None else f"0 to {below - 1}"
         what = f"the class is {words[0]}; class ids are {allowed}"
         raise LineError("class-range", what, "correct the names of the classes, or the line", "error")
     coordinates = values[1:5] if keypoints else values[1:]

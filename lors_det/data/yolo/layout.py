@@ -17,6 +17,7 @@ from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
 from lors_det.data.splits import SplitName, by_folder, split_called
 from lors_det.data.words import are, counted
+from lors_det.errors import InputError
 
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "classes.names", "predefined_classes.txt")
 """Lower-case names of files that list the classes, one a line."""
@@ -106,7 +107,12 @@ def _names(root: Path, listing: Listing) -> tuple[str, ...] | None:
         for name in files:
             if name.lower() in NAME_FILES:
                 lines = Path(place, name).read_text(encoding="utf-8-sig", errors="replace").splitlines()
-                if names := tuple(line.strip() for line in lines if line.strip()):
+                names = tuple(line.strip() for line in "\n".join(lines).rstrip().splitlines())
+                if "" in names:  # a class's id is the number of its line
+                    raise InputError(
+                        f"{place}/{name}: line {names.index('') + 1} is empty; write the class's name there"
+                    )
+                if names:
                     return names
     return None
 

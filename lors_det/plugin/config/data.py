@@ -54,15 +54,21 @@ def fill_classes(cfg: Config) -> None:
 
 
 def check_evaluators(cfg: Config) -> None:
-    """Refuse an evaluator that scores against another annotation file than its dataset's: its figures mean nothing.
+    """Refuse evaluations whose figures mean nothing: against another annotation file, or of images given repeatedly.
 
     Raises:
-        InputError: it names both files.
+        InputError: it names both files, or the wrapper that repeats.
     """
     for split in ("val", "test"):
         if not cfg.get(f"{split}_dataloader"):
             continue
-        files = {annotation_file(dataset).resolve() for dataset in leaf_datasets(cfg[f"{split}_dataloader"].dataset)}
+        dataset = cfg[f"{split}_dataloader"].dataset
+        if repeating := next(_repeating(dataset), None):
+            raise InputError(
+                f"config key {split}_dataloader.dataset is or has a {repeating}, which gives images more than once: AP "
+                "would count them so; evaluate the set itself"
+            )
+        files = {annotation_file(each).resolve() for each in leaf_datasets(dataset)}
         for evaluator in evaluators_of(cfg, split):
             file = evaluator.get("ann_file")
             if file and Path(file).resolve() not in files:
@@ -70,6 +76,15 @@ def check_evaluators(cfg: Config) -> None:
                     f"config key {split}_evaluator.ann_file is {file}, but {split}_dataloader evaluates "
                     f"{', '.join(map(str, files))}; set both to the same file"
                 )
+
+
+def _repeating(dataset: ConfigDict) -> Iterator[str]:
+    """Types of wrappers that give images more than once, or some of them."""
+    kind = str(dataset.get("type"))
+    if kind == "ClassBalancedDataset" or (kind == "RepeatDataset" and dataset.get("times", 1) != 1):
+        yield kind
+    for each in dataset.get("datasets") or ([dataset.dataset] if "dataset" in dataset else []):
+        yield from _repeating(each)
 
 
 def evaluators_of(cfg: Config, split: str) -> list[ConfigDict]:
@@ -149,17 +164,18 @@ def build_training_set(cfg: Config) -> BaseDataset:
 def augment_test_time(cfg: Config) -> None:
     """Make a config test each image and its mirror image, merged by NMS (mmdet's DetTTAModel).
 
-    The config's own ``tta_model`` and ``tta_pipeline`` are taken where it has them.
+    The config's own ``tta_model`` and ``tta_pipeline`` are taken where it has them. The image as it is comes first:
+    mmdet keeps the first one's ground truth, which pictures show.
     """
     max_per_img = (cfg.model.get("test_cfg") or {}).get("max_per_img") or cfg.model.bbox_head.num_queries
     tta_cfg = dict(nms=dict(type="nms", iou_threshold=0.6), max_per_img=max_per_img)
     tta_model = cfg.get("tta_model") or dict(type="DetTTAModel", tta_cfg=tta_cfg)
-    dataset = cfg.test_dataloader.dataset
-    pack = dict(dataset.pipeline[-1])
-    pack["meta_keys"] = (*pack.get("meta_keys", PackDetInputs().meta_keys), "flip", "flip_direction")
-    flips = [dict(type="RandomFlip", prob=1.0), dict(type="RandomFlip", prob=0.0)]
-    dataset.pipeline = cfg.get("tta_pipeline") or [
-        *dataset.pipeline[:-1],
-        dict(type="TestTimeAug", transforms=[flips, [pack]]),
-    ]
+    for dataset in leaf_datasets(cfg.test_dataloader.dataset):
+        pack = dict(dataset.pipeline[-1])
+        pack["meta_keys"] = (*pack.get("meta_keys", PackDetInputs().meta_keys), "flip", "flip_direction")
+        flips = [dict(type="RandomFlip", prob=0.0), dict(type="RandomFlip", prob=1.0)]
+        dataset.pipeline = cfg.get("tta_pipeline") or [
+            *dataset.pipeline[:-1],
+            dict(type="TestTimeAug", transforms=[flips, [pack]]),
+        ]
     cfg.model = ConfigDict(**tta_model, module=cfg.model)

@@ -69,18 +69,28 @@ NUMBERS = {
 """Keys with dots, as patterns, and what their values must be; a None may be filled in from the data."""
 
 
+WORDS = {"sync_bn": ("torch", "mmcv", None), "train_cfg.when_not_finite": ("stop", "skip")}
+"""Keys with dots, and the values that they take."""
+
+
 def check_numbers(cfg: Config) -> None:
-    """Refuse numbers that are none or out of range.
+    """Refuse numbers that are none or out of range, and words that are none of those that a key takes.
 
     Raises:
         InputError: it names the key, the value and what is allowed.
     """
     of_schedules = (leaf for key, schedule in schedules_of(cfg) for leaf in leaves(schedule, key))
     for key, value in (*leaves(cfg._cfg_dict), *of_schedules):  # of a list there are no keys
+        if key in WORDS and value not in WORDS[key]:
+            raise InputError(f"config key {key} is {value!r}; it must be {_either(WORDS[key])}")
         for pattern, number in NUMBERS.items():
             obstacle = number.obstacle(value) if re.fullmatch(pattern, key) else None
             if obstacle:
                 raise InputError(f"config key {key} is {value!r}; {obstacle}")
+
+
+def _either(words: tuple[str | None, ...]) -> str:
+    return " or ".join(str(word) if word is None else f'"{word}"' for word in words)
 
 
 def check_kinds(cfg: Config, options: Mapping[str, Any]) -> None:
