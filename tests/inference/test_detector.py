@@ -98,8 +98,8 @@ def test_thresholds_and_classes_leave_out(detector, trained):
 
 def test_weights_are_corrected_once(trained, monkeypatch):
     calls = []
-    correct = SharedStack._corrected_once
-    monkeypatch.setattr(SharedStack, "_corrected_once", lambda stack: calls.append(stack) or correct(stack))
+    correct = SharedStack.corrected
+    monkeypatch.setattr(SharedStack, "corrected", lambda stack: calls.append(stack) or correct(stack))
     detector = Detector.from_checkpoint(trained.checkpoint)
     detector(trained.images)
     detector(trained.images[0])

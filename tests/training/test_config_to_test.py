@@ -78,3 +78,16 @@ def test_a_shipped_checkpoint_is_tested_by_what_it_carries(trained, alone, tmp_p
     assert Path("work_dirs/best/best_test.py").is_file()
     assert not (tmp_path / "elsewhere").exists()
     assert not (tmp_path / "acted").exists()
+
+
+@pytest.mark.parametrize(("lacks", "words"), [("test", ["--tta"]), ("val", ["--split", "val"])])
+def test_a_config_without_the_split_is_named(trained, tmp_path, capsys, lacks, words):
+    config = tmp_path / "lacks.py"
+    parts = "".join(f"{lacks}_{part} = None\n" for part in ("dataloader", "evaluator", "cfg"))
+    config.write_text(f'_base_ = ["{trained.config}"]\n{parts}')
+    with pytest.raises(SystemExit) as ended:
+        run("test", [str(config), str(trained.checkpoint), "--work-dir", str(tmp_path / "run"), *words])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert f"config {config} has no {lacks}_dataloader" in said
+    assert ("--split val evaluates its val_dataloader" in said) == (lacks == "test")
