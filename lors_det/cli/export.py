@@ -44,8 +44,11 @@ def main(args: Namespace) -> None:
     from lors_det.inference.stored_model import load_stored_model
 
     stored = load_stored_model(args.checkpoint, config=args.config, names=args.names, trust=args.trust_checkpoint)
-    # a minute, of which a terminal tells
-    with Console(stderr=True).status(f"writing {Path(args.out).name} and comparing it with torch ..."):
+    words = f"writing {Path(args.out).name} and comparing it with torch: a minute or two ..."
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(words)
+    with console.status(words):
         written = export(stored, args.out, fit=tuple(args.size) if args.size else None)
     width, height = written.input_size
     print(

@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--split",
         choices=("val", "test"),
         default="test",
-        help="which split; test by default, and with --data val, or all of it, where there is none",
+        help="which split; %(default)s by default, of a folder of --data without one val, else all of it",
     )
     parser.add_argument("--out", help="write the predictions to this pickle file")
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")

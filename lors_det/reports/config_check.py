@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,6 +12,7 @@ from uuid import uuid4
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, EVALUATOR, HOOKS, MODELS, PARAM_SCHEDULERS, VISUALIZERS
 from mmengine.runner import Runner
@@ -49,7 +52,8 @@ def check_config(cfg: Config) -> list[str]:
             notes.append("optim_wrapper.type AmpOptimWrapper needs a GPU, and this machine has none")
             wrapper = ConfigDict({k: v for k, v in wrapper.items() if k not in _OF_AMP}, type="OptimWrapper")
         check_custom_keys(model, wrapper.get("paramwise_cfg"))
-        optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, wrapper))
+        with _quiet_log():
+            optimizer = _built("optim_wrapper", lambda: build_optim_wrapper(model, wrapper))
         for key, schedule in schedules_of(cfg):
             _built(key, lambda s=schedule: _schedule(s, optimizer))
     chosen = cfg.get("visualizer") or dict(type="DetLocalVisualizer")
@@ -76,6 +80,18 @@ def _built(key: str, build: Any) -> Any:
         raise
     except Exception as error:  # whatever a class makes of its arguments
         raise InputError(f"config key {key}: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Without mmengine's lines, one for each parameter whose rate or decay is its own."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _schedule(schedule: dict[str, Any], optimizer: Any) -> Any:
@@ -188,4 +204,7 @@ def unfinished_schedules(cfg: Config, num_steps: int) -> Iterator[str]:
     """Schedules, counted in steps, that are longer than a process's training, in words."""
     for key, schedule in schedules_of(cfg):
         if not schedule.get("by_epoch", True) and schedule.get("end", 0) > num_steps:
-            yield f"{key}.end is {schedule.end}, and one process trains {num_steps} steps in all"
+            yield (
+                f"{key}.end is {schedule.end}, and one process trains {num_steps} steps in all: this "
+                f"{schedule.get('type')} does not end, and the learning rate it leads to is not reached; train longer"
+            )

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.plugin.config.data import annotation_file, leaf_datasets
 from lors_det.plugin.config.schedules import schedules_of
@@ -103,7 +104,7 @@ def _choose_falls(cfg: Config, num_epochs: int, before: Config | None) -> list[s
     former = dict(schedules_of(before)) if before is not None and same_length else {}
     for key, schedule in _open_schedules(cfg):
         schedule.begin = former.get(key, {}).get("begin", first_fall(num_epochs))
-        said.append(f"the learning rate stays for {schedule.begin} epochs, then falls")
+        said.append(f"the learning rate stays for {counted(schedule.begin, 'epoch')}, then falls")
     return said
 
 

@@ -37,8 +37,8 @@ def fill_classes(cfg: Config) -> None:
             paths = ", ".join(map(str, annotation_files(cfg)))
             raise InputError(
                 f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file, "
-                "or name a folder: --data DIR "
-                "(what was trained on one is tested by lors-det test CHECKPOINT, without a config)"
+                "or name a folder, --data DIR, where the command has that option; of what was trained on one, name the "
+                "config that the training left in its work dir"
             )
         smallest = min(files, key=lambda path: path.stat().st_size)
         content = read_json(smallest)
@@ -146,7 +146,8 @@ def build_set_of(cfg: Config, images: Sequence[str]) -> BaseDataset:
         return best[1]
     raise InputError(
         f"the predictions are of {len(images)} images, which are those of neither the test split nor val of "
-        f"{cfg.filename}; name the config that the test left in its work dir, CONFIG_test.py"
+        f"{cfg.filename}; in the work dir, CONFIG.py is of the training's own sets, and CONFIG_test.py of what was "
+        "tested last, which may be another folder"
     )
 
 

@@ -97,7 +97,7 @@ def test_the_rate_stays_for_a_third_of_the_epochs(data, tmp_path):
     for given, stays in ((1, 0), (2, 0), (3, 1), (10, 3), (30, 10)):
         cfg, said = falling_config(data, tmp_path, **{"train_cfg.max_epochs": given})
         assert [each.begin for each in cfg.param_scheduler] == [0, stays]
-        assert said == [f"the learning rate stays for {stays} epochs, then falls"]
+        assert said == [f"the learning rate stays for {stays} epoch{'s' * (stays != 1)}, then falls"]
     cfg, said = falling_config(data, tmp_path, **{"train_cfg.max_epochs": 30, "param_scheduler.1.begin": 4})
     assert cfg.param_scheduler[1].begin == 4
     assert not said
