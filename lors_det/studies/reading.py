@@ -10,8 +10,6 @@ from typing import Any
 import yaml
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.names import leaves
-from lors_det.plugin.config.values import SEEDS
 from lors_det.studies.plan import Arm, Data, Study, Trained
 
 _MULTIPLE = 32  # pixels, the coarsest stride, for which arithmetic is counted
@@ -140,6 +138,8 @@ def _named(value: Any, where: str) -> dict[str, Any]:
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:
+    from lors_det.plugin.config.values import SEEDS  # which imports torch: wrong arguments are answered before
+
     if not isinstance(value, list) or not value or not all(type(seed) is int and seed in SEEDS for seed in value):
         raise InputError(f"{where} is {value!r}; it must be a list of numbers from 0 to {SEEDS.stop - 1}")
     if len(set(value)) < len(value):
@@ -168,6 +168,8 @@ def _data(value: Any, where: str) -> Data:
 
 
 def _options(value: Any, where: str) -> dict[str, Any]:
+    from lors_det.plugin.config.names import leaves
+
     options = _mapping(value, where)
     for key, _ in leaves(options):
         if key in _OF_RUNS:
