@@ -36,7 +36,8 @@ def main(args: Namespace) -> None:
     from rich.console import Console
 
     from lors_det.plugin.config.reading import load_config
-    from lors_det.reports.operating_points import all_classes, curves, matches_of, table_of
+    from lors_det.reports.matching import matches_of
+    from lors_det.reports.operating_points import all_classes, curves, table_of
     from lors_det.reports.predictions import read_predictions, set_of
 
     predictions = read_predictions(args.predictions)

@@ -10,13 +10,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmdet.datasets import CocoDataset, ConcatDataset
+from mmengine.dataset import ConcatDataset
 from references.own_data import coco, lay, pictures
 from rich.console import Console
 from torchvision.ops import box_iou
 
 from lors_det.errors import InputError
-from lors_det.reports.operating_points import Matches, all_classes, curves, matches_of, table_of
+from lors_det.plugin.dataset import CocoDetection
+from lors_det.reports.matching import matches_of
+from lors_det.reports.operating_points import Matches, all_classes, curves, table_of
 
 CLASSES = ("fish", "ray", "none")
 
@@ -152,7 +154,7 @@ def test_objects_are_those_of_the_annotation_file(tmp_path):
     files["annotations"] = [{**kept, "id": number, **each} for number, each in enumerate(odd, start=1)]
     lay(tmp_path, {"val.json": files, **pictures("", "a b")})
     names = tuple(each["name"] for each in files["categories"])
-    dataset = CocoDataset(
+    dataset = CocoDetection(
         ann_file=str(tmp_path / "val.json"),
         data_prefix=dict(img=f"{tmp_path}/"),
         metainfo=dict(classes=names),
