@@ -35,7 +35,7 @@ def main(args: Namespace) -> None:
     work_dir = args.work_dir
     _call("make-shapes", "data/shapes")
     print_decoders({"LORS-AdaMixer": load_config(LORS), "AdaMixer": load_config(ADAMIXER)})
-    _call("train", LORS, "--work-dir", work_dir)
+    _call("train", LORS, "--work-dir", work_dir, "--resume")  # a demo that was interrupted goes on
     checkpoint = (work_dir / "last_checkpoint").read_text().strip()
     predictions, sheet, curves = (work_dir / name for name in ("predictions.pkl", "detections.png", "curves.png"))
     _call("test", LORS, checkpoint, "--work-dir", work_dir, "--out", predictions)

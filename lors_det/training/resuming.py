@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ _HOOKS_THAT_MATTER = ("EMAHook", "GentleFinishHook", "PipelineSwitchHook", "YOLO
 
 _SHOWN_OF_HOOK = 80
 """Characters of a hook's values."""
+
+_WRITTEN = re.compile(r"(best_.+_)?(epoch|iter)_\d+\.pth")
+"""Names of the checkpoints that a training writes."""
 
 MOST_SHOWN = 12
 """Differences that a message lists."""
@@ -92,6 +96,26 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
         is_validated=meta.get("is_validated", True),
         classes=tuple((meta.get("dataset_meta") or {}).get("classes") or ()) or None,
         data_contents=meta.get("data_contents") or {},
+    )
+
+
+def check_not_mixed(work_dir: str, former: FormerRun | None) -> None:
+    """A work dir keeps the checkpoints of one run: those of two could not be told apart.
+
+    Raises:
+        InputError: if it has checkpoints of a run that is not the one that is resumed.
+    """
+    folder = Path(work_dir)
+    if former is not None and former.checkpoint.resolve().parent == folder.resolve():
+        return
+    written = sorted(path.name for path in folder.glob("*.pth") if _WRITTEN.fullmatch(path.name))
+    if not written:
+        return
+    more = f" and {len(written) - 1} more" if len(written) > 1 else ""
+    goes_on = "" if former else "--resume goes on with that run, "
+    raise InputError(
+        f"{folder} has checkpoints of an earlier run, {written[0]}{more}, and this one's would mix with them; "
+        f"{goes_on}--work-dir names another place; or move or remove the folder"
     )
 
 

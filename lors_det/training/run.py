@@ -30,7 +30,14 @@ from lors_det.training.launch import (
     use_mixed_precision,
 )
 from lors_det.training.result import TrainingResult, constant_box_of, report, result_of, stored_result
-from lors_det.training.resuming import check_agreed, check_same, former_run, may_be_restarted, resume
+from lors_det.training.resuming import (
+    check_agreed,
+    check_not_mixed,
+    check_same,
+    former_run,
+    may_be_restarted,
+    resume,
+)
 from lors_det.training.shown_folder import read_shown
 
 
@@ -59,7 +66,7 @@ def train(
     Args:
         config: a file, or the name of a packaged config, such as "lors_det::finetune/...".
         data: a folder in COCO, Pascal VOC or YOLO form, see :func:`lors_det.data.folder.read_folder`.
-        work_dir: logs and checkpoints; ``work_dirs/<the config's path>`` by default.
+        work_dir: logs and checkpoints, of this run alone; ``work_dirs/<the config's path>`` by default.
         epochs: ``train_cfg.max_epochs``.
         batch_size: ``train_dataloader.batch_size``.
         image_side: pixels of the network's image, for a config that leaves it to the data.
@@ -123,6 +130,7 @@ def train(
         say=chosen.append,
     )
     check_chosen(cfg)
+    check_not_mixed(cfg.work_dir, former)
     if former and former.is_validated and former.epoch >= cfg.train_cfg.get("max_epochs", math.inf):
         result = stored_result(cfg, former.checkpoint, constant_box_of(cfg) if data is not None or chosen else None)
         if is_first_process():
@@ -134,12 +142,6 @@ def train(
             print(f"chosen: {words}")
         for note in schedule_notes(cfg):
             print(f"warning: {note}", file=sys.stderr)
-        if resume_from is None and Path(cfg.work_dir, "last_checkpoint").is_file():
-            print(
-                f"warning: {cfg.work_dir} has checkpoints of an earlier run, which this one writes over; "
-                "--resume goes on with that run, --work-dir names another place",
-                file=sys.stderr,
-            )
     launch(cfg, launcher, local_rank)
     if amp:
         use_mixed_precision(cfg)

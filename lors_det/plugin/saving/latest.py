@@ -41,7 +41,9 @@ def latest_checkpoint(work_dir: str | Path) -> Found | None:
             print(f"warning: {fault}; {path.name} is used in its place", file=sys.stderr)
         return found
     if faults:
-        raise InputError("\n".join([*faults, f"no checkpoint of {work_dir} can be read: start anew, without --resume"]))
+        raise InputError(
+            "\n".join([*faults, f"no checkpoint of {work_dir} can be read: start anew, in another folder"])
+        )
     return None
 
 

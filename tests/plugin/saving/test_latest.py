@@ -76,7 +76,7 @@ def test_a_truncated_one_is_told_of_and_the_one_before_it_used(folder, capsys, l
 def test_none_that_can_be_read_is_an_error(folder):
     for path in folder.glob("*.pth"):
         path.write_bytes(b"no checkpoint")
-    with pytest.raises(InputError, match=r"(?s)epoch_10\.pth .* can be read: start anew, without --resume") as refused:
+    with pytest.raises(InputError, match=r"(?s)epoch_10\.pth .* can be read: start anew, in another folder") as refused:
         latest_checkpoint(folder)
     assert all(f"checkpoint {folder / name} " in str(refused.value) for name in ("epoch_9.pth", "iter_500.pth"))
     assert "best_" not in str(refused.value)
