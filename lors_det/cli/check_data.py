@@ -119,7 +119,8 @@ def _is_config(data: str) -> bool:
 
 def _draw_samples(data: str, case: Case, path: Path) -> str:
     """Draw training images; what was drawn, or why nothing was, in words: the report goes on."""
-    from lors_det.reports.label_sheet import label_sheet, of_split, of_training
+    from lors_det.reports.label_sheet import of_split, of_training
+    from lors_det.reports.sheet import write_sheet
 
     if _is_config(data):
         from lors_det.plugin.config.data import build_training_set
@@ -135,7 +136,7 @@ def _draw_samples(data: str, case: Case, path: Path) -> str:
         samples, title = list(of_split(split)), f"{split.name}, as annotated"
     if not samples:
         return "samples: none is drawn, no image that can be read has a box"
-    label_sheet(samples, path, f"{data}: {title}")
+    write_sheet(samples, path, f"{data}: {title}")
     return f"samples: {path}"
 
 

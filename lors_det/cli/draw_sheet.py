@@ -31,7 +31,7 @@ def main(args: Namespace) -> None:
     if not 0 <= args.score_threshold <= 1:
         raise InputError(f"--score-threshold is {args.score_threshold}; it must be between 0 and 1")
     from lors_det.plugin.config.reading import load_config
-    from lors_det.reports.pictures import detection_sheet
+    from lors_det.reports.detection_sheet import detection_sheet
     from lors_det.reports.predictions import read_predictions, set_of
 
     predictions = read_predictions(args.predictions)

@@ -18,7 +18,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     check_place(args.out, ".png")
-    from lors_det.reports.pictures import training_curves
+    from lors_det.reports.training_curves import training_curves
 
     training_curves(args.work_dir, args.out)
     print(f"wrote {args.out}")

@@ -55,3 +55,30 @@ def test_an_image_too_small_for_a_text_has_the_box_alone():
     drawn = draw_boxes(image, np.array([[4, 4, 15, 15]]), labels=np.array([0]), texts=["triangle 0.91"])
     assert (drawn[7:13, 7:13] == 90).all()
     assert (drawn[4, 4:15] == colour_of(0)).all()
+
+
+def test_texts_of_boxes_that_lie_together_do_not_cover_each_other(monkeypatch):
+    """The best one's is where it always is; where there is room no more, the others cover it from below."""
+    places = []
+    text = ImageDraw.ImageDraw.text
+
+    def seen(pen, place, words, **others):
+        places.append(pen.textbbox(place, words, font=others["font"]))
+        text(pen, place, words, **others)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", seen)
+    image = np.zeros((300, 300, 3), np.uint8)
+    box = np.array([100, 100, 160, 140])
+    draw_boxes(image, box[None], labels=np.array([0]), texts=["cell 0.91"])
+    (alone,) = places
+    places.clear()
+    boxes = np.stack([box, box + 2, box - 2])
+    draw_boxes(image, boxes, labels=np.array([0, 1, 2]), texts=["cell 0.91", "cell 0.82", ""])
+    second, first = places
+    assert first == alone
+    assert second[1] >= first[3] or second[3] <= first[1]
+    places.clear()
+    draw_boxes(image, box.repeat(20).reshape(4, 20).T, labels=np.zeros(20, int), texts=["cell 0.91"] * 20)
+    assert places[-1] == alone
+    assert len(places) == 20
+    assert len(set(places)) == 4, "above, below and inside, above and below"

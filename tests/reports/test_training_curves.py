@@ -1,21 +1,18 @@
-"""Curves from logs of runs that were interrupted, resumed or started anew, and sheets of detections."""
+"""Curves from logs of runs that were interrupted, resumed or started anew."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from matplotlib.axes import Axes
-from mmengine.dataset import BaseDataset
 
 from lors_det.errors import InputError
-from lors_det.reports.pictures import CELL_WIDTH_PX, detection_sheet, training_curves
 from lors_det.reports.scalars import read_scalars
+from lors_det.reports.training_curves import training_curves
 
 
 def write_log(work_dir: Path, start: str, epochs: range, ap: float | None = 0.5) -> None:
@@ -125,66 +122,3 @@ def test_a_training_by_iterations(tmp_path, drawn):
     losses, precision = drawn[0].axes
     assert [point[0] for point in curves(losses)["stage 0"]] == [10, 20, 30, 40]
     assert curves(precision)["AP  0.200"] == [(20, 0.1), (40, 0.2)]
-
-
-class Set(BaseDataset):
-    """Of pictures, each with an object of its own class."""
-
-    METAINFO: ClassVar = {"classes": ("_a$x_$y$\\frac$", "日本")}
-
-    def __init__(self, folder: Path, *shapes: tuple[int, int]) -> None:
-        super().__init__(lazy_init=True, serialize_data=False)
-        self.data_list = []
-        for number, (height, width) in enumerate(shapes):
-            path = str(folder / f"{number}.png")
-            cv2.imwrite(path, np.full((height, width, 3), 128, np.uint8))
-            box = [0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]
-            self.data_list.append(
-                {"img_path": path, "instances": [dict(bbox=box, bbox_label=number % 2, ignore_flag=0)]}
-            )
-        self._fully_initialized = True
-
-
-def found_in(dataset: Set) -> list[dict[str, Any]]:
-    """Each object twice, with a high and a low score."""
-    predictions = []
-    for number in range(len(dataset)):
-        info = dataset.get_data_info(number)
-        boxes = torch.tensor([info["instances"][0]["bbox"]] * 2)
-        values = dict(bboxes=boxes, labels=torch.tensor([number % 2, 0]), scores=torch.tensor([0.2, 0.9]))
-        predictions.append({"img_path": info["img_path"], "pred_instances": values})
-    return predictions
-
-
-def test_a_sheet_of_images_of_any_shape_and_classes_of_any_name(tmp_path, recwarn):
-    dataset = Set(tmp_path, (64, 64), (1, 900), (400, 300))
-    detection_sheet(dataset, found_in(dataset), tmp_path / "sheet.png", num_columns=2)
-    sheet = cv2.imread(str(tmp_path / "sheet.png"))
-    rows, columns = 2, 2
-    height = round(CELL_WIDTH_PX / 300 * 400)
-    assert sheet.shape == (44 + rows * (height + 12), columns * (2 * CELL_WIDTH_PX + 4 + 12), 3)
-    first = sheet[50 : 50 + CELL_WIDTH_PX, 6 : 6 + 2 * CELL_WIDTH_PX + 4]
-    for side in (first[:, :CELL_WIDTH_PX], first[:, -CELL_WIDTH_PX:]):
-        assert 0.01 < (side != 128).any(axis=2).mean() < 0.5
-    assert not [str(warning.message) for warning in recwarn if "lyph" in str(warning.message)]
-
-
-def test_a_tall_image_does_not_pad_the_others_without_end(tmp_path):
-    dataset = Set(tmp_path, (64, 64), (9000, 30))
-    detection_sheet(dataset, found_in(dataset), tmp_path / "sheet.png", num_columns=2)
-    sheet = cv2.imread(str(tmp_path / "sheet.png"))
-    assert sheet.shape[0] == 44 + 3 * CELL_WIDTH_PX + 12
-    tall = sheet[50:-6, -6 - 2 * CELL_WIDTH_PX - 4 : -6]
-    width = max(1, round(30 * 3 * CELL_WIDTH_PX / 9000))
-    for side in (tall[:, :CELL_WIDTH_PX], tall[:, -CELL_WIDTH_PX:]):
-        assert (side[:4, :width] == 128).all()
-        assert (side[len(side) // 2, width + 200 :] == 255).all()
-
-
-def test_what_is_not_of_the_set_is_named(tmp_path):
-    dataset = Set(tmp_path, (64, 64))
-    (prediction,) = found_in(dataset)
-    prediction["pred_instances"]["labels"] = torch.tensor([0, 2])
-    with pytest.raises(InputError, match=r"0\.png: .* labels beyond the 2 classes of the set"):
-        detection_sheet(dataset, [prediction], tmp_path / "sheet.png")
-    assert not (tmp_path / "sheet.png").exists()
