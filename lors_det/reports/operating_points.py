@@ -130,14 +130,15 @@ def curves(matches: Mapping[str, Matches], path: str | Path, threshold: float | 
         xlim=(0, 1),
         ylim=(0, 1.02),
     )
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)  # beside the curves
     drawn = sorted((name for name in matches if matches[name].num_objects), key=lambda name: -matches[name].num_objects)
     for name in drawn[:MAX_CURVES]:
         points = np.array([matches[name].at(each) for each in THRESHOLDS.tolist()])
-        (line,) = right.plot(
-            points[:, 2], points[:, 1], linewidth=1.2, label=f" {name}" if name.startswith("_") else name
-        )
         best = matches[name].best()
+        label = name if best.f1 > 0 else f"{name} (none found)"
+        (line,) = right.plot(
+            points[:, 2], points[:, 1], linewidth=1.2, label=f" {label}" if label.startswith("_") else label
+        )
         right.plot(best.recall, best.precision, "o", markersize=5, color=line.get_color())
     rest = f" ({MAX_CURVES} of {len(drawn)})" if len(drawn) > MAX_CURVES else ""
     right.set(
@@ -149,7 +150,8 @@ def curves(matches: Mapping[str, Matches], path: str | Path, threshold: float | 
     )
     if drawn:
         font = FontProperties(fname=font_file("".join(drawn)))
-        for text in right.legend(frameon=False, loc="lower left", prop=font).get_texts():
+        legend = right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), prop=font)
+        for text in legend.get_texts():
             text.set_parse_math(False)  # a $ in a name is one
     for axes in (left, right):
         axes.grid(alpha=0.25)

@@ -218,5 +218,7 @@ def test_the_table_and_the_picture(tmp_path, drawn):
     curves(named, tmp_path / "named.png")
     (figure,) = drawn[-1:]
     assert [text.get_text().strip() for text in figure.axes[1].get_legend().get_texts()] == ["b$\\frac$", "_a$x_$"]
+    curves({"missed": Matches(3, right=np.zeros(0), wrong=np.array([0.4]))}, tmp_path / "missed.png")
+    assert [text.get_text() for text in drawn[-1].axes[1].get_legend().get_texts()] == ["missed (none found)"]
     curves({"none": matches["none"]}, tmp_path / "empty.png")
     assert (tmp_path / "empty.png").is_file()
