@@ -13,6 +13,7 @@ from torch import nn
 from lors_det.adamixer import Decoder, InitialQueries
 from lors_det.data.words import counted, listed
 from lors_det.files import short_path
+from lors_det.plugin.config.data import annotation_file, leaf_datasets
 from lors_det.plugin.unwrapped import datasets_in, unwrapped
 
 MAX_CLASSES = 8
@@ -43,9 +44,22 @@ def test_rows(runner: Runner) -> dict[str, str]:
     files = ", ".join(short_path(each.ann_file) for each in datasets_in(loader.dataset) if hasattr(each, "ann_file"))
     data = counted(len(loader.dataset), "image") + (f" of {files}" if files else "") + _classes(loader.dataset)
     rows = {**_model(runner.model), "data": data}
+    if _is_val_set(runner):
+        rows["split"] = "that of the validations, by which a training chooses its best checkpoint"
     if runner._load_from:
         rows["weights"] = short_path(runner._load_from)
     return {**rows, "device": _device(runner), "log": _log(runner)}
+
+
+def _is_val_set(runner: Runner) -> bool:
+    """Whether the images that are tested are those of the validations."""
+    tested, validated = (
+        {annotation_file(each).resolve() for each in leaf_datasets(loader.dataset) if each.get("ann_file")}
+        if (loader := runner.cfg.get(f"{split}_dataloader"))
+        else set()
+        for split in ("test", "val")
+    )
+    return bool(tested) and tested == validated
 
 
 def _model(model: Any) -> dict[str, str]:

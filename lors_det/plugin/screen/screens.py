@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from textwrap import wrap
 from typing import Protocol
 
@@ -50,10 +51,11 @@ def screen_for(*, quiet: bool) -> Screen:
 
 
 class PlainScreen:
-    """A line for each interval of the log and each validation; of the latter alone if ``quiet``."""
+    """A line for the first step, each interval of the log and each validation; of the latter alone if ``quiet``."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
+        self._has_begun = False
 
     def header(self, title: str, rows: Mapping[str, str]) -> None:
         if not self.quiet:
@@ -65,8 +67,10 @@ class PlainScreen:
                     _say(" " * 12 + line)
 
     def moment(self, moment: Moment, *, logged: bool) -> None:
-        if logged and not self.quiet:
-            _say(plain_line(moment, LINE_WIDTH))
+        if not self.quiet and (logged or not self._has_begun):
+            # the first step says that there is one: on a slow machine the log's interval takes minutes
+            _say(plain_line(moment if self._has_begun else replace(moment, eta=None), LINE_WIDTH))
+        self._has_begun = True
 
     def scoring(self, moment: Moment) -> None:
         """Nothing: the scores follow."""

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 SLOW_DATA = 0.2
 """Share of a step's time from which waiting for data is worth telling."""
 
-COCO_COLUMNS = {"AP": "mAP", "AP50": "mAP_50", "AP75": "mAP_75", "S": "mAP_s", "M": "mAP_m", "L": "mAP_l"}
+COCO_COLUMNS = {
+    "AP": "mAP",
+    "AP50": "mAP_50",
+    "AP75": "mAP_75",
+    "small": "mAP_s",
+    "medium": "mAP_m",
+    "large": "mAP_l",
+}
 """Heading: the end of the metric's name."""
 
 

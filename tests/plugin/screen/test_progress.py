@@ -103,7 +103,7 @@ def test_the_live_line_is_one_line_of_the_terminal(width, moment):
 
 
 def test_scores_in_a_line():
-    assert scores_line(SCORES) == "AP .312  AP50 .540  AP75 .300  S -  M .200  L .400"
+    assert scores_line(SCORES) == "AP .312  AP50 .540  AP75 .300  small -  medium .200  large .400"
     assert scores_line({"voc/mAP": 0.5, "note": "x"}) == "voc/mAP 0.50"
     lines = classes_lines({**SCORES, **CLASSES}, 40)
     assert all(len(line) <= 40 for line in lines)
@@ -131,7 +131,7 @@ def test_a_heading_stands_above_the_first_validation_alone():
     for epoch in (1, 2):
         screen.validated(replace(MOMENT, epoch=epoch, is_best=epoch == 1), SCORES, 1.0, 60.0)
     heading, first, second = file.getvalue().splitlines()
-    assert heading.split() == ["epoch", "loss", "AP", "AP50", "AP75", "S", "M", "L", "time"]
+    assert heading.split() == ["epoch", "loss", "AP", "AP50", "AP75", "small", "medium", "large", "time"]
     assert first.split() == ["1", "12.31", ".312", ".540", ".300", "-", ".200", ".400", "1:00", "best"]
     assert second.split()[-1] == "1:00"
     assert heading.index("AP") + 2 == first.index(".312") + 4, "columns end where their headings end"
@@ -198,6 +198,20 @@ def test_a_quiet_run_says_a_line_for_each_validation(data, tmp_path, capsys):
     assert len(spoken.lines) == 2
     assert all(re.match(r"epoch \d/2  validated  AP ", line) for line in spoken.lines)
     assert "Epoch(train)" in spoken.log
+
+
+def test_lines_of_a_pipe_begin_with_the_first_step(capsys):
+    """And go on at the log's interval: on a slow machine that is minutes away. The first tells no end."""
+    screen = PlainScreen(quiet=False)
+    for step in range(1, 5):
+        screen.moment(replace(MOMENT, step=step), logged=step == 3)
+    first, third = capsys.readouterr().out.splitlines()
+    assert f"step {'1':>{len(str(MOMENT.num_steps))}}/" in first
+    assert "ETA" not in first
+    assert f"step {'3':>{len(str(MOMENT.num_steps))}}/" in third
+    assert "ETA" in third
+    PlainScreen(quiet=True).moment(MOMENT, logged=True)
+    assert not capsys.readouterr().out
 
 
 def test_ctrl_c_closes_the_screen(data, tmp_path, monkeypatch):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from references.tiny import tiny_config
 
+import lors_det.plugin  # noqa: F401  (registers what the config names)
 from lors_det.plugin.screen.header import _images, _place, _schedule
+from lors_det.plugin.screen.header import test_rows as evaluation_rows
 from lors_det.plugin.screen.screens import HEADER_WIDTH, PlainScreen
 
 
@@ -33,6 +37,16 @@ def test_a_resumed_run_tells_its_place():
     for step, epoch, words in ((6, 1, ", epoch 1"), (8, 1, ", 2 of epoch 2"), (3, 0, ", 3 of epoch 1")):
         assert _place(SimpleNamespace(train_loop=loop, iter=step, epoch=epoch)) == words
     assert _place(SimpleNamespace(train_loop=None, iter=3, epoch=0)) == ""
+
+
+def test_a_test_of_the_validations_own_images_says_so(data, tmp_path):
+    cfg = tiny_config(data, tmp_path / "run")
+    cfg.experiment_name = tmp_path.name
+    rows = evaluation_rows(Runner.from_cfg(cfg))
+    assert "chooses its best checkpoint" in rows["split"]
+    cfg.test_dataloader.dataset.ann_file = str(Path(cfg.train_dataloader.dataset.ann_file))
+    cfg.experiment_name += "_other"
+    assert "split" not in evaluation_rows(Runner.from_cfg(cfg))
 
 
 def test_long_rows_go_on_below(capsys):
