@@ -68,6 +68,8 @@ def main() -> None:
 
 def run(name: str, arguments: list[str] | None = None, prog: str | None = None) -> None:
     """Run a command of :data:`COMMANDS` by its name, see :func:`run_command`."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # in a pipe too, where errors would come before what led to them
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # a file's name may have letters that it cannot print

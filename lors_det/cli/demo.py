@@ -18,6 +18,7 @@ from pathlib import Path
 from lors_det.cli import shared
 
 LORS = "lors_det::shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
+OWN = "lors_det::finetune/lors-adamixer_mobilenetv2_100-query_finetune_own.py"
 ADAMIXER = "lors_det::shapes/adamixer_r18-half_16-query_5e_shapes.py"
 
 
@@ -29,6 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def main(args: Namespace) -> None:
     from lors_det.plugin.config.reading import load_config
+    from lors_det.plugin.screen.words import duration
     from lors_det.reports.decoders import print_decoders
 
     start = time.monotonic()
@@ -43,7 +45,7 @@ def main(args: Namespace) -> None:
     _call("plot-curves", work_dir, curves)
     metrics = max(work_dir.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
     ap = json.loads(metrics.read_text())["coco/bbox_mAP"]
-    print(f"\n{time.monotonic() - start:.0f} seconds")
+    print(f"\nin {duration(time.monotonic() - start)}; on images of your own: lors-det train {OWN} --data DIR")
     print(f"demo: coco/bbox_mAP={ap:.3f} pictures: {sheet.absolute()} {curves.absolute()}")
 
 

@@ -265,7 +265,7 @@ def _summarise(args: Namespace, run: InferenceRun, results: CocoResults | None, 
     skipped = f", {failures.number} skipped" if failures.number else ""
     found = f"{counted(run.num_found, 'object')} in {counted(run.num_images, 'image')}"
     hint = f"; none scores {run.score_threshold:g}, which --score-threshold lowers"
-    print(f"{found}{skipped}: {', '.join(places)}{hint if run.num_images and not run.num_found else ''}")
+    print(f"{found}{skipped}, written to {', '.join(places)}{hint if run.num_images and not run.num_found else ''}")
     if results is not None and results.num_left_out:
         print(
             f"warning: {counted(results.num_left_out, 'image')} of {args.annotations} without detections, not among "

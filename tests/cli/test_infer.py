@@ -71,7 +71,7 @@ def test_labels_for_images_without_pictures(trained, inputs, tmp_path, capsys):
     assert "--yolo-labels writes files of images, and there is a video among the inputs" in capsys.readouterr().err
     (inputs / "film.mp4").unlink()
     assert call(trained, inputs, "--yolo-labels", labels, "--no-pictures", "--score-threshold", 0) == 0
-    assert f"in 2 images: {labels}" in capsys.readouterr().out
+    assert f"in 2 images, written to {labels}" in capsys.readouterr().out
     (found,) = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)([inputs / "a.jpg"])
     lines = (labels / "a.txt").read_text().splitlines()
     assert [int(line.split()[0]) for line in lines] == found.labels.tolist()
@@ -82,7 +82,10 @@ def test_labels_for_images_without_pictures(trained, inputs, tmp_path, capsys):
     assert (labels / "a.txt").read_text() == before
     words = ("--yolo-labels", tmp_path / "none", "--no-pictures", "--score-threshold", 1)
     assert call(trained, inputs, *words) == 0
-    assert f"0 objects in 2 images: {words[1]}; none scores 1, which --score-threshold" in capsys.readouterr().out
+    assert (
+        f"0 objects in 2 images, written to {words[1]}; none scores 1, which --score-threshold"
+        in capsys.readouterr().out
+    )
     assert (words[1] / "a.txt").read_text() == ""
 
 

@@ -79,11 +79,14 @@ def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
     has_changed = False
     for number, (scheduler, state) in enumerate(pairs):
         restore_containers(scheduler, state)
-        for name, (saved, own) in take_constants(scheduler, state).items():
-            kind = type(scheduler).__name__
+        changes = take_constants(scheduler, state)
+        if changes:
+            before, now = (
+                ", ".join(f"{name}={_in_words(pair[place])}" for name, pair in changes.items()) for place in (0, 1)
+            )
             runner.logger.warning(
-                f"param_scheduler.{number}, {kind}, had {name}={_in_words(saved)} in the checkpoint's run, and goes on "
-                f"with the config's {name}={_in_words(own)}"
+                f"param_scheduler.{number}, {type(scheduler).__name__}, had {before} in the checkpoint's run, and goes "
+                f"on with the config's {now}"
             )
             has_changed = True
     if rebuilt:
@@ -113,12 +116,16 @@ def _restore_rates(runner: Runner, checkpoint: dict[str, Any]) -> None:
         return
     replay(schedulers, meta["iter"], epoch_steps)
     for name in dict.fromkeys(scheduler.param_name for scheduler in schedulers):
-        for old, new in zip(saved, groups):
-            if name in new and abs(old[name] - new[name]) > 1e-6 * abs(new[name]):
-                runner.logger.warning(
-                    f"{name} was {old[name]:g}, and is {new[name]:g} now, as in a run that always had this schedule"
-                )
-                old[name] = new[name]
+        changed = [
+            (old, new)
+            for old, new in zip(saved, groups)
+            if name in new and abs(old[name] - new[name]) > 1e-6 * abs(new[name])
+        ]
+        if changed:
+            before, now = (", ".join(dict.fromkeys(f"{group[name]:g}" for group in side)) for side in zip(*changed))
+            runner.logger.warning(f"{name} was {before}, and is {now} now, as in a run that always had this schedule")
+        for old, new in changed:
+            old[name] = new[name]
     checkpoint["param_schedulers"] = [scheduler.state_dict() for scheduler in schedulers]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, find_latest_checkpoint
 from references.tiny import CONFIGS
@@ -144,11 +146,16 @@ def test_a_cosine_that_is_made_shorter_goes_on_as_a_short_one(tmp_path):
 
 
 @pytest.mark.parametrize("short", [4, 7])
-def test_a_cosine_that_is_made_longer_goes_on_as_a_long_one(tmp_path, short):
+def test_a_cosine_that_is_made_longer_goes_on_as_a_long_one(tmp_path, short, monkeypatch):
     """Whether the short one had ended or was stopped, its rate was lower than that of a long one there."""
+    said: list[str] = []
+    monkeypatch.setattr(MMLogger, "warning", lambda self, words, *more: said.append(str(words)))
     cosine = {"schedule_file": "schedule_scratch.py"}
     whole = rates_of(tmp_path / "whole", **cosine)
     assert whole[EPOCH] > 0.98 * max(whole) > 50 * whole[-1]
     rates_of(tmp_path / "short", stop_before=4 if short > 4 else None, max_epochs=short, **cosine)
     rest = rates_of(tmp_path / "short", resume=True, **cosine)
     assert rest == pytest.approx(whole[4 * EPOCH :], rel=1e-9)
+    schedule, rate = (words for words in said if "param_scheduler" in words or words.startswith("lr was"))
+    assert re.search(r"CosineAnnealingLR, had .*end=.*T_max=.* config's .*end=.*T_max=", schedule)
+    assert re.fullmatch(r"lr was \S+, and is \S+ now, as .*", rate)
