@@ -18,13 +18,24 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "lors": set(),
     "adamixer": {"ops", "lors"},
     "data": {"errors", "files"},
-    "plugin": {"adamixer", "lors", "data", "errors", "files", "state_diff"},
+    "plugin": {"adamixer", "lors", "data", "errors", "files", "named_files", "state_diff"},
     "checkpoints": {"plugin", "adamixer", "errors", "files", "state_diff"},
-    "reports": {"plugin", "adamixer", "data", "lors", "errors", "files"},
+    "reports": {"plugin", "adamixer", "data", "lors", "errors", "files", "named_files"},
     "inference": {"adamixer", "checkpoints", "data", "plugin", "errors", "files", "state_diff"},
     "training": {"checkpoints", "plugin", "reports", "data", "errors", "files"},
     "studies": {"adamixer", "checkpoints", "plugin", "reports", "training", "data", "errors", "files", "state_diff"},
-    "cli": {"checkpoints", "inference", "reports", "studies", "training", "plugin", "data", "errors", "files"},
+    "cli": {
+        "checkpoints",
+        "inference",
+        "reports",
+        "studies",
+        "training",
+        "plugin",
+        "data",
+        "errors",
+        "files",
+        "named_files",
+    },
 }
 PLAIN = ("stage", "attention", "points", "mixing", "queries", "geometry")
 """Modules of ``adamixer`` that a stage is made of."""

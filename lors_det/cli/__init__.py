@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import lors_det
 from lors_det.errors import INTERRUPTED, TERMINATED, InputError, Terminated
+from lors_det.named_files import resolve_checkpoint_path, resolve_config_path
 
 COMMANDS = {
     "train": "train what a config says",
@@ -114,6 +115,7 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
     args = parse(arguments)
     try:
         with _interruptible():
+            _check_named(args)
             command.main(args)
     except BrokenPipeError:  # who read the output went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed
@@ -123,6 +125,16 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
         message = str(error).strip().rsplit("InputError: ", 1)[-1]
         print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _check_named(args: argparse.Namespace) -> None:
+    """Refuse a config or a checkpoint that does not exist before what reads it is imported, which takes seconds."""
+    if isinstance(config := getattr(args, "config", None), str):
+        resolve_config_path(config)
+    for name in ("checkpoint", "src", "load_from", "resume"):
+        path = getattr(args, name, None)
+        if path not in (None, "auto") and "://" not in str(path):
+            resolve_checkpoint_path(path)
 
 
 @contextmanager

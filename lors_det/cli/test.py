@@ -50,6 +50,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     if args.out:
         check_place(Path(args.out), ".pkl", ".pickle")
+    if args.config is None and Path(args.checkpoint).suffix == ".py":
+        raise InputError(f"{args.checkpoint} is a config; name a checkpoint after it: test CONFIG CHECKPOINT")
 
     from lors_det.plugin.config.chosen import check_chosen
     from lors_det.plugin.config.data import augment_test_time, evaluators_of
@@ -61,8 +63,6 @@ def main(args: Namespace) -> None:
     from lors_det.training.launch import launch
     from lors_det.training.resuming import former_run
 
-    if args.config is None and Path(args.checkpoint).suffix == ".py":
-        raise InputError(f"{args.checkpoint} is a config; name a checkpoint after it: test CONFIG CHECKPOINT")
     if args.trust_checkpoint:
         trust(args.checkpoint)
     is_here = "://" not in args.checkpoint

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from mmengine.config import Config
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.packaged import CONFIGS, PREFIX, resolve_config_path
+from lors_det.named_files import CONFIGS, PREFIX, resolve_config_path
 from lors_det.plugin.config.reading import config_name
 from lors_det.reports.accounting import count_macs, count_parameters
 from lors_det.reports.finished_runs import finished_runs

@@ -230,7 +230,7 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     # the command line
     "no image to look at": (
-        checkpoint(lambda path: None, "infer", "gone.jpg", "--checkpoint", "BAD"),
+        checkpoint(lambda path: path.touch(), "infer", "gone.jpg", "--checkpoint", "BAD"),
         r"gone\.jpg does not exist",
     ),
     "a size of one number": (checkpoint(lambda path: None, *COUNTED, "--shape", "5"), r"--shape"),

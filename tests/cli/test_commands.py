@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from mmengine.config import config
@@ -23,6 +24,31 @@ def test_a_command_is_a_module_and_one_script(root, name):
     assert callable(module.main)
     scripts = [path for path in root.glob("tools/**/*.py") if f'run("{name}")' in path.read_text()]
     assert len(scripts) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("train no.py", "config no.py does not exist"),
+        ("train lors_det::no.py --resume", "config lors_det::no.py does not exist"),
+        ("train {config} --load-from no.pth", "checkpoint no.pth does not exist"),
+        ("test no.pth", "checkpoint no.pth does not exist"),
+        ("test {config}", "is a config; name a checkpoint after it"),
+        ("infer a.jpg --checkpoint no.pth", "checkpoint no.pth does not exist"),
+        ("convert no.pth to.pth", "checkpoint no.pth does not exist"),
+        ("draw-sheet no.py p.pkl sheet.png", "config no.py does not exist"),
+    ],
+)
+def test_what_does_not_exist_is_told_before_torch_is_imported(root, tmp_path, words, fault):
+    """Which takes seconds: in a fresh process."""
+    config = next((root / "configs/shapes").glob("*.py"))
+    given = words.format(config=config).split()
+    code = "import sys, lors_det.cli as cli\ntry: cli.run(*sys.argv[1:2], sys.argv[2:])\n"
+    code += "finally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *given], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert fault in done.stderr
+    assert done.stdout.split() == ["False"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -109,7 +135,10 @@ def test_a_misspelt_option_is_named(words, said, capsys):
 @pytest.mark.parametrize(
     "words", ["c.py --quiet k.pth", "--quiet c.py k.pth", "c.py k.pth --out p.pkl", "c.py --out p.pkl k.pth"]
 )
-def test_options_stand_anywhere_between_config_and_checkpoint(words, monkeypatch):
+def test_options_stand_anywhere_between_config_and_checkpoint(words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("c.py", "k.pth"):
+        Path(name).touch()
     seen = []
     command = importlib.import_module("lors_det.cli.test")
     monkeypatch.setattr(command, "main", lambda args: seen.append((args.config, args.checkpoint)))
@@ -154,8 +183,10 @@ def test_what_a_user_can_mend_is_one_line(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["imports", "work", "layout"])
-def test_ctrl_c_is_one_line(monkeypatch, capsys, where):
+def test_ctrl_c_is_one_line(monkeypatch, capsys, where, tmp_path):
     """Also while its module is imported, or a config's text is laid out, which mmengine makes an error of."""
+    path = tmp_path / "config.py"
+    path.touch()
 
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
@@ -168,7 +199,7 @@ def test_ctrl_c_is_one_line(monkeypatch, capsys, where):
         monkeypatch.setattr(command, "main", lambda args: config.Config(dict(a=1)).pretty_text)
     else:
         monkeypatch.setattr(importlib.import_module("lors_det.cli.count_params"), "main", interrupted)
-    monkeypatch.setattr(sys, "argv", ["lors-det", "count-params", "config.py"])
+    monkeypatch.setattr(sys, "argv", ["lors-det", "count-params", str(path)])
     with pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
         main()
     assert getattr(ended.value, "code", None) == 130

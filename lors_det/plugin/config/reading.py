@@ -12,13 +12,13 @@ from mmengine.registry import init_default_scope
 
 from lors_det.data.record import DataFolder
 from lors_det.errors import InputError
+from lors_det.named_files import resolve_config_path
 from lors_det.plugin.config.chosen import choose
 from lors_det.plugin.config.data import check_evaluators, fill_classes
 from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.config.kinds import check_types
 from lors_det.plugin.config.names import check_options, drop_unread_names
 from lors_det.plugin.config.own_data import use_folder
-from lors_det.plugin.config.packaged import resolve_config_path
 from lors_det.plugin.config.values import check_kinds, check_numbers, complete_workers
 
 SAFE_HOOKS = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -13,6 +11,7 @@ import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from lors_det.errors import InputError
+from lors_det.named_files import resolve_checkpoint_path
 from lors_det.plugin.saving.weights_file import is_weights_file, read_weights
 
 _BEGINNINGS = (b"PK", b"\x80")
@@ -50,18 +49,7 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     Raises:
         InputError: if there is no such file, or it is damaged, no checkpoint, or more than plain data.
     """
-    path = Path(filename).expanduser()
-    if path.is_dir():
-        files = sorted(path.glob("*.pth"), key=lambda file: file.stat().st_mtime)
-        remedy = f"name the file, for example {files[-1]}" if files else "it holds no checkpoint file (*.pth)"
-        raise InputError(f"checkpoint {path} is a folder; {remedy}")
-    if not path.is_file():
-        # of those that a training keeps the last or the best of, another may have taken its place
-        others = sorted(
-            path.parent.glob(re.sub(r"\d+", "*", glob.escape(path.name))), key=lambda file: file.stat().st_mtime
-        )
-        hint = f"; its folder has {others[-1].name}" if others else ""
-        raise InputError(f"checkpoint {path} does not exist{hint}")
+    path = resolve_checkpoint_path(filename)
     if is_weights_file(path):
         return read_weights(path, map_location)
     with path.open("rb") as file:

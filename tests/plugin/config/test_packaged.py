@@ -12,7 +12,7 @@ from mmengine.hub import get_config
 from mmengine.registry import MODELS as ROOT_MODELS
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.packaged import CONFIGS, resolve_config_path
+from lors_det.named_files import CONFIGS, resolve_config_path
 from lors_det.plugin.config.reading import load_config
 
 SHAPES = "lors_det::shapes/lors-adamixer_r18-half_16-query_5e_shapes.py"
