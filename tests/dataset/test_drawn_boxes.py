@@ -10,6 +10,20 @@ from PIL import ImageDraw
 from lors_det.data.drawn_boxes import _font_file, colour_of, draw_boxes
 
 
+@pytest.fixture
+def places(monkeypatch) -> list[tuple[float, ...]]:
+    """Left, top, right and bottom of the texts that are drawn from here on."""
+    seen: list[tuple[float, ...]] = []
+    text = ImageDraw.ImageDraw.text
+
+    def noted(pen, place, words, **others):
+        seen.append(pen.textbbox(place, words, font=others["font"]))
+        text(pen, place, words, **others)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    return seen
+
+
 def test_a_font_has_the_letters_that_it_writes():
     """Of letters that the standard font lacks, another one is taken where the machine has one that draws them."""
     own = _font_file("")
@@ -31,15 +45,7 @@ def test_a_font_has_the_letters_that_it_writes():
 
 @pytest.mark.parametrize("size", [(4000, 60), (96, 96), (120, 300)], ids=str)
 @pytest.mark.parametrize("corner", ["first", "last"])
-def test_a_text_stays_in_the_image(size, corner, monkeypatch):
-    places = []
-    text = ImageDraw.ImageDraw.text
-
-    def seen(pen, place, words, **others):
-        places.append(pen.textbbox(place, words, font=others["font"]))
-        text(pen, place, words, **others)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", seen)
+def test_a_text_stays_in_the_image(size, corner, places):
     width, height = size
     box = [2, 2, 20, 30] if corner == "first" else [width - 30, height - 30, width - 2, height - 2]
     image = np.full((height, width, 3), 90, np.uint8)
@@ -57,16 +63,8 @@ def test_an_image_too_small_for_a_text_has_the_box_alone():
     assert (drawn[4, 4:15] == colour_of(0)).all()
 
 
-def test_texts_of_boxes_that_lie_together_do_not_cover_each_other(monkeypatch):
+def test_texts_of_boxes_that_lie_together_do_not_cover_each_other(places):
     """The best one's is where it always is; where there is room no more, the others cover it from below."""
-    places = []
-    text = ImageDraw.ImageDraw.text
-
-    def seen(pen, place, words, **others):
-        places.append(pen.textbbox(place, words, font=others["font"]))
-        text(pen, place, words, **others)
-
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", seen)
     image = np.zeros((300, 300, 3), np.uint8)
     box = np.array([100, 100, 160, 140])
     draw_boxes(image, box[None], labels=np.array([0]), texts=["cell 0.91"])
