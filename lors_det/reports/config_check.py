@@ -135,6 +135,10 @@ def _residuals(cfg: Config) -> Iterator[str]:
         )
 
 
+_BEGINNINGS = {"begin_epoch": ("epochs", 1), "begin_iter": ("iterations", 1), "switch_epoch": ("epochs", 0)}
+"""When a hook begins, of mmengine's EMAHook and mmdet's PipelineSwitchHook: the unit, and the first one's number."""
+
+
 def schedule_notes(cfg: Config) -> Iterator[str]:
     """What in the schedules does not fit the length of the run, in words."""
     loop = cfg.get("train_cfg") or {}
@@ -152,6 +156,14 @@ def schedule_notes(cfg: Config) -> Iterator[str]:
             yield f"{key}.milestones {late} are never met in {length} {unit}"
         if unit == "epochs" and schedule.get("end", length) != length:
             yield (f"{key}.end is {schedule.end}, and training ends after {length} epochs; leave it out to follow")
+    for number, hook in enumerate(cfg.get("custom_hooks") or ()):
+        for name, (unit, first) in _BEGINNINGS.items():
+            begin, length = (hook or {}).get(name), lengths[unit]
+            if begin and length and begin - first >= length:
+                yield (
+                    f"custom_hooks.{number}.{name} is {begin}, and training ends after {length} {unit}: "
+                    f"{hook.get('type')} never begins"
+                )
 
 
 def _data(cfg: Config) -> Iterator[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from mmengine.config import Config
 from references.tiny import CONFIGS, LORS, tiny_config
 
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import load_config, read_config
-from lors_det.reports.config_check import check_config
+from lors_det.reports.config_check import check_config, schedule_notes
 from lors_det.reports.config_difference import ABSENT, differences
 
 SHORT = {"param_scheduler.0.end": 5}
@@ -35,6 +36,18 @@ def test_what_looks_wrong_is_told(data, tmp_path, changes, words):
     notes = check_config(tiny_config(data, tmp_path, **{**SHORT, **changes}))
     assert notes
     assert all(words in note for note in notes)
+
+
+def test_a_hook_that_never_begins_is_told():
+    """mmengine's counts epochs from one, mmdet's from nought."""
+    hooks = [None, dict(type="EMAHook", begin_epoch=3), dict(type="PipelineSwitchHook", switch_epoch=2)]
+    cfg = Config(dict(train_cfg=dict(max_epochs=3), custom_hooks=hooks))
+    assert not list(schedule_notes(cfg))
+    cfg.train_cfg.max_epochs = 2
+    assert list(schedule_notes(cfg)) == [
+        "custom_hooks.1.begin_epoch is 3, and training ends after 2 epochs: EMAHook never begins",
+        "custom_hooks.2.switch_epoch is 2, and training ends after 2 epochs: PipelineSwitchHook never begins",
+    ]
 
 
 def test_milestones_that_are_never_met_are_told(data, tmp_path):
