@@ -72,8 +72,8 @@ def run(name: str, arguments: list[str] | None = None, prog: str | None = None) 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # in a pipe too, where errors would come before what led to them
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")  # a file's name may have letters that it cannot print
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="backslashreplace")  # a name may have letters that it cannot print
     with _interruptible(), _missing_packages_told():
         run_command(importlib.import_module(f"lors_det.cli.{name.replace('-', '_')}"), arguments, prog)
 

@@ -38,6 +38,11 @@ def main(args: Namespace) -> None:
         raise InputError("--config belongs to --fold or --factorise")
     if args.factorise and not args.config:
         raise InputError("--factorise needs --config, that of the LORS model")
+    if args.publish:
+        if args.dst.suffix in (".pth", ".pt", ".safetensors") and not args.dst.is_dir():
+            raise InputError(f"{args.dst}: --publish names the file itself; name its folder")
+    elif args.dst.exists():
+        raise InputError(f"{args.dst} exists; name another file, or remove it")
     from lors_det.checkpoints.convert import convert_file, publish_file
     from lors_det.checkpoints.folding import factorise_file, fold_file
     from lors_det.plugin.saving.safe_loading import trust

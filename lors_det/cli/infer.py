@@ -12,21 +12,19 @@ the exit status is then 1.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
 from lors_det.cli import shared
-from lors_det.data.images import IMAGE_SUFFIXES
+from lors_det.data.images import IMAGE_SUFFIXES, is_image
 from lors_det.data.words import counted
-from lors_det.errors import INTERRUPTED, InputError
+from lors_det.errors import INTERRUPTED, TERMINATED, InputError, Terminated
 from lors_det.files import check_folder, check_place
 
 if TYPE_CHECKING:
@@ -98,6 +96,7 @@ def main(args: Namespace) -> None:
     _check(args)
     _hush()
     from lors_det.inference.coco_results import CocoResults
+    from lors_det.inference.progress import progress_bar
     from lors_det.inference.run import InferenceRun, check_outputs
     from lors_det.inference.sources import count_images, count_passed_over, find_sources
     from lors_det.inference.yolo_labels import YoloLabels
@@ -122,15 +121,13 @@ def main(args: Namespace) -> None:
             f"{', '.join(IMAGE_SUFFIXES)}",
             file=sys.stderr,
         )
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=_Lasting(stderr=True),
-        disable=args.quiet,
-    )
+    if not args.quiet and args.no_pictures and left_out is not None and (number := _images_in(left_out, args.inputs)):
+        print(
+            f"note: {counted(number, 'image')} in {args.out}, the folder of pictures, passed over; name another one to "
+            "look at them, --out",
+            file=sys.stderr,
+        )
+    bar = progress_bar(quiet=args.quiet)
     results = None
     if args.json:
         truth = Path(args.annotations) if args.annotations else None
@@ -158,14 +155,35 @@ def main(args: Namespace) -> None:
             failed=failures,
         )
         try:
-            run.process(sources)
+            with _terminable():
+                run.process(sources)
             bar.update(task, total=bar.tasks[task].completed)  # a video may have other frames than it says
-        except KeyboardInterrupt:  # how a camera ends; what was found is written
-            failures.status = INTERRUPTED
+        except KeyboardInterrupt as interrupt:  # how a camera ends; what was found is written
+            failures.status = TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+    if failures.status in (INTERRUPTED, TERMINATED):
+        of_all = f" of {total}" if total is not None else ""
+        done = f"{counted(run.num_images, 'image')}{of_all}"
+        print(f"ended early, after {done}; what is written is of these alone", file=sys.stderr)
     if not args.quiet:
         _summarise(args, run, results, failures)
     if failures.status:
         sys.exit(failures.status)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM ends the run as Ctrl-C does: what was found is written."""
+
+    def end(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough, while files are written
+        raise Terminated
+
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is end:
+            signal.signal(signal.SIGTERM, former)
 
 
 class _Failures:
@@ -185,27 +203,18 @@ class _Failures:
             print(f"skipped: {error}", file=sys.stderr)
 
 
-class _Lasting(Console):
-    """Whose reader may go away, as ``head`` does; rich would end the command."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-
-
-class _Speed(ProgressColumn):
-    """Images a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} images/s" if speed else "")
-
-
 def _left_out(args: Namespace) -> Path | None:
     """The folder of pictures, which are no inputs of another run, unless one without pictures names what is in it."""
     out = Path(args.out).resolve()
     inputs = [Path(text).expanduser().resolve() for text in args.inputs]
     named = any(out in (place, *place.parents) for place in inputs)
     return None if args.no_pictures and named else out
+
+
+def _images_in(folder: Path, inputs: Sequence[str]) -> int:
+    """Images in a folder that lies in one of the inputs, and is not looked into."""
+    inside = any(place in folder.parents for place in (Path(text).expanduser().resolve() for text in inputs))
+    return sum(is_image(path.name) for path in folder.rglob("*")) if inside else 0
 
 
 def _hush() -> None:

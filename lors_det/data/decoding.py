@@ -34,5 +34,9 @@ def why_not_decoded(path: str | Path) -> str:
         return (
             f'it is a {image.format} of mode "{image.mode}", which OpenCV does not read; save it as 8-bit PNG or JPEG'
         )
-    except Exception:  # whatever a decoder raises
+    except Image.DecompressionBombError:
+        return "it has more pixels than can be read at once, or is damaged; cut it into smaller ones"
+    except Exception as error:  # whatever a decoder raises
+        if isinstance(error, OSError) and error.strerror:  # of the file, not of its content
+            return error.strerror
         return "it may be truncated or no image"

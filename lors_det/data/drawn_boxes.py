@@ -126,11 +126,15 @@ def font_file(text: str) -> str:
 
 @cache
 def _font_file(letters: str) -> str:
-    """The first font with all of these letters; where there is none, Matplotlib's own, with empty squares for them."""
+    """The first of the fonts with the most of these letters, Matplotlib's own before others; squares are the rest."""
     own = font_manager.findfont("DejaVu Sans")
     wanted = set(map(ord, letters))
     others = sorted(entry.fname for entry in font_manager.fontManager.ttflist if letters)
+    best, lacking = own, len(wanted)
     for file in (own, *(file for file in others if "LastResort" not in file)):  # which has a frame for every letter
-        if wanted <= set(font_manager.get_font(file).get_charmap()):
-            return file
-    return own
+        missing = len(wanted - set(font_manager.get_font(file).get_charmap()))
+        if missing < lacking:
+            best, lacking = file, missing
+        if not missing:
+            break
+    return best

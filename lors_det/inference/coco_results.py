@@ -134,13 +134,22 @@ class _Truth:
             raise InputError(f"annotation file {path} has no images or no categories; it must be in COCO format")
         try:
             named = [(_below(image["file_name"]), image["id"]) for image in content["images"]]
-            ids = {category["name"]: category["id"] for category in content["categories"]}
+            categories = [(category["name"], category["id"]) for category in content["categories"]]
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"annotation file {path}: an image or a category lacks its id or name") from error
-        self._ids = dict(named)
-        if len(self._ids) < len(named):
-            twice = next(name for name, count in Counter(name for name, _ in named).items() if count > 1)
-            raise InputError(f"annotation file {path} lists image {twice} twice; give every image its own name")
+        for section, kind, pairs in (("images", "image", named), ("categories", "category", categories)):
+            for place, what in enumerate(("name", "id")):
+                values = [pair[place] for pair in pairs]
+                if not all(isinstance(value, (int, str)) for value in values):
+                    raise InputError(
+                        f"annotation file {path}: the {what} of an entry of {section} is neither a number nor a text"
+                    )
+                twice = next((value for value, count in Counter(values).items() if count > 1), None)
+                if twice is not None:
+                    raise InputError(
+                        f"annotation file {path} lists {kind} {what} {twice} twice; give every {kind} its own {what}"
+                    )
+        self._ids, ids = dict(named), dict(categories)
         missing = [name for name in classes if name not in ids]
         if missing:
             raise InputError(

@@ -18,8 +18,11 @@ from lors_det.inference.detector import Detector
 from lors_det.inference.sources import Source
 from lors_det.inference.streaming import batched
 from lors_det.inference.tiling import TiledDetector
-from lors_det.inference.videos import VideoReader, VideoWriter, written_video
+from lors_det.inference.videos import VideoReader, VideoWriter, shown_address, written_video
 from lors_det.inference.yolo_labels import YoloLabels
+
+MARK = ".lors-det-infer"
+"""A file in a folder of pictures that a run has begun."""
 
 
 class _Waiting(NamedTuple):
@@ -65,6 +68,8 @@ class InferenceRun:
         Raises:
             InputError: if an output cannot be written.
         """
+        if self.pictures is not None:
+            _mark(self.pictures)
         waiting: list[_Waiting] = []
         for source in sources:
             if source.kind == "image":
@@ -170,8 +175,8 @@ def check_outputs(folder: Path, sources: Iterable[Source]) -> None:
         path = output_path(folder, source)
         if source.kind != "image" and of.setdefault(path, source) != source:
             raise InputError(
-                f"{path} would be of {of[path].where} and of {source.where}; give them names of their own, or look at "
-                "one after the other, each with a folder of its own, --out"
+                f"{path} would be of {_shown(of[path])} and of {_shown(source)}; give them names of their own, or look "
+                "at one after the other, each with a folder of its own, --out"
             )
 
 
@@ -179,11 +184,27 @@ def output_path(folder: Path, source: Source) -> Path:
     """Where a source's picture goes.
 
     Raises:
-        InputError: if something is there that may be a person's own: the source, or another file in a folder above it.
+        InputError: if something is there that may be a person's own: a file in a folder that this did not begin, the
+            source, or another file in a folder above it.
     """
     path = folder / source.name
     if source.kind != "image" and path.suffix.lower() != ".mp4":
         path = path.with_name(f"{path.name}.mp4")  # beside that of a video of the same stem
-    if isinstance(source.where, Path) and path.exists() and folder.resolve() in source.where.resolve().parents:
-        raise InputError(f"the picture of {source.where} would overwrite {path}; name another folder, --out")
+    is_above = False
+    if isinstance(source.where, Path):
+        places = source.where.parent.resolve(), source.where.resolve().parent  # of a link, and of what it leads to
+        is_above = any(folder.resolve() in (place, *place.parents) for place in places)
+    if path.is_file() and (is_above or not (folder / MARK).is_file()):
+        raise InputError(f"the picture of {_shown(source)} would overwrite {path}; name another folder, --out")
     return path
+
+
+def _shown(source: Source) -> str:
+    return shown_address(source.where) if isinstance(source.where, str) else str(source.where)
+
+
+def _mark(folder: Path) -> None:
+    """Mark a folder that this begins: pictures in it may be written over by those of a later run."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        make_folder(folder)
+        (folder / MARK).touch()

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from lors_det.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_image
 from lors_det.errors import InputError
-from lors_det.inference.videos import VideoReader
+from lors_det.inference.videos import VideoReader, shown_address
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _CAMERA = re.compile(r"camera:(\d+)")
@@ -53,7 +53,7 @@ def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Ite
             raise InputError(f"{text} holds no image or video ({', '.join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))})")
     paths = [path for each in named.values() for path in each]
     roots = [path if path.is_dir() else path.parent for path in paths]
-    root = Path(os.path.commonpath([str(each.absolute()) for each in roots])) if roots else Path()
+    root = Path(os.path.commonpath([os.path.normpath(each.absolute()) for each in roots])) if roots else Path()
     return _chain(found, _files(paths, leave_out), root)
 
 
@@ -88,7 +88,7 @@ def count_passed_over(inputs: Sequence[str], *, leave_out: Path | None = None) -
 
 def _chain(live: Iterable[Source], files: Iterable[Path], root: Path) -> Iterator[Source]:
     for path in files:
-        name = PurePosixPath(Path(os.path.normpath(path.absolute())).relative_to(os.path.normpath(root)).as_posix())
+        name = PurePosixPath(Path(os.path.normpath(path.absolute())).relative_to(root).as_posix())
         yield Source("image" if is_image(path.name) else "video", path, name)
     yield from live  # these have no end
 
@@ -98,7 +98,7 @@ def _live(text: str) -> Source | None:
     if camera := _CAMERA.fullmatch(text):
         return Source("live", int(camera[1]), PurePosixPath(f"camera_{camera[1]}.mp4"))
     if "://" in text:
-        name = re.sub(r"[^A-Za-z0-9.-]+", "_", text.partition("://")[2].rpartition("@")[2]).strip("_.")
+        name = re.sub(r"[^A-Za-z0-9.-]+", "_", shown_address(text).partition("://")[2]).strip("_.")
         return Source("live", text, PurePosixPath(f"{name or 'stream'}.mp4"))
     return None
 
@@ -120,6 +120,11 @@ def _expanded(text: str, leave_out: Path | None) -> list[Path]:
     if leave_out is not None:
         outputs = leave_out.resolve()
         paths = [path for path in paths if outputs not in (path.resolve(), *path.resolve().parents)]
+        if not paths:
+            raise InputError(
+                f"{text} names nothing but what lies in {leave_out}, the folder of the pictures that are drawn, which "
+                "are no inputs; name another folder for them, --out"
+            )
     # a pattern such as **/* names folders too, whose files it names as well
     return [path for path in paths if path.is_file() and _is_media(path)] or paths
 

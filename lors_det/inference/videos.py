@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,18 @@ UNKNOWN_FPS = 25.0
 """Frames a second of what does not tell, such as many cameras."""
 
 
+_SECRET = re.compile(r"(?i)(^|&)([^=&]*(?:pass|pwd|user|login|token|key|auth|secret|sig)[^=&]*)=[^&]*")
+
+
+def shown_address(address: str) -> str:
+    """A stream's address without what is a secret: user and password, before the host or in the query."""
+    scheme, separator, rest = address.partition("://")
+    place, question, query = rest.partition("?")
+    host, slash, path = place.partition("/")
+    hidden = _SECRET.sub(r"\1\2=", query)
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{question}{hidden}"
+
+
 class VideoReader:
     """Frames of a video as RGB arrays, turned as the file says; one is in memory.
 
@@ -43,8 +56,8 @@ class VideoReader:
                 raise InputError(f"camera {where} cannot be opened; it may not be there, or be in use")
             if isinstance(where, str):
                 raise InputError(
-                    f"stream {where} cannot be opened; it may not be there, or ask for a password; images are not "
-                    "fetched from an address: download them and name the files"
+                    f"stream {shown_address(where)} cannot be opened; it may not be there, or ask for a password; "
+                    "images are not fetched from an address: download them and name the files"
                 )
             raise InputError(f"video {where} cannot be opened; it may be damaged, or of a format OpenCV does not read")
         fps = self._capture.get(cv2.CAP_PROP_FPS)

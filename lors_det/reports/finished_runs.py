@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from lors_det.data.words import listed
 from lors_det.errors import InputError
 from lors_det.plugin.config.course import course
 from lors_det.plugin.config.data import image_folder, leaf_datasets
@@ -44,14 +45,24 @@ def finished_runs(folder: Path, cfg: Config) -> list[FinishedRun]:
     """
     places = [path for path in (folder, *sorted(folder.glob("*/"))) if any(path.glob("*/vis_data/scalars.json"))]
     if not places:
-        raise InputError(f"{folder} holds no run; train the config there: tools/train.py CONFIG --work-dir {folder}")
-    kept = {place: _kept_config(place) for place in places}
+        raise InputError(f"{folder} holds no run; train the config there: lors-det train CONFIG --work-dir {folder}")
+    kept = {place: _kept_config(place, Path(cfg.filename).name) for place in places}
     _check_seeds(folder, {place: config for place, config in kept.items() if config is not None})
     return [FinishedRun(place, kept[place], _final_ap(place, kept[place] or cfg)) for place in places]
 
 
-def _kept_config(work_dir: Path) -> Config | None:
-    return next((Config.fromfile(path) for path in sorted(work_dir.glob("*.py"))), None)
+def _kept_config(work_dir: Path, name: str) -> Config | None:
+    """The one that the training left there, called as the config; another name may be that of a converted model."""
+    own = work_dir / name
+    files = [own] if own.is_file() else sorted(work_dir.glob("*.py"))
+    tests = {path.with_name(f"{path.stem}_test.py") for path in files}
+    files = [path for path in files if path not in tests]
+    if len(files) > 1:
+        raise InputError(
+            f"{work_dir} holds {len(files)} configs, {listed([path.name for path in files])}, and none called {name}; "
+            "leave the one that was trained there"
+        )
+    return Config.fromfile(files[0]) if files else None
 
 
 def _check_seeds(folder: Path, kept: Mapping[Path, Config]) -> None:

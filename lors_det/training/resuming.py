@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from lors_det.errors import InputError
 from lors_det.plugin.config.course import course
 from lors_det.plugin.data_contents import data_contents
-from lors_det.plugin.saving.latest import latest_checkpoint
+from lors_det.plugin.saving.latest import LAST, candidates, latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.stored_config import config_of
 from lors_det.training.launch import is_first_process
@@ -99,23 +99,40 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
     )
 
 
-def check_not_mixed(work_dir: str, former: FormerRun | None) -> None:
+def check_not_mixed(
+    work_dir: str, former: FormerRun | None, resume_from: str | Path | None, out_dir: str | None = None
+) -> None:
     """A work dir keeps the checkpoints of one run: those of two could not be told apart.
 
+    Args:
+        work_dir: of the run that is to begin, or to go on.
+        former: the run that is resumed.
+        resume_from: the checkpoint that was named for it, "auto" for the work dir's last.
+        out_dir: where the checkpoint hook has a folder of the work dir's name, in place of the work dir.
+
     Raises:
-        InputError: if it has checkpoints of a run that is not the one that is resumed.
+        InputError: if there are checkpoints of a run that is not the one that is resumed.
     """
-    folder = Path(work_dir)
-    if former is not None and former.checkpoint.resolve().parent == folder.resolve():
+    folders = [Path(work_dir), *([Path(out_dir, Path(work_dir).name)] if out_dir else [])]
+    own = {folder.resolve() for folder in folders}
+    if former is not None and former.checkpoint.resolve().parent in own:
         return
-    written = sorted(path.name for path in folder.glob("*.pth") if _WRITTEN.fullmatch(path.name))
-    if not written:
+    found = [path for folder in folders for path in folder.glob("*.pth") if _WRITTEN.fullmatch(path.name)]
+    last = [path for path in candidates(Path(work_dir)) if path.resolve().parent in own]
+    if is_noted := Path(work_dir, LAST).is_file():
+        found += last[:1]  # of whatever name
+    if not found:
         return
-    more = f" and {len(written) - 1} more" if len(written) > 1 else ""
-    goes_on = "" if former else "--resume goes on with that run, "
+    names = sorted({str(path) for path in found})
+    more = f" and {len(names) - 1} more" if names[1:] else ""
+    another = "--work-dir names another place"
+    if last and is_noted:
+        bare = " without a name" if resume_from not in (None, "auto") else ""
+        remedy = f"--resume{bare} goes on with that run, {another}; or move or remove the folder"
+    else:
+        remedy = f"it left nothing to go on from; --load-from starts from its weights, {another}"
     raise InputError(
-        f"{folder} has checkpoints of an earlier run, {written[0]}{more}, and this one's would mix with them; "
-        f"{goes_on}--work-dir names another place; or move or remove the folder"
+        f"{work_dir} has checkpoints of an earlier run, {names[0]}{more}, and this one's would mix with them: {remedy}"
     )
 
 
@@ -129,6 +146,8 @@ def resume(cfg: Config, checkpoint: str, former: FormerRun | None) -> None:
         cfg.resume, cfg.load_from = True, checkpoint
     elif former is not None:
         cfg.resume, cfg.load_from = True, str(former.checkpoint)
+        if former.checkpoint.resolve().parent != Path(cfg.work_dir).resolve() and is_first_process():
+            print(f"goes on with {former.checkpoint}, which {Path(cfg.work_dir, LAST)} names", file=sys.stderr)
     else:
         cfg.resume = False
         start = f"the weights of {cfg.load_from}" if cfg.get("load_from") else "the beginning"

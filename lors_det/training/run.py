@@ -117,9 +117,11 @@ def train(
     if data is not None:
         size = (image_side, image_side) if image_side else training_size(read_config(config, all_options))
         folder = read_shown(data, training_size=size, quiet=console == "quiet")
-    former = None
-    if resume_from is not None:
-        former = former_run(resume_from, work_dir_of(read_config(config, all_options), place, folder))
+    written = read_config(config, all_options)
+    place_of_run = work_dir_of(written, place, folder)
+    former = former_run(resume_from, place_of_run) if resume_from is not None else None
+    hook = (written.get("default_hooks") or {}).get("checkpoint") or {}
+    check_not_mixed(place_of_run, former, resume_from, hook.get("out_dir"))
     cfg = load_config(
         config,
         all_options,
@@ -130,7 +132,6 @@ def train(
         say=chosen.append,
     )
     check_chosen(cfg)
-    check_not_mixed(cfg.work_dir, former)
     if former and former.is_validated and former.epoch >= cfg.train_cfg.get("max_epochs", math.inf):
         result = stored_result(cfg, former.checkpoint, constant_box_of(cfg) if data is not None or chosen else None)
         if is_first_process():

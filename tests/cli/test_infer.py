@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import cv2
@@ -50,7 +53,7 @@ def test_pictures_videos_and_json_of_a_folder(trained, inputs, tmp_path, capsys)
     assert "skipped: image" in printed.err
     assert "bad.jpg cannot be decoded" in printed.err
     assert "6 images, 1 skipped" in printed.out
-    drawn = sorted(str(each.relative_to(out)) for each in out.rglob("*.*"))
+    drawn = sorted(str(each.relative_to(out)) for each in out.rglob("[!.]*.*"))
     assert drawn == ["a.jpg", "film.mp4", "sub/b.jpg"]
     for name in ("a.jpg", "sub/b.jpg"):
         before, after = (cv2.imread(str(folder / name)) for folder in (inputs, out))
@@ -124,7 +127,11 @@ def test_flags_reach_the_detector(trained, tmp_path):
     assert entries("--score-threshold", 0, "--config", trained.config) == everything
 
 
-def test_ctrl_c_ends_a_camera_and_keeps_what_it_saw(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_was_seen_is_kept_where_a_run_is_ended(trained, tmp_path, monkeypatch, capsys, number, status):
+    """Ctrl-C is how a camera ends; clusters send SIGTERM."""
+    former = signal.getsignal(signal.SIGTERM)
+
     class Camera:
         fps = 25.0
 
@@ -134,11 +141,16 @@ def test_ctrl_c_ends_a_camera_and_keeps_what_it_saw(trained, tmp_path, monkeypat
         def __iter__(self):
             for _ in range(5):
                 yield np.zeros((48, 64, 3), np.uint8)
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
+            time.sleep(10)
 
     monkeypatch.setattr(run_module, "VideoReader", Camera)
     out, path = tmp_path / "out", tmp_path / "found.json"
-    assert call(trained, "camera:3", "--out", out, "--json", path) == 130
+    try:
+        assert call(trained, "camera:3", "--out", out, "--json", path) == status
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert "ended early, after 5 images; what is written is of these alone" in capsys.readouterr().err
     assert len(list(VideoReader(out / "camera_3.mp4"))) == 5
     assert len(json.loads(path.read_text())["images"]) == 5
 

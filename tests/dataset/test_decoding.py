@@ -51,4 +51,13 @@ def test_why(tmp_path):
     assert pixels_of(np.fromfile(whole, np.uint8)) is None
     assert why_not_decoded(whole).startswith('it is a TIFF of mode "F", which OpenCV does not read')
     cut.write_bytes(tiff()[:60])
-    assert why_not_decoded(cut) == why_not_decoded(tmp_path / "none.tif") == "it may be truncated or no image"
+    assert why_not_decoded(cut) == "it may be truncated or no image"
+
+
+def test_what_is_too_large_or_may_not_be_read_is_no_damaged_file(tmp_path, monkeypatch):
+    Image.new("1", (300, 300)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert "more pixels than can be read" in why_not_decoded(tmp_path / "large.png")
+    (tmp_path / "folder.png").mkdir()
+    assert why_not_decoded(tmp_path / "folder.png") == "Is a directory"
+    assert why_not_decoded(tmp_path / "none.png") == "No such file or directory"

@@ -154,5 +154,24 @@ def test_names_are_found_however_they_are_written(tmp_path, name):
 
 def test_two_images_of_a_name_are_refused(tmp_path):
     given = truth(tmp_path / "truth.json", ("../a.jpg", "a.jpg"))
-    with pytest.raises(InputError, match=r"lists image a\.jpg twice"):
+    with pytest.raises(InputError, match=r"lists image name a\.jpg twice"):
+        CocoResults(tmp_path / "results.json", CLASSES, annotations=given)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "fault"),
+    [
+        ("images", dict(id=11), "lists image id 11 twice; give every image its own id"),
+        ("images", dict(id=[1]), "the id of an entry of images is neither a number nor a text"),
+        ("categories", dict(id=77), "lists category name .* twice"),
+        ("categories", dict(name="another"), "lists category id .* twice"),
+    ],
+)
+def test_ids_that_are_no_ids_are_refused(tmp_path, section, values, fault):
+    given = truth(tmp_path / "truth.json", ("a.jpg", "b.jpg"))
+    content = json.loads(given.read_text())
+    last = content[section][-1]
+    content[section].append({**last, **({"file_name": "c.jpg"} if section == "images" else {}), **values})
+    given.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=fault):
         CocoResults(tmp_path / "results.json", CLASSES, annotations=given)

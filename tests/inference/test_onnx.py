@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import io
 import json
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -227,14 +229,45 @@ def test_parity_looks_at_ranks_that_are_certain():
     assert not _parity([((boxes, scores, labels), (boxes, scores * np.nan, labels))], 100).holds
 
 
+@pytest.mark.parametrize(
+    ("step", "values", "fault"),
+    [
+        (1, dict(keep_ratio=False), "Resize has keep_ratio=False"),
+        (1, dict(interpolation="nearest"), "Resize has interpolation='nearest'"),
+        (0, dict(color_type="grayscale"), "LoadImageFromFile has color_type='grayscale'"),
+        (1, dict(type="Pad", size=(64, 64)), r"LoadImageFromFile, Pad, PackDetInputs; an exported file"),
+        (1, dict(scale=0.5), r"Resize has scale=0\.5; it must be width and height"),
+        (1, dict(scale=None), "leaves its scale open; name it: --size WIDTH HEIGHT"),
+    ],
+)
+def test_a_pipeline_that_the_file_would_not_repeat_is_refused(trained, tmp_path, monkeypatch, step, values, fault):
+    """With --size too: parity is of the graph alone, and would hold."""
+    stored = load_stored_model(trained.checkpoint)
+    monkeypatch.setattr(export_module, "_content", None)
+    steps = [each for each in stored.cfg.test_dataloader.dataset.pipeline if each.type != "LoadAnnotations"]
+    steps[step] = type(steps[step])({**steps[step], **values})
+    stored.cfg.test_dataloader.dataset.pipeline = steps
+    with pytest.raises(InputError, match=fault):
+        export(stored, tmp_path / "model.onnx", fit=None if values == dict(scale=None) else (64, 64))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_copy_opens_the_file_anew(exported, square):
+    detector = Detector.from_checkpoint(exported.path, score_threshold=0)
+    (expected,) = detector([square[0]])
+    for other in (copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))):
+        (found,) = other([square[0]])
+        assert np.array_equal(found.boxes, expected.boxes)
+
+
 def test_bad_requests_are_refused_before_any_work(trained, tmp_path, monkeypatch):
     stored = load_stored_model(trained.checkpoint)
     monkeypatch.setattr(export_module, "_content", None)
     with pytest.raises(InputError, match=r"must end in \.onnx"):
         export(stored, tmp_path / "model.pt")
     stored.cfg.test_dataloader.dataset.pipeline = [dict(type="LoadImageFromFile")]
-    with pytest.raises(InputError, match=r"no single Resize .* --size WIDTH HEIGHT"):
-        export(stored, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match=r"pipeline is LoadImageFromFile; an exported file prepares .* Resize"):
+        export(stored, tmp_path / "model.onnx", fit=(64, 64))
     real = importlib.import_module
     stand_in = {"onnxscript": "no_such_module"}
     monkeypatch.setattr(export_module, "import_module", lambda name: real(stand_in.get(name, name)))

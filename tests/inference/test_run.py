@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 from lors_det.errors import InputError
 from lors_det.inference import Detections
 from lors_det.inference import run as run_module
-from lors_det.inference.run import InferenceRun, check_outputs, output_path
+from lors_det.inference.run import MARK, InferenceRun, check_outputs, output_path
 from lors_det.inference.sources import Source
 
 
@@ -89,7 +89,7 @@ def test_frames_are_let_go_after_their_batch(monkeypatch, tmp_path):
     assert detector.most <= 8
     assert detector.alive == 0
     assert run.num_images == 50
-    assert [path.name for path in tmp_path.iterdir()] == ["film.avi.mp4"]
+    assert {path.name for path in tmp_path.iterdir()} == {"film.avi.mp4", MARK}
 
 
 def test_a_video_that_is_cut_off_is_done_as_far_as_it_goes_and_reported(tmp_path):
@@ -153,7 +153,7 @@ def test_a_video_that_no_network_takes_is_named(tmp_path, monkeypatch):
     run = InferenceRun(Counted(), pictures=tmp_path, failed=errors.append)
     run.process([Source("video", "/in/film.avi", PurePosixPath("film.avi"))])
     assert list(map(str, errors)) == ["video /in/film.avi: an image of 8 x 1 pixels cannot be scaled"]
-    assert not any(tmp_path.iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {MARK}
 
 
 def test_two_videos_of_one_place_are_refused(tmp_path):
@@ -165,7 +165,7 @@ def test_two_videos_of_one_place_are_refused(tmp_path):
 
 
 def test_what_people_may_have_put_there_is_not_overwritten(tmp_path):
-    """A file in a folder above the source; one of an earlier run, in a folder beside it, is."""
+    """A file in a folder above the source, or in one that no run has begun; one of an earlier run, beside it, is."""
     (tmp_path / "in/new").mkdir(parents=True)
     (tmp_path / "found").mkdir()
     for place in ("in/a.png", "in/new/a.png", "found/a.png"):
@@ -174,5 +174,34 @@ def test_what_people_may_have_put_there_is_not_overwritten(tmp_path):
     for folder in ("in/new", "in"):
         with pytest.raises(InputError, match=rf"in/new/a.png would overwrite .*{folder}/a.png; name another folder"):
             output_path(tmp_path / folder, source)
+    with pytest.raises(InputError, match=r"in/new/a.png would overwrite .*found/a.png; name another folder"):
+        check_outputs(tmp_path / "found", [source])
+    (tmp_path / "found" / MARK).touch()
     assert output_path(tmp_path / "found", source) == tmp_path / "found/a.png"
     assert output_path(tmp_path, source) == tmp_path / "a.png"
+
+
+def test_a_link_is_not_replaced_by_the_picture_of_what_it_leads_to(tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "a.png").touch()
+    link = tmp_path / "links/a.png"
+    link.symlink_to(tmp_path / "a.png")
+    (tmp_path / "links" / MARK).touch()
+    with pytest.raises(InputError, match="would overwrite"):
+        output_path(tmp_path / "links", Source("image", link, PurePosixPath("a.png")))
+
+
+def test_a_folder_that_a_run_begins_is_its_own(tmp_path):
+    """One with other things in it is not, and a second run writes over nothing there."""
+    for folder, mine in ((tmp_path / "new", True), (tmp_path / "used", False)):
+        if not mine:
+            folder.mkdir()
+            (folder / "other.txt").touch()
+        InferenceRun(Counted(), pictures=folder).process(images(1))
+        assert (folder / "0.jpg").is_file()
+        again = [Source("image", Path("/in/0.jpg"), PurePosixPath("0.jpg"))]
+        if mine:
+            check_outputs(folder, again)
+        else:
+            with pytest.raises(InputError, match="would overwrite"):
+                check_outputs(folder, again)

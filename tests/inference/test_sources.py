@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from lors_det.errors import InputError
 from lors_det.inference.sources import count_images, count_passed_over, find_sources
-from lors_det.inference.videos import written_video
+from lors_det.inference.videos import VideoReader, shown_address, written_video
 
 
 @pytest.fixture
@@ -92,6 +93,35 @@ def test_cameras_and_streams_come_last(tree):
     assert found[1].where == 2
     assert found[2].where == "rtsp://user:secret@host:554/live?x=1"
     assert [str(source.name) for source in found[1:]] == ["camera_2.mp4", "host_554_live_x_1.mp4"]
+
+
+def test_an_address_is_shown_without_its_secrets():
+    for address, shown in (
+        ("rtsp://admin:p@ss@cam:554/live?ch=1", "rtsp://cam:554/live?ch=1"),
+        ("rtsp://cam/a?ch=2&user=admin&Password=secret", "rtsp://cam/a?ch=2&user=&Password="),
+        ("http://cam/a@b", "http://cam/a@b"),
+    ):
+        assert shown_address(address) == shown
+        (source,) = find_sources([address])
+        assert source.where == address
+        assert "secret" not in str(source.name)
+    with pytest.raises(InputError, match=r"^stream rtsp://127\.0\.0\.1:9/x cannot be opened"):
+        VideoReader("rtsp://user:secret@127.0.0.1:9/x")
+
+
+def test_inputs_that_lead_upwards(tree, monkeypatch):
+    """Their outputs are named below the folder that they share."""
+    (tree / "here").mkdir()
+    monkeypatch.chdir(tree / "here")
+    shutil.copy(tree / "b.jpg", "x.jpg")
+    assert names("x.jpg", "../b.jpg") == ["here/x.jpg", "b.jpg"]
+    assert names(".", "../other") == ["here/x.jpg", "other/b.jpg"]
+    assert names("../here/x.jpg") == ["x.jpg"]
+
+
+def test_a_pattern_that_names_pictures_that_were_drawn_alone(tree):
+    with pytest.raises(InputError, match=r"names nothing but what lies in .*found, the folder of the pictures"):
+        find_sources([str(tree / "found/*.jpg")], leave_out=tree / "found")
 
 
 def test_images_and_frames_are_counted_before_their_turn(tree):

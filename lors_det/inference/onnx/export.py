@@ -30,6 +30,14 @@ INPUTS, OUTPUTS = ("images", "sizes"), ("boxes", "scores", "labels")
 OPSET = 20
 """Version of ONNX's operators, of December 2023."""
 
+_PIPELINE = "test_dataloader.dataset.pipeline"
+_STEPS: dict[str, dict[str, Any]] = {
+    "LoadImageFromFile": {"color_type": "color", "to_float32": False, "imdecode_backend": "cv2"},
+    "Resize": {"keep_ratio": True, "interpolation": "bilinear", "backend": "cv2"},
+    "PackDetInputs": {},
+}
+"""What an exported file does with an image, and the values that decide it."""
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -63,15 +71,18 @@ def export(stored: StoredModel, path: Path, *, fit: tuple[int, int] | None = Non
             input is as large, rounded up to what the config pads to.
 
     Raises:
-        InputError: if packages are missing, the model has another head or an operation that ONNX lacks, or
-            onnxruntime finds something else than torch; nothing is written then.
+        InputError: if packages are missing, the model has another head or an operation that ONNX lacks, its images
+            are prepared otherwise than :class:`~lors_det.inference.onnx.runtime.OnnxModel` does, or onnxruntime finds
+            something else than torch; nothing is written then.
     """
     check_place(path, ".onnx")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         _needed(package)
     model: Any = stored.model
     graph = DetectionGraph(model).eval()
-    fit = fit or _fit_of_pipeline(stored.cfg)
+    of_pipeline = _fit_of_pipeline(stored.cfg)
+    if (fit := fit or of_pipeline) is None:
+        raise InputError(f"config key {_PIPELINE} leaves its scale open; name it: --size WIDTH HEIGHT")
     divisor = model.data_preprocessor.pad_size_divisor
     width, height = (math.ceil(side / divisor) * divisor for side in fit)
     facts = Facts(stored.classes, fit, lors_det.__version__)
@@ -100,17 +111,36 @@ def _needed(package: str) -> Any:
         raise InputError(f'an export needs {package}: pip install "lors_det[onnx]"') from error
 
 
-def _fit_of_pipeline(cfg: Config) -> tuple[int, int]:
-    """Width and height of the test pipeline's one resize."""
-    key = "test_dataloader.dataset.pipeline"
-    steps = cfg.test_dataloader.dataset.get("pipeline") or ()
-    scales = [step.scale for step in steps if step.type == "Resize" and step.get("keep_ratio") and step.get("scale")]
-    if len(scales) != 1 or not isinstance(scales[0], Sequence) or len(scales[0]) != 2:
+def _fit_of_pipeline(cfg: Config) -> tuple[int, int] | None:
+    """Width and height of the test pipeline's one resize, None where it has none yet.
+
+    Raises:
+        InputError: if the pipeline does anything that the file's own preparation would not; it names the step.
+    """
+    steps = [
+        {**step, "type": str(step.type).rpartition(".")[2]}
+        for step in cfg.test_dataloader.dataset.get("pipeline") or ()
+    ]
+    steps = [step for step in steps if not step["type"].startswith("LoadAnnotations")]
+    if [step["type"] for step in steps] != [*_STEPS]:
         raise InputError(
-            f"config key {key} has no single Resize with keep_ratio and a scale of two sides; name the size of the "
-            "input: --size WIDTH HEIGHT"
+            f"config key {_PIPELINE} is {', '.join(step['type'] for step in steps) or 'empty'}; an exported file "
+            f"prepares images by {', '.join(_STEPS)} alone, and would find something else"
         )
-    width, height = scales[0]
+    for step in steps:
+        for name, usual in _STEPS[step["type"]].items():
+            found = step.get(name, False if name == "keep_ratio" else usual)
+            if found != usual:
+                raise InputError(
+                    f"config key {_PIPELINE}: {step['type']} has {name}={found!r}, and an exported file "
+                    f"prepares images with {usual!r}, so that it would find something else"
+                )
+    scale = steps[1].get("scale")
+    if scale is None:
+        return None
+    if not isinstance(scale, Sequence) or len(scale) != 2:
+        raise InputError(f"config key {_PIPELINE}: Resize has scale={scale}; it must be width and height")
+    width, height = scale
     return int(width), int(height)
 
 

@@ -68,6 +68,7 @@ class OnnxModel(nn.Module):
         super().__init__()
         if not path.is_file():
             raise InputError(f"{path} is no file")
+        self._opened = path, device
         self._session = open_session(str(path), device)
         written = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if written is None:
@@ -78,6 +79,10 @@ class OnnxModel(nn.Module):
             raise InputError(f"{path} says of itself, under {KEY}, what cannot be read: {error}") from error
         _, height, width, _ = self._session.get_inputs()[0].shape
         self.input_size: tuple[int, int] = (width, height)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, or one in another process, opens the file anew: sessions cannot be copied."""
+        return OnnxModel, self._opened
 
     def prepare(self, loaded: dict[str, Any]) -> dict[str, Any]:
         """Scale an image to fit, as mmcv's Resize does.

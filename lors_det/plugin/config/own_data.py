@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -23,6 +26,10 @@ _OF_A_SET = {
     "VOCMetric",
 }
 """Evaluators that score against annotations in the form of one public set."""
+
+
+_OF_THE_FOLDER = {"ann_file", "data_root", "data_prefix", "metainfo"}
+"""Values of sets and evaluators."""
 
 
 def use_folder(cfg: Config, folder: DataFolder, annotations: Path) -> None:
@@ -69,13 +76,42 @@ def use_folder(cfg: Config, folder: DataFolder, annotations: Path) -> None:
         head.num_classes = None  # the annotation files say it
 
 
+def set_again(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Values of the command line, after :func:`use_folder`, for evaluators and what a set leaves out.
+
+    Raises:
+        InputError: if one says what the folder says, or does not fit.
+    """
+    again = {}
+    for key, value in options.items():
+        first, *rest = key.split(".")
+        of_data = first.endswith(("_dataloader", "_evaluator")) and _OF_THE_FOLDER.intersection(rest)
+        if of_data or (key == "model.bbox_head.num_classes" and value is not None):
+            raise InputError(f"--cfg-options {key}: the folder of --data says it; leave one of the two out")
+        if first.endswith("_evaluator") or (first.endswith("_dataloader") and "filter_cfg" in rest):
+            again[key] = value
+    try:
+        cfg.merge_from_dict(again)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"--cfg-options {', '.join(again)} do not fit what --data makes of the evaluators: {error}"
+        ) from error
+
+
 def _annotation_file(split: Split, folder: Path) -> Path:
-    """A COCO file with the split's content: the user's own, or one that is written now."""
+    """A COCO file with the split's content: the user's own, or one that is written now; others are left as they are.
+
+    An earlier run of the same folder may have trained on another content.
+    """
     if split.annotation_file is not None:
         return split.annotation_file.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder.absolute() / f"{split.name}.json"
     content = json.dumps(split.content).encode()
-    if not path.is_file() or path.read_bytes() != content:
-        write_whole(path, lambda file: file.write(content))
-    return path
+    for number in count(1):
+        path = folder.absolute() / (f"{split.name}.json" if number == 1 else f"{split.name}_{number}.json")
+        if not path.exists():
+            write_whole(path, lambda file: file.write(content))
+            return path
+        if path.is_file() and path.read_bytes() == content:
+            return path
+    raise AssertionError("unreachable: count has no end")

@@ -18,7 +18,7 @@ from lors_det.plugin.config.data import check_evaluators, fill_classes
 from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.config.kinds import check_types
 from lors_det.plugin.config.names import check_options, drop_unread_names
-from lors_det.plugin.config.own_data import use_folder
+from lors_det.plugin.config.own_data import set_again, use_folder
 from lors_det.plugin.config.values import check_kinds, check_numbers, complete_workers
 
 SAFE_HOOKS = {
@@ -71,6 +71,7 @@ def load_config(
     add_safe_hooks(cfg)
     if data is not None:
         use_folder(cfg, data, Path(cfg.work_dir, data_notes))
+        set_again(cfg, cfg_options or {})
     fill_classes(cfg)
     for words in choose(cfg, image_side, before=before):
         say(words)

@@ -23,7 +23,7 @@ _PARTS = {"config": dict, "classes": tuple, "values": dict}
 
 def is_weights_file(path: str | Path) -> bool:
     """Whether a name is one of a safetensors file."""
-    return Path(path).suffix == SUFFIX
+    return Path(path).suffix.lower() == SUFFIX
 
 
 def write_weights(path: Path, checkpoint: Mapping[str, Any]) -> None:
