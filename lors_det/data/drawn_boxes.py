@@ -130,8 +130,12 @@ def _font_file(letters: str) -> str:
     own = font_manager.findfont("DejaVu Sans")
     wanted = set(map(ord, letters))
     others = sorted(entry.fname for entry in font_manager.fontManager.ttflist if letters)
-    best, lacking = own, len(wanted)
-    for file in (own, *(file for file in others if "LastResort" not in file)):  # which has a frame for every letter
+    others = [file for file in others if "LastResort" not in file]  # which has a frame for every letter
+    best, lacking = str(own), len(wanted)
+    for file in (
+        str(own),
+        *(file for file in others if "LastResort" not in file),
+    ):  # which has a frame for every letter
         missing = len(wanted - set(font_manager.get_font(file).get_charmap()))
         if missing < lacking:
             best, lacking = file, missing

@@ -118,15 +118,14 @@ def check_not_mixed(
     if former is not None and former.checkpoint.resolve().parent in own:
         return
     found = [path for folder in folders for path in folder.glob("*.pth") if _WRITTEN.fullmatch(path.name)]
-    last = [path for path in candidates(Path(work_dir)) if path.resolve().parent in own]
-    if is_noted := Path(work_dir, LAST).is_file():
-        found += last[:1]  # of whatever name
+    if Path(work_dir, LAST).is_file():  # which names one of whatever name
+        found += [path for path in candidates(Path(work_dir))[:1] if path.resolve().parent in own]
     if not found:
         return
     names = sorted({str(path) for path in found})
     more = f" and {len(names) - 1} more" if names[1:] else ""
     another = "--work-dir names another place"
-    if last and is_noted:
+    if not all(path.name.startswith("best_") for path in found):
         bare = " without a name" if resume_from not in (None, "auto") else ""
         remedy = f"--resume{bare} goes on with that run, {another}; or move or remove the folder"
     else:

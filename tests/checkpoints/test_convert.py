@@ -20,6 +20,7 @@ from lors_det.checkpoints.around_decoder import BACKBONES
 from lors_det.checkpoints.convert import convert_file, publish_file
 from lors_det.checkpoints.folding import factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
+from lors_det.cli import convert, run_command
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 from lors_det.inference import Detector
@@ -352,3 +353,18 @@ def test_a_published_file_is_named_by_its_run_and_content_and_detects_the_same(t
     with pytest.raises(InputError, match=r"cannot be a folder: .* is a file; name a folder"):
         publish_file(trained.checkpoint, path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_command_overwrites_nothing(tmp_path, capsys):
+    """Not its source either; and a folder is no file."""
+    (tmp_path / "a.pth").write_bytes(b"a checkpoint")
+    for words, fault in (
+        (["a.pth", "a.pth", "--fold"], "a.pth exists; name another file, or remove it"),
+        (["a.pth", "a.pth"], "a.pth exists"),
+        (["a.pth", "b.pth", "--publish"], "b.pth: --publish names the file itself; name its folder"),
+    ):
+        with pytest.raises(SystemExit):
+            run_command(convert, [str(tmp_path / word) if word.endswith(".pth") else word for word in words])
+        assert fault in capsys.readouterr().err
+    assert (tmp_path / "a.pth").read_bytes() == b"a checkpoint"
+    assert not (tmp_path / "b.pth").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -198,3 +199,19 @@ def test_runs_on_different_sets_are_no_seeds(configs, tmp_path):
     log_run(tmp_path / f"runs/{NAMES[1]}", [0.1, 0.2, 0.25])
     with pytest.raises(InputError, match="validated on different sets: cells on /data/cells, fish on /data/fish"):
         comparison(configs, 64, 64, tmp_path / "runs")
+
+
+def test_a_run_is_counted_as_it_was_trained(configs, tmp_path):
+    """Not as another model whose config lies beside it, such as one that was folded."""
+    place = tmp_path / "run"
+    log_run(place, [0.1, 0.2, 0.3])
+    cfg = configs[NAMES[0]]
+    other = Config(cfg.to_dict())
+    other.model.bbox_head.num_queries = 7
+    other.dump(place / "dense.py")
+    cfg.dump(place / Path(cfg.filename).name)
+    (run,) = finished_runs(place, cfg)
+    assert run.config.model.bbox_head.num_queries == cfg.model.bbox_head.num_queries
+    (place / Path(cfg.filename).name).rename(place / "renamed.py")
+    with pytest.raises(InputError, match=r"run holds 2 configs, dense\.py, renamed\.py, and none called"):
+        finished_runs(place, cfg)

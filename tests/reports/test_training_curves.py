@@ -122,3 +122,11 @@ def test_a_training_by_iterations(tmp_path, drawn):
     losses, precision = drawn[0].axes
     assert [point[0] for point in curves(losses)["stage 0"]] == [10, 20, 30, 40]
     assert curves(precision)["AP  0.200"] == [(20, 0.1), (40, 0.2)]
+
+
+def test_an_evaluation_of_ap_alone(tmp_path, drawn):
+    write_log(tmp_path, "20260101_000000", range(1, 3), ap=0.1)
+    log = tmp_path / "20260101_000000/vis_data/scalars.json"
+    log.write_text(log.read_text().replace(', "coco/bbox_mAP_50": 0.1, "coco/bbox_mAP_75": 0.1', ""))
+    training_curves(tmp_path, tmp_path / "curves.png")
+    assert list(curves(drawn[0].axes[1])) == ["AP  0.100"]

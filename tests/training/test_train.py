@@ -21,6 +21,7 @@ from lors_det.cli import run
 from lors_det.data.folder import read_folder
 from lors_det.errors import InputError
 from lors_det.plugin.config.own_data import use_folder
+from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.reports.scalars import read_scalars
 
@@ -136,6 +137,40 @@ def test_every_form_gives_the_same_boxes(shapes, tmp_path):
     for yolo, coco in zip(records["yolo"], records["coco"], strict=True):
         assert yolo[0] == coco[0]
         assert yolo[2:] == pytest.approx(coco[2:], abs=0.01)
+
+
+def test_values_of_the_command_line_go_before_what_a_folder_makes_of_them(shapes, tmp_path):
+    folder = read_folder(shapes)
+    given = {
+        "val_evaluator.metric_items": ["mAP"],
+        "val_evaluator.classwise": False,
+        "train_dataloader.dataset.filter_cfg.min_size": 32,
+    }
+    cfg = load_config(LORS, given, str(tmp_path), data=folder)
+    assert cfg.val_evaluator.metric_items == ["mAP"]
+    assert cfg.val_evaluator.classwise is False
+    assert cfg.val_evaluator.ann_file == str(folder.splits["val"].annotation_file.absolute())
+    assert cfg.train_dataloader.dataset.filter_cfg == dict(filter_empty_gt=False, min_size=32)
+    for key, value in (
+        ("val_evaluator.ann_file", "a.json"),
+        ("train_dataloader.dataset.data_prefix.img", "images"),
+        ("model.bbox_head.num_classes", 3),
+    ):
+        with pytest.raises(InputError, match=rf"--cfg-options {key}: the folder of --data says it"):
+            load_config(LORS, {key: value}, str(tmp_path), data=folder)
+
+
+def test_annotations_of_an_earlier_run_are_left_as_they_are(shapes, tmp_path):
+    data = as_yolo(shapes, tmp_path / "yolo")
+    label = min((data / "train/labels").iterdir())
+    texts = [label.read_text(), "0 .5 .5 .2 .2\n", "0 .5 .5 .3 .3\n"]
+    names = []
+    for text in (*texts, texts[1]):
+        label.write_text(text)
+        cfg = load_config(LORS, None, str(tmp_path / "run"), data=read_folder(data))
+        names.append(Path(cfg.train_dataloader.dataset.ann_file).name)
+    assert names == ["train.json", "train_2.json", "train_3.json", "train_2.json"]
+    assert [path.name for path in (tmp_path / "run/data").glob("val*")] == ["val.json"]
 
 
 def test_fine_tuning_a_checkpoint_of_other_classes(shapes, tmp_path, capsys):
@@ -337,27 +372,49 @@ def test_a_run_is_resumed_as_it_was_or_as_it_is_said(shapes, tmp_path, capsys):
     assert (tmp_path / "run/epoch_3.pth").is_file()
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_checkpoints_of_two_runs_are_not_mixed(shapes, tmp_path):
-    """Neither by beginning anew where a run has been, nor by going on with one in another's folder."""
-    first = tmp_path / "first"
-    fine_tuned(shapes, first, epochs=1, image_side=64, batch_size=8)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    with pytest.raises(
-        InputError, match=r"first has checkpoints of an earlier run, best_\S+ and 1 more.*--resume goes"
-    ):
-        fine_tuned(shapes, first, epochs=1, image_side=64, batch_size=8)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    second = tmp_path / "second"
-    second.mkdir()
-    checkpoint = shutil.copy(first / "epoch_1.pth", second)
-    (second / "weights.pth").write_bytes(b"none that a training writes")
-    with pytest.raises(
-        InputError, match=r"second has checkpoints of an earlier run, epoch_1\.pth, (?!.*--resume goes)"
-    ):
-        fine_tuned(shapes, second, epochs=2, resume_from=first / "epoch_1.pth")
-    Path(checkpoint).unlink()
-    fine_tuned(shapes, second, epochs=2, resume_from=first / "epoch_1.pth")
-    assert (second / "epoch_2.pth").is_file()
+    """Neither by beginning anew where a run has been, nor by going on with one in another's folder; nothing changes."""
+    data, first = as_yolo(shapes, tmp_path / "yolo"), tmp_path / "first"
+    small = dict(image_side=64, batch_size=8)
+    fine_tuned(data, first, epochs=1, **small)
+    label = min((data / "val/labels").iterdir())
+    label.write_text("")  # of which the earlier run's annotations must not hear
+    before = contents(first)
+    for name, more in (("first", {}), ("second", dict(resume_from=first / "epoch_1.pth"))):
+        if more:
+            shutil.copytree(first, tmp_path / name)
+        with pytest.raises(
+            InputError, match=rf"{name} has checkpoints of an earlier run, .*mix.*: --resume"
+        ) as refused:
+            fine_tuned(data, tmp_path / name, epochs=2, **small, **more)
+        assert ("--resume without a name goes" in str(refused.value)) == bool(more)
+        assert contents(tmp_path / name) == {
+            tmp_path / name / path.relative_to(first): old for path, old in before.items()
+        }
+    for path in (tmp_path / "second").glob("epoch_*.pth"):
+        path.unlink()
+    with pytest.raises(InputError, match="it left nothing to go on from; --load-from starts from its weights"):
+        fine_tuned(data, tmp_path / "second", epochs=2, **small)
+    with pytest.raises(InputError, match=r"val set: .* then, .* now"):
+        fine_tuned(data, first, epochs=2, resume_from="auto")
+    after = contents(first)
+    assert {path: after[path] for path in before} == before, "a refused run changes no file of the one that it resumes"
+
+
+def test_checkpoints_that_a_hook_keeps_elsewhere_are_not_mixed_either(shapes, tmp_path, monkeypatch):
+    """Nor those of names of one's own."""
+    monkeypatch.chdir(tmp_path)
+    for number, (key, value) in enumerate({"out_dir": "kept", "filename_tmpl": "step-{}.tar.pth"}.items()):
+        work_dir = tmp_path / str(number) / "run"
+        options = {f"default_hooks.checkpoint.{key}": value, "default_hooks.checkpoint.save_best": None}
+        words = dict(work_dir=work_dir, epochs=1, batch_size=8, options={**QUICK, **options})
+        lors_det.train(LORS, shapes, **words)
+        with pytest.raises(InputError, match="has checkpoints of an earlier run"):
+            lors_det.train(LORS, shapes, **words)
 
 
 @pytest.mark.parametrize("side", [0, -5, 16])
