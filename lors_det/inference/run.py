@@ -190,13 +190,17 @@ def output_path(folder: Path, source: Source) -> Path:
     path = folder / source.name
     if source.kind != "image" and path.suffix.lower() != ".mp4":
         path = path.with_name(f"{path.name}.mp4")  # beside that of a video of the same stem
-    is_above = False
-    if isinstance(source.where, Path):
-        places = source.where.parent.resolve(), source.where.resolve().parent  # of a link, and of what it leads to
-        is_above = any(folder.resolve() in (place, *place.parents) for place in places)
-    if path.is_file() and (is_above or not (folder / MARK).is_file()):
+    if path.is_file() and (_is_above(folder, source) or not (folder / MARK).is_file()):
         raise InputError(f"the picture of {_shown(source)} would overwrite {path}; name another folder, --out")
     return path
+
+
+def _is_above(folder: Path, source: Source) -> bool:
+    """Whether a source lies in a folder, as a link or as what it leads to."""
+    if not isinstance(source.where, Path):
+        return False
+    places = source.where.parent.resolve(), source.where.resolve().parent
+    return any(folder.resolve() in (place, *place.parents) for place in places)
 
 
 def _shown(source: Source) -> str:
