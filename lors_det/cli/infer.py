@@ -12,11 +12,10 @@ the exit status is then 1.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +98,7 @@ def main(args: Namespace) -> None:
     from lors_det.inference.progress import progress_bar
     from lors_det.inference.run import InferenceRun, check_outputs
     from lors_det.inference.sources import count_images, count_passed_over, find_sources
+    from lors_det.inference.terminable import terminable
     from lors_det.inference.yolo_labels import YoloLabels
 
     out = None if args.no_pictures else Path(args.out)
@@ -155,7 +155,7 @@ def main(args: Namespace) -> None:
             failed=failures,
         )
         try:
-            with _terminable():
+            with terminable():
                 run.process(sources)
             bar.update(task, total=bar.tasks[task].completed)  # a video may have other frames than it says
         except KeyboardInterrupt as interrupt:  # how a camera ends; what was found is written
@@ -168,22 +168,6 @@ def main(args: Namespace) -> None:
         _summarise(args, run, results, failures)
     if failures.status:
         sys.exit(failures.status)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Inside, SIGTERM ends the run as Ctrl-C does: what was found is written."""
-
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough, while files are written
-        raise Terminated
-
-    former = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, former)
 
 
 class _Failures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from mmengine.runner import Runner
 from lors_det.errors import InputError
 from lors_det.plugin.config.course import course
 from lors_det.plugin.data_contents import data_contents
-from lors_det.plugin.saving.latest import LAST, candidates, latest_checkpoint
+from lors_det.plugin.saving.latest import LAST, latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.stored_config import config_of
 from lors_det.training.launch import is_first_process
@@ -30,9 +29,6 @@ _HOOKS_THAT_MATTER = ("EMAHook", "GentleFinishHook", "PipelineSwitchHook", "YOLO
 
 _SHOWN_OF_HOOK = 80
 """Characters of a hook's values."""
-
-_WRITTEN = re.compile(r"(best_.+_)?(epoch|iter)_\d+\.pth")
-"""Names of the checkpoints that a training writes."""
 
 MOST_SHOWN = 12
 """Differences that a message lists."""
@@ -96,42 +92,6 @@ def former_run(checkpoint: str | Path, work_dir: str) -> FormerRun | None:
         is_validated=meta.get("is_validated", True),
         classes=tuple((meta.get("dataset_meta") or {}).get("classes") or ()) or None,
         data_contents=meta.get("data_contents") or {},
-    )
-
-
-def check_not_mixed(
-    work_dir: str, former: FormerRun | None, resume_from: str | Path | None, out_dir: str | None = None
-) -> None:
-    """A work dir keeps the checkpoints of one run: those of two could not be told apart.
-
-    Args:
-        work_dir: of the run that is to begin, or to go on.
-        former: the run that is resumed.
-        resume_from: the checkpoint that was named for it, "auto" for the work dir's last.
-        out_dir: where the checkpoint hook has a folder of the work dir's name, in place of the work dir.
-
-    Raises:
-        InputError: if there are checkpoints of a run that is not the one that is resumed.
-    """
-    folders = [Path(work_dir), *([Path(out_dir, Path(work_dir).name)] if out_dir else [])]
-    own = {folder.resolve() for folder in folders}
-    if former is not None and former.checkpoint.resolve().parent in own:
-        return
-    found = [path for folder in folders for path in folder.glob("*.pth") if _WRITTEN.fullmatch(path.name)]
-    if Path(work_dir, LAST).is_file():  # which names one of whatever name
-        found += [path for path in candidates(Path(work_dir))[:1] if path.resolve().parent in own]
-    if not found:
-        return
-    names = sorted({str(path) for path in found})
-    more = f" and {len(names) - 1} more" if names[1:] else ""
-    another = "--work-dir names another place"
-    if not all(path.name.startswith("best_") for path in found):
-        bare = " without a name" if resume_from not in (None, "auto") else ""
-        remedy = f"--resume{bare} goes on with that run, {another}; or move or remove the folder"
-    else:
-        remedy = f"it left nothing to go on from; --load-from starts from its weights, {another}"
-    raise InputError(
-        f"{work_dir} has checkpoints of an earlier run, {names[0]}{more}, and this one's would mix with them: {remedy}"
     )
 
 

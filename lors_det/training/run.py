@@ -29,10 +29,10 @@ from lors_det.training.launch import (
     scale_learning_rate,
     use_mixed_precision,
 )
+from lors_det.training.not_mixed import check_not_mixed
 from lors_det.training.result import TrainingResult, constant_box_of, report, result_of, stored_result
 from lors_det.training.resuming import (
     check_agreed,
-    check_not_mixed,
     check_same,
     former_run,
     may_be_restarted,

@@ -129,6 +129,7 @@ def _fit_of_pipeline(cfg: Config) -> tuple[int, int] | None:
         )
     for step in steps:
         for name, usual in _STEPS[step["type"]].items():
+            # what is not said is as usual, but for the one value whose default is another
             found = step.get(name, False if name == "keep_ratio" else usual)
             if found != usual:
                 raise InputError(

@@ -53,13 +53,14 @@ def test_rows(runner: Runner) -> dict[str, str]:
 
 def _is_val_set(runner: Runner) -> bool:
     """Whether the images that are tested are those of the validations."""
-    tested, validated = (
-        {annotation_file(each).resolve() for each in leaf_datasets(loader.dataset) if each.get("ann_file")}
-        if (loader := runner.cfg.get(f"{split}_dataloader"))
-        else set()
-        for split in ("test", "val")
-    )
+    tested, validated = (_annotation_files(runner, split) for split in ("test", "val"))
     return bool(tested) and tested == validated
+
+
+def _annotation_files(runner: Runner, split: str) -> set[Path]:
+    loader = runner.cfg.get(f"{split}_dataloader")
+    datasets = leaf_datasets(loader.dataset) if loader else ()
+    return {annotation_file(each).resolve() for each in datasets if each.get("ann_file")}
 
 
 def _model(model: Any) -> dict[str, str]:
