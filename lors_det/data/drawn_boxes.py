@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
-from matplotlib import font_manager
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from lors_det.data.letters import font_file
 
 Colour = tuple[int, int, int]
 Area = tuple[float, float, float, float]
@@ -117,28 +117,3 @@ def _fitting_font(texts: Sequence[str], width: int, height: int) -> ImageFont.Fr
     room = (width - 6) / longest if longest else 1.0
     size = int(min(wanted, wanted * room, height / 4))
     return ImageFont.truetype(file, size) if size >= SMALLEST_TEXT else None
-
-
-def font_file(text: str) -> str:
-    """A font that has the letters of a text: Matplotlib's own, which comes with it, or one of the machine's."""
-    return _font_file("".join(sorted({letter for letter in text if not letter.isascii()})))
-
-
-@cache
-def _font_file(letters: str) -> str:
-    """The first of the fonts with the most of these letters, Matplotlib's own before others; squares are the rest."""
-    own = font_manager.findfont("DejaVu Sans")
-    wanted = set(map(ord, letters))
-    others = sorted(entry.fname for entry in font_manager.fontManager.ttflist if letters)
-    others = [file for file in others if "LastResort" not in file]  # which has a frame for every letter
-    best, lacking = str(own), len(wanted)
-    for file in (
-        str(own),
-        *(file for file in others if "LastResort" not in file),
-    ):  # which has a frame for every letter
-        missing = len(wanted - set(font_manager.get_font(file).get_charmap()))
-        if missing < lacking:
-            best, lacking = file, missing
-        if not missing:
-            break
-    return best

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, Percent
 
 from lors_det.data.doctor import Case
 from lors_det.data.doctor.table import Floats, Table
-from lors_det.files import write_whole
+from lors_det.reports.figures import as_written, write_figure
 
 COCO_BOUNDS_PX = (32, 96)
 """Square roots of the areas between small, medium and large boxes, as COCO's AP counts them."""
@@ -37,13 +37,13 @@ def data_picture(case: Case, path: str | Path) -> None:
     _draw_counts(axes["counts"], case)
     _draw_images(axes["images"], case)
     parts = [f"{t.name}: {len(t.images):,} images, {len(t.annotations):,} boxes" for t in case.tables]
-    figure.suptitle(f"{case.folder.root.name}   ({';  '.join(parts)})", fontsize=13)
+    as_written([figure.suptitle(f"{case.folder.root.name}   ({';  '.join(parts)})", fontsize=13)])
     for name, each in axes.items():
         each.spines[["top", "right"]].set_visible(False)
         each.grid(alpha=0.25, axis="both" if name == "images" else "x" if name == "classes" else "y")
         each.set_axisbelow(True)
     axes["classes"].legend(frameon=False, loc="lower right")
-    write_whole(Path(path), lambda file: figure.savefig(file, dpi=110, format="png"))
+    write_figure(figure, path, dpi=110)
 
 
 def _class_order(case: Case) -> list[str]:
@@ -76,6 +76,7 @@ def _draw_classes(axes: Axes, case: Case, classes: list[str]) -> None:
                     f"{counts.get(name, 0):,}", (share, row), (3, 0), textcoords="offset points", va="center", size=8
                 )
     axes.set_yticks(range(len(shown)), [name if len(name) < 24 else f"{name[:21]}..." for name in shown])
+    as_written(axes.get_yticklabels())
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

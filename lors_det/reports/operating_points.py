@@ -9,13 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from lors_det.data.drawn_boxes import font_file
-from lors_det.files import write_whole
+from lors_det.reports.figures import as_written, write_figure
 
 THRESHOLDS = np.arange(1, 100) / 100
 """Those that are tried."""
@@ -149,11 +147,8 @@ def curves(matches: Mapping[str, Matches], path: str | Path, threshold: float | 
         ylim=(0, 1.02),
     )
     if drawn:
-        font = FontProperties(fname=font_file("".join(drawn)))
-        legend = right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), prop=font)
-        for text in legend.get_texts():
-            text.set_parse_math(False)  # a $ in a name is one
+        as_written(right.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5)).get_texts())
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    write_whole(Path(path), lambda file: figure.savefig(file, format="png", dpi=130))
+    write_figure(figure, path, dpi=130)

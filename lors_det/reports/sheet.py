@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lors_det.data.drawn_boxes import colour_of, draw_boxes, font_file
+from lors_det.data.drawn_boxes import colour_of, draw_boxes
+from lors_det.data.letters import font_file
 from lors_det.files import write_whole
 
 NUM_COLUMNS = 4

@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-from lors_det.files import write_whole
+from lors_det.reports.figures import write_figure
 from lors_det.reports.scalars import read_scalars
 
 
@@ -62,4 +62,4 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    write_whole(Path(path), lambda file: figure.savefig(file, format="png", dpi=130))
+    write_figure(figure, path, dpi=130)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lors_det.files import write_whole
+from lors_det.reports.figures import as_written, write_figure
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.results import Result
 
@@ -47,14 +46,10 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
             values = [result.metrics[study.metric] for result in kept]
             panel.plot([size] * len(values), values, mark, color=colour, alpha=0.5, markersize=3)
             (handles[arm],) = panel.plot(size, statistics.mean(values), mark, color=colour, markersize=8)
-        panel.set_title(name, parse_math=False)
+        as_written([panel.set_title(name)])
         panel.set_xlabel("parameters of the decoder, millions")
-        panel.set_ylabel(study.metric, parse_math=False)
+        as_written([panel.set_ylabel(study.metric)])
         panel.grid(alpha=0.3)
     shown = [handles[arm] for arm in drawn]
-    legend = figure.legend(shown, drawn, loc="outside right center", fontsize="small", ncols=columns)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a name may have dollars
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    write_whole(path, lambda file: file.write(picture.getvalue()))
+    as_written(figure.legend(shown, drawn, loc="outside right center", fontsize="small", ncols=columns).get_texts())
+    write_figure(figure, path, dpi=120)
