@@ -19,7 +19,7 @@ from lors_det.files import check_place
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("config", help="of the test")
+    parser.add_argument("config", help="config file of the test; of test --data, the CONFIG_test.py of its work dir")
     parser.add_argument("predictions", help="file that lors-det test --out wrote")
     parser.add_argument("--iou", type=float, default=0.5, help="that a detection needs to be right; %(default)s")
     parser.add_argument("--score-threshold", type=float, help="measure this one; by default the best is looked for")

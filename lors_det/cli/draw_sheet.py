@@ -17,7 +17,7 @@ from lors_det.files import check_place
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("config", help="of the test")
+    parser.add_argument("config", help="config file of the test; of test --data, the CONFIG_test.py of its work dir")
     parser.add_argument("predictions", help="file that lors-det test --out wrote")
     parser.add_argument("out", type=Path, help="PNG file to write")
     parser.add_argument("--num-images", type=int, default=12, help="spread evenly over the set; %(default)s")

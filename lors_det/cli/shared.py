@@ -75,7 +75,7 @@ def common_arguments(parser: ArgumentParser, *, without_config: str | None = Non
     if without_config is None:
         parser.add_argument("config", help="config file")
     else:
-        parser.add_argument("config", nargs="?", help=f"config file; {without_config} by default")
+        parser.add_argument("config", nargs="?", help=f"config file; by default {without_config}")
     parser.add_argument(
         "--work-dir", help="folder of logs and checkpoints; work_dirs/<the config's path below configs> by default"
     )

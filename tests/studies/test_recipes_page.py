@@ -31,7 +31,11 @@ ROWS = {
         "in-two-parts lors",
         "adamixer-in-two-parts adamixer",
     ),
-    "the first part as AdaMixer, then factorised; over both as LORS": ("factorised", "factorised in-two-parts", None),
+    "the first of two parts as AdaMixer, then factorised: against both as LORS": (
+        "factorised",
+        "factorised in-two-parts",
+        None,
+    ),
     "1/users of the rate on bases": ("sharing-grid", "base-users lors", None),
     "gains": ("sharing-grid", "gain lors", None),
     "gains and 1/users": ("sharing-grid", "gain-base-users lors", None),
