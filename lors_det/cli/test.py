@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--split",
         choices=("val", "test"),
         default="test",
-        help="%(default)s by default; of a folder of --data without a split test it is val, and without that all images",
+        help="%(default)s by default; of a folder of --data without it val, and without that all images",
     )
     parser.add_argument("--out", help="write the predictions to this pickle file")
     parser.add_argument("--show", action="store_true", help="show the predictions in a window")

@@ -35,6 +35,9 @@ _JPEG = b"\xff\xd8\xff"
 _ENDS = {_JPEG: b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82"}
 """How a whole file ends, by its first bytes; some cameras and tools write more after it."""
 
+_AFTER_THE_END = 65536
+"""Bytes at most of what they write."""
+
 
 @dataclass(frozen=True)
 class ImageFacts:
@@ -123,7 +126,22 @@ def _jpeg_flag(size: tuple[int, int]) -> int:
 
 def _is_cut(raw: bytes) -> bool:
     """Whether the end of a file is missing, for forms that have one."""
-    return any(raw.startswith(start) and end not in raw[-65536:] for start, end in _ENDS.items())
+    return any(raw.startswith(start) and end not in raw[-_AFTER_THE_END:] for start, end in _ENDS.items())
+
+
+def ends_early(path: str) -> bool:
+    """Whether the end of an image is missing, by a few of its bytes, where its form has one."""
+    with open(path, "rb") as file:
+        first = file.read(8)
+        for start, end in _ENDS.items():
+            if first.startswith(start):
+                size = file.seek(0, os.SEEK_END)
+                for length in (len(end), _AFTER_THE_END):  # the last bytes of nearly all
+                    file.seek(max(0, size - length))
+                    if end in file.read():
+                        return False
+                return True
+    return False
 
 
 def _thumbnail(pixels: NDArray[Any]) -> NDArray[np.uint8]:
