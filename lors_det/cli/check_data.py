@@ -29,7 +29,7 @@ from rich.text import Text
 from lors_det.cli import shared
 from lors_det.data.doctor import Case, examine, open_case
 from lors_det.data.doctor.examine import LEVELS
-from lors_det.data.doctor.repaired_copy import write_repaired
+from lors_det.data.doctor.repaired_copy import check_apart, write_repaired
 from lors_det.data.folder import read_folder, summary_rows
 from lors_det.data.record import Finding
 from lors_det.data.words import counted
@@ -79,6 +79,8 @@ def main(args: Namespace) -> None:
         check_place(place, ".png")
     if args.samples is not None and args.no_images:
         raise InputError("--samples draws images, and --no-images opens none")
+    if args.fix is not None and not _is_config(args.data):
+        check_apart(args.fix, Path(args.data))
     case = _open(args.data, with_images=not args.no_images)
     findings = examine(case)
     report: dict[str, Any] = {}

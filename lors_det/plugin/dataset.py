@@ -101,12 +101,22 @@ class CocoDetection(CocoDataset):
 def read_json(path: str | Path) -> Any:
     """The content of a JSON file; an :class:`InputError` that names it where there is none."""
     try:
-        return json.loads(Path(path).read_bytes())
+        raw = Path(path).read_bytes()
+        content = json.loads(raw)
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise InputError(f"annotation file {path} {reason}; check data_root and ann_file") from error
+        remedy = "check data_root and ann_file"
+        if Path(path).resolve().is_relative_to(Path("data/coco").resolve()):
+            remedy = "lors-det prepare-coco downloads COCO there; if it lies elsewhere, ln -s WHERE data/coco"
+        raise InputError(f"annotation file {path} {reason}; {remedy}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"annotation file {path} is not valid JSON: {error}") from error
+    if (encoding := json.detect_encoding(raw)) != "utf-8":
+        raise InputError(
+            f"annotation file {path} is in {encoding}, which pycocotools does not read; write it again in UTF-8 without "
+            "a byte order mark, as Python's json.dump does"
+        )
+    return content
 
 
 _FIELDS = {

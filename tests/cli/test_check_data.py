@@ -186,6 +186,19 @@ def test_the_annotations_themselves_are_not_written_over(capsys, place, tmp_path
     assert (place / "annotations" / "train.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("inner", [True, False])
+def test_a_repaired_copy_lies_beside_the_set(capsys, place, tmp_path, inner):
+    """Not in the folder that is named, also where the set is in a folder of that one."""
+    data = place
+    if inner:
+        (tmp_path / "outer").mkdir()
+        data = place.rename(tmp_path / "outer" / "set").parent
+    status, printed = check(capsys, data, "--fix", data / "fixed")
+    assert status == 2
+    assert "name a folder beside it" in printed
+    assert not (data / "fixed").exists()
+
+
 def test_without_images_none_is_opened(capsys, place):
     for path in (place / "images").iterdir():
         path.write_bytes(b"")

@@ -25,6 +25,16 @@ def kinds(folder: DataFolder) -> list[tuple[str, str]]:
     return [(finding.kind, finding.level) for finding in folder.findings]
 
 
+def test_a_byte_order_mark_is_no_part_of_what_is_trained_on(tmp_path: Path) -> None:
+    """Python reads it, pycocotools does not."""
+    read(tmp_path, coco("a b"))
+    (tmp_path / "train.json").write_text(json.dumps(coco("a b")), encoding="utf-8-sig")
+    folder = read_folder(tmp_path)
+    assert folder.findings == ()
+    assert folder.splits["train"].annotation_file is None
+    assert folder.splits["val"].annotation_file is not None
+
+
 def test_a_file_that_is_fine_is_taken_as_it_is(tmp_path: Path) -> None:
     folder = read(tmp_path, coco("a b"))
     assert folder.findings == ()

@@ -161,7 +161,9 @@ def test_an_extraction_that_broke_off_goes_on(tmp_path, source):
 
 def test_another_file_is_removed(tmp_path, source):
     source.files["/zips/val2017.zip"] += b"more"
-    with pytest.raises(InputError, match=r"val2017\.zip\.downloaded was not the file of .*, by its checksum, and is removed"):
+    with pytest.raises(
+        InputError, match=r"val2017\.zip\.downloaded was not the file of .*, by its checksum, and is removed"
+    ):
         prepare(tmp_path / "coco", source)
     assert not list((tmp_path / "coco").glob("*.zip*"))
 

@@ -114,6 +114,11 @@ def test_files_that_are_not_there_or_not_json(tmp_path):
     (tmp_path / "cut.json").write_text('{"images": [')
     with pytest.raises(InputError, match=r"cut\.json is not valid JSON"):
         open_set(tmp_path / "cut.json")
+    (tmp_path / "mark.json").write_text("{}", encoding="utf-8-sig")
+    with pytest.raises(
+        InputError, match=r"mark\.json is in utf-8-sig, which pycocotools does not read; write it again"
+    ):
+        open_set(tmp_path / "mark.json")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(InputError, match='no list "images"'):
         open_set(tmp_path / "list.json")

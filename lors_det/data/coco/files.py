@@ -23,6 +23,8 @@ class CocoFile:
 
     path: Path
     content: dict[str, Any]
+    plain: bool = True
+    """Whether it is UTF-8 without a byte order mark; pycocotools reads no other."""
 
 
 def coco_files(root: Path, listing: Listing, findings: list[Finding]) -> dict[SplitName, CocoFile]:
@@ -31,7 +33,8 @@ def coco_files(root: Path, listing: Listing, findings: list[Finding]) -> dict[Sp
     for path in _candidates(root, listing):
         where = os.path.relpath(path, root)
         try:
-            content = json.loads(Path(path).read_bytes())
+            raw = Path(path).read_bytes()
+            content = json.loads(raw)
         except OSError as error:
             what = f"cannot be read ({error.strerror})"
             findings.append(Finding("malformed-file", "error", where, what, "make it readable, or remove it"))
@@ -42,7 +45,9 @@ def coco_files(root: Path, listing: Listing, findings: list[Finding]) -> dict[Sp
             continue
         reason = unfit(content)
         if reason is None:
-            by_split.setdefault(split_of_file(path, root), []).append(CocoFile(Path(path), content))
+            by_split.setdefault(split_of_file(path, root), []).append(
+                CocoFile(Path(path), content, plain=json.detect_encoding(raw) == "utf-8")
+            )
         elif reason:
             findings.append(Finding("no-annotations", "warning", where, f"{reason}; it is left out"))
     unnamed = by_split.pop(None, [])

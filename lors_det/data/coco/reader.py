@@ -81,7 +81,7 @@ def _read(
         findings.append(Finding("no-image", "error", where, f"{what} ({'; '.join(reasons[:_REASONS])})"))
         return None
     # training passes over boxes without area; an evaluation counts them as missed
-    as_it_is = content is file.content and made.alike and (name == "train" or not made.without_area)
+    as_it_is = file.plain and content is file.content and made.alike and (name == "train" or not made.without_area)
     return Split(name, Path(place[0]), made.content, where, file.path if as_it_is else None)
 
 

@@ -14,6 +14,7 @@ DARK_PEAK = 1 << 14
 
 _PROBLEMS = {
     "missing": ("it does not exist", "check the folder of the images, or take it out of the set"),
+    "unreadable": ("it is there and cannot be read", "give rights to read it, or look after the disk"),
     "truncated": ("its end is missing, OpenCV does not decode it", "copy it again, or take it out of the set"),
     "undecodable": ("OpenCV does not decode it", "convert it to PNG or JPEG, or take it out of the set"),
 }

@@ -43,7 +43,7 @@ _AFTER_THE_END = 65536
 class ImageFacts:
     """A file as it was found. Without ``problem``, all of the rest is known."""
 
-    problem: Literal["missing", "truncated", "undecodable"] | None = None
+    problem: Literal["missing", "unreadable", "truncated", "undecodable"] | None = None
     size: tuple[int, int] | None = None
     """Width and height as the loader gives the image: turned by its EXIF orientation."""
     orientation: int = 1
@@ -73,8 +73,10 @@ def read_image_facts(path: str) -> ImageFacts:
     """
     try:
         content = np.fromfile(path, np.uint8)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return ImageFacts("missing")
+    except OSError:  # no right to, or of the disk or the network
+        return ImageFacts("unreadable")
     if not content.size:
         return ImageFacts("truncated")
     raw = content.tobytes()

@@ -11,6 +11,7 @@ from typing import Any
 from lors_det.data.doctor.case import Case
 from lors_det.data.doctor.repair import Repair, repair
 from lors_det.data.splits import SPLITS
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.files import write_whole
 
@@ -24,12 +25,15 @@ def write_repaired(case: Case, out: Path, *, fix_classes: bool = False) -> Repai
     An earlier repair of the same data is replaced, a split that the data no longer has is removed with it.
 
     Raises:
-        InputError: if ``out`` is a file, holds anything else, or holds the annotations themselves.
+        InputError: if ``out`` is a file, holds anything else, holds the annotations themselves, or is in their folder;
+            or if images that are there cannot be read, which a repair would drop.
     """
     kept = {split.annotation_file.resolve() for split in case.folder.splits.values() if split.annotation_file}
     targets = {name: out / "annotations" / f"{name}.json" for name in SPLITS}
     if out.resolve() == case.folder.root.resolve() or kept & {path.resolve() for path in targets.values()}:
         raise InputError(f"a repaired copy in {out} would write over the annotations themselves; name another folder")
+    check_apart(out, case.folder.root)
+    _check_readable(case)
     origin = Path(os.path.relpath(case.folder.root.resolve(), out.resolve())).as_posix()
     _check_free(out, targets.values(), origin)
     mended = repair(case, out, fix_classes=fix_classes)
@@ -41,6 +45,28 @@ def write_repaired(case: Case, out: Path, *, fix_classes: bool = False) -> Repai
         else:
             path.unlink(missing_ok=True)
     return mended
+
+
+def check_apart(out: Path, place: Path) -> None:
+    """Refuse a place in the folder of the data: the next to read that would find the copy, and not what it is of.
+
+    Raises:
+        InputError: if ``out`` is below ``place``.
+    """
+    if place.is_dir() and place.resolve() in out.resolve().parents:
+        raise InputError(
+            f"a repaired copy in {out} would be read in place of the annotations that it is of, as it is in their "
+            f"folder, {place}; name a folder beside it"
+        )
+
+
+def _check_readable(case: Case) -> None:
+    unreadable = sorted(path for path, facts in case.facts.items() if facts.problem == "unreadable")
+    if unreadable:
+        raise InputError(
+            f"{counted(len(unreadable), 'image')}, such as {unreadable[0]}, cannot be read, and a repaired copy would "
+            "be without; give rights to read, or look after the disk"
+        )
 
 
 def _check_free(out: Path, targets: Iterable[Path], origin: str) -> None:

@@ -64,4 +64,6 @@ def box(number: int, image: int, label: int, xywh: Sequence[float]) -> dict[str,
 
 @pytest.fixture
 def small(tmp_path: Path) -> SmallSet:
-    return SmallSet(tmp_path)
+    root = tmp_path / "small"
+    root.mkdir()
+    return SmallSet(root)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from lors_det.data.doctor import examine, repair
@@ -123,6 +125,30 @@ def test_a_folder_of_something_else_is_left_alone(small, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
         write_repaired(small.case(), tmp_path / "file")
+
+
+def test_a_copy_in_the_folder_of_the_data_is_refused(small):
+    """A reader of the folder would find it, and what is corrected later would count no more."""
+    with pytest.raises(InputError, match="as it is in their folder, .*; name a folder beside it"):
+        write_repaired(small.case(), small.root / "fixed")
+    assert not (small.root / "fixed").exists()
+
+
+def test_images_that_cannot_be_read_now_are_not_dropped(small, tmp_path, monkeypatch):
+    read = np.fromfile
+
+    def denied(path, *others):
+        if "train7" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(path, *others)
+
+    monkeypatch.setattr(np, "fromfile", denied)
+    case = small.case(with_images=True)
+    (found,) = [each for each in examine(case) if each.level == "error"]
+    assert (found.kind, found.what) == ("unreadable-image", "it is there and cannot be read")
+    with pytest.raises(InputError, match=r"1 image, such as .*train7\.jpg, cannot be read, and a repaired copy"):
+        write_repaired(case, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_earlier_repair_is_replaced_and_another_ones_is_not(small, tmp_path):
