@@ -113,7 +113,7 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"annotation file {path} is not valid JSON: {error}") from error
     if (encoding := json.detect_encoding(raw)) != "utf-8":
         raise InputError(
-            f"annotation file {path} is in {encoding}, which pycocotools does not read; write it again in UTF-8 without "
+            f"annotation file {path} is in {encoding}, which pycocotools does not read; write it in UTF-8 without "
             "a byte order mark, as Python's json.dump does"
         )
     return content

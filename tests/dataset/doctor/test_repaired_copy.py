@@ -129,7 +129,7 @@ def test_a_folder_of_something_else_is_left_alone(small, tmp_path):
 
 def test_a_copy_in_the_folder_of_the_data_is_refused(small):
     """A reader of the folder would find it, and what is corrected later would count no more."""
-    with pytest.raises(InputError, match="as it is in their folder, .*; name a folder beside it"):
+    with pytest.raises(InputError, match=r"as it is in their folder, .*; name a folder beside it"):
         write_repaired(small.case(), small.root / "fixed")
     assert not (small.root / "fixed").exists()
 
