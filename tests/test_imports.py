@@ -22,7 +22,7 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
     "checkpoints": {"plugin", "adamixer", "errors", "files", "state_diff"},
     "reports": {"plugin", "adamixer", "data", "lors", "errors", "files", "named_files"},
     "inference": {"adamixer", "checkpoints", "data", "plugin", "errors", "files", "state_diff"},
-    "training": {"checkpoints", "plugin", "reports", "data", "errors", "files"},
+    "training": {"checkpoints", "plugin", "processes", "reports", "data", "errors", "files"},
     "studies": {"adamixer", "checkpoints", "plugin", "reports", "training", "data", "errors", "files", "state_diff"},
     "cli": {
         "checkpoints",
@@ -35,6 +35,7 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
         "errors",
         "files",
         "named_files",
+        "processes",
     },
 }
 PLAIN = ("stage", "attention", "points", "mixing", "queries", "geometry")

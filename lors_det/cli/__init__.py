@@ -23,6 +23,7 @@ from typing import NoReturn
 import lors_det
 from lors_det.errors import INTERRUPTED, TERMINATED, InputError, Terminated
 from lors_det.named_files import resolve_checkpoint_path, resolve_config_path
+from lors_det.processes import own_rank
 
 COMMANDS = {
     "train": "train what a config says",
@@ -123,7 +124,12 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
     except (InputError, OSError) as error:
         # from a data worker, the message is a whole traceback that ends with the error's own line
         message = str(error).strip().rsplit("InputError: ", 1)[-1]
-        print(f"error: {message}", file=sys.stderr)
+        # of several processes that fail for one reason, the first tells all of it
+        rank = own_rank()
+        print(
+            f"error: {message}" if not rank else f"error in process {rank}: {message.partition(chr(10))[0]}",
+            file=sys.stderr,
+        )
         sys.exit(2)
 
 

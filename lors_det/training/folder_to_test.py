@@ -13,7 +13,7 @@ from lors_det.data.tested import as_tested, only_tested
 from lors_det.data.words import counted
 from lors_det.plugin.config.data import annotation_file, image_folder, leaf_datasets
 from lors_det.plugin.dataset import read_json
-from lors_det.training.launch import is_first_process
+from lors_det.processes import is_first_process
 from lors_det.training.resuming import FormerRun
 from lors_det.training.shown_folder import read_shown
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -12,21 +14,15 @@ from lors_det.errors import InputError
 SET_BY = {
     "pytorch": ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_NODELIST"),
-    "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    "mpi": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "MASTER_ADDR"),
 }
 """What each launcher says to the processes that it starts."""
 
+_OWN_GPU = {"pytorch": "LOCAL_RANK", "slurm": "SLURM_LOCALID", "mpi": "OMPI_COMM_WORLD_LOCAL_RANK"}
+"""By which of these a process takes the GPU of this number."""
+
 STARTERS = {"pytorch": "tools/dist_train.sh", "slurm": "tools/slurm_train.sh", "mpi": "mpirun"}
 """What starts processes with it."""
-
-
-def is_first_process() -> bool:
-    """Whether this process is the only one or the first, as the launcher says before processes have met.
-
-    The innermost launcher says so: torchrun, where Slurm starts one on each machine, has an order of its own.
-    """
-    ranks = (os.environ.get(name) for name in ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"))
-    return next((rank for rank in ranks if rank is not None), "0") == "0"
 
 
 def launch(cfg: Config, launcher: str, local_rank: int) -> None:
@@ -36,7 +32,8 @@ def launch(cfg: Config, launcher: str, local_rank: int) -> None:
     wrapped with mmengine's defaults, less its GPU, and the config's own ``model_wrapper_cfg``.
 
     Raises:
-        InputError: if that launcher has not started this process, or something needs a GPU and there is none.
+        InputError: if that launcher has not started this process, or something needs a GPU and there is none, or none
+            for this process.
     """
     missing = [name for name in SET_BY.get(launcher, ()) if name not in os.environ]
     if missing:
@@ -51,6 +48,7 @@ def launch(cfg: Config, launcher: str, local_rank: int) -> None:
             raise InputError("config key sync_bn needs GPUs, and torch sees none here; leave it out")
     cfg.launcher = launcher
     os.environ.setdefault("LOCAL_RANK", str(local_rank))  # torchrun sets it, older launchers pass the flag
+    _check_own_gpu(launcher)
     if launcher == "pytorch" and not torch.cuda.is_available():
         torch.distributed.init_process_group("gloo")
         cfg.model_wrapper_cfg = {
@@ -60,6 +58,16 @@ def launch(cfg: Config, launcher: str, local_rank: int) -> None:
             **(cfg.get("model_wrapper_cfg") or {}),
             "device_ids": None,
         }
+
+
+def _check_own_gpu(launcher: str) -> None:
+    """Refuse more processes on a machine than it has GPUs, or shows them: each takes that of its number."""
+    number, gpus = os.environ.get(_OWN_GPU.get(launcher, ""), "0"), torch.cuda.device_count()
+    if launcher != "none" and number.isdecimal() and 0 < gpus <= int(number):
+        raise InputError(
+            f"process {number} of this machine, counted from 0, takes the GPU of that number, and torch sees {gpus} "
+            f"here; start as many as there are, and let each see all: srun --gres=gpu:N, not --gpus-per-task"
+        )
 
 
 def use_mixed_precision(cfg: Config) -> None:
@@ -110,3 +118,22 @@ def scale_learning_rate(cfg: Config) -> None:
         cfg.auto_scale_lr.enable = True
         base = cfg.auto_scale_lr.base_batch_size / cfg.optim_wrapper.get("accumulative_counts", 1)
         cfg.auto_scale_lr.base_batch_size = int(base) if base == int(base) else base  # mmengine's is of a step
+
+
+def rate_notes(cfg: Config, processes: int) -> Iterator[str]:
+    """A sentence where the learning rate is for other batches than a training has, and is not scaled to them."""
+    rule: dict[str, Any] = cfg.get("auto_scale_lr") or {}
+    base, each = rule.get("base_batch_size"), cfg.train_dataloader.get("batch_size")
+    if not base or not each or rule.get("enable"):
+        return
+    accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
+    total = each * processes * accumulated
+    if total != base:
+        factors = [f"{processes} processes"] * (processes > 1) + [f"{accumulated} accumulated steps"] * (
+            accumulated > 1
+        )
+        of = f", {' times '.join([str(each), *factors])}" if factors else ""
+        yield (
+            f"the learning rate is for batches of {base}, and an update of this training has {total} images{of}; "
+            "--auto-scale-lr scales it"
+        )

@@ -19,7 +19,7 @@ from lors_det.plugin.data_contents import data_contents
 from lors_det.plugin.saving.latest import LAST, latest_checkpoint
 from lors_det.plugin.saving.safe_loading import load_from_local
 from lors_det.plugin.saving.stored_config import config_of
-from lors_det.training.launch import is_first_process
+from lors_det.processes import is_first_process
 
 _LENGTHS = {"begin", "end", "T_max", "milestones", "total_steps"}
 """Values of a schedule that are others in a longer training."""
@@ -114,17 +114,26 @@ def resume(cfg: Config, checkpoint: str, former: FormerRun | None) -> None:
             print(f"{cfg.work_dir} holds no checkpoint, so this starts from {start}", file=sys.stderr)
 
 
-def check_agreed(former: FormerRun | None) -> None:
-    """All processes go on from the same place, where there are several and they have met.
+def check_agreed(former: FormerRun | None, runner: Runner) -> None:
+    """All processes go on from the same place and with the same data, where there are several and they have met.
 
     Raises:
-        InputError: if the work dir shows another checkpoint to one of them; in all of them.
+        InputError: if the work dir shows another checkpoint to one of them, or it has other data; in all of them.
     """
     own = (former.checkpoint.name, former.epoch, former.steps) if former else ("none", 0, 0)
     found = all_gather_object(own)
     if any(other != own for other in found):
         words = ", ".join(f"{name} to process {rank}" for rank, (name, _, _) in enumerate(found))
         raise InputError(f"processes see other last checkpoints: {words}; let all have the same files")
+    # with other numbers of steps they would wait for each other forever
+    data = all_gather_object({**data_contents(runner), "steps of an epoch": str(len(runner.train_loop.dataloader))})
+    for rank, other in enumerate(data):
+        for what, content in other.items():
+            if content != data[0].get(what):
+                raise InputError(
+                    f"process {rank} sees other data than the first: {what}, {content} and {data[0].get(what)}; let "
+                    "all have the same files"
+                )
 
 
 def check_same(former: FormerRun, runner: Runner, *, anyway: bool) -> None:

@@ -20,12 +20,13 @@ from lors_det.plugin.optimizer import check_custom_keys
 from lors_det.plugin.saving.checkpoint_hook import finish_writing
 from lors_det.plugin.saving.safe_loading import trust
 from lors_det.plugin.screen.console import make_runner
+from lors_det.processes import is_first_process, process_count
 from lors_det.reports.config_check import schedule_notes, unfinished_schedules
 from lors_det.reports.config_folder import training_size
 from lors_det.training.launch import (
     check_mixed_precision,
-    is_first_process,
     launch,
+    rate_notes,
     scale_learning_rate,
     use_mixed_precision,
 )
@@ -129,6 +130,7 @@ def train(
         data=folder,
         image_side=image_side,
         before=former.config if former else None,
+        processes=process_count(launcher),
         say=chosen.append,
     )
     check_chosen(cfg)
@@ -149,6 +151,9 @@ def train(
     check_mixed_precision(cfg)
     if auto_scale_lr:
         scale_learning_rate(cfg)
+    if former is None and is_first_process():
+        for note in rate_notes(cfg, process_count(launcher)):
+            print(f"warning: {note}", file=sys.stderr)
     if resume_from is not None:
         resume(cfg, str(resume_from), former)
     runner = None
@@ -164,7 +169,7 @@ def train(
         if "max_iters" not in cfg.train_cfg:  # the loss that is told of a short epoch is a mean of its own steps
             steps = len(runner.train_loop.dataloader)
             runner.log_processor.window_size = min(runner.log_processor.window_size, steps)
-        check_agreed(former)
+        check_agreed(former, runner)
         if former:
             check_same(former, runner, anyway=resume_anyway)
         runner.train()

@@ -15,8 +15,8 @@ from lors_det.data.record import DataFolder, Finding
 from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.plugin.config.size_rules import image_side
+from lors_det.processes import is_first_process
 from lors_det.reports.folder_table import folder_table, folder_title
-from lors_det.training.launch import is_first_process
 
 MAX_FINDINGS = 8
 """Findings of a kind that are listed one by one."""

@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from references.tiny import LORS, make_data, write_config
 
-from lors_det.cli import test, train
+from lors_det import processes
+from lors_det.cli import run_command, test, train
 from lors_det.errors import InputError
 from lors_det.plugin.config.values import check_numbers
 from lors_det.plugin.screen.measures import highest_rate
@@ -118,7 +119,66 @@ def test_a_launcher_that_cannot_start_this_process_is_refused(launcher, surround
 )
 def test_torchrun_says_which_process_is_the_first_where_slurm_starts_it(ranks, is_first, monkeypatch):
     monkeypatch.setattr(os, "environ", ranks)
-    assert launch.is_first_process() == is_first
+    assert processes.is_first_process() == is_first
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environment", "count"),
+    [("none", {"WORLD_SIZE": "8"}, 1), ("pytorch", {"WORLD_SIZE": "8", "SLURM_NTASKS": "2"}, 8), ("slurm", {}, 1)],
+)
+def test_a_launcher_says_how_many_processes_there_are(launcher, environment, count, monkeypatch):
+    monkeypatch.setattr(os, "environ", environment)
+    assert processes.process_count(launcher) == count
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    """CUDA calls it an invalid device ordinal."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    own = {**dict.fromkeys(launch.SET_BY["slurm"], "0"), "SLURM_LOCALID": "3"}
+    monkeypatch.setattr(os, "environ", {**os.environ, **own})
+    with pytest.raises(InputError, match=r"process 3 of this machine, .* torch sees 1 here; start as many"):
+        launch.launch(Config(), "slurm", 0)
+    os.environ["SLURM_LOCALID"] = "0"
+    launch.launch(Config(), "slurm", 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "steps", "words"),
+    [
+        (1, 1, ["for batches of 16, and an update of this training has 2 images; --auto-scale-lr scales it"]),
+        (4, 1, ["has 8 images, 2 times 4 processes; "]),
+        (2, 2, ["has 8 images, 2 times 2 processes times 2 accumulated steps; "]),
+        (8, 1, []),
+    ],
+)
+def test_a_rate_for_other_batches_is_told(count, steps, words):
+    cfg = Config(
+        dict(
+            auto_scale_lr=dict(base_batch_size=16),
+            optim_wrapper=dict(accumulative_counts=steps),
+            train_dataloader=dict(batch_size=2),
+        )
+    )
+    told = list(launch.rate_notes(cfg, count))
+    assert len(told) == len(words)
+    assert all(word in note for word, note in zip(words, told))
+    launch.scale_learning_rate(cfg)
+    assert list(launch.rate_notes(cfg, count)) == []
+
+
+def test_of_many_processes_the_first_tells_all_of_an_error(monkeypatch, capsys):
+    """The others may fail by themselves, and say so in a line."""
+
+    def main(args):
+        raise InputError("one\ntwo")
+
+    command = SimpleNamespace(__doc__="", add_arguments=lambda parser: None, main=main)
+    for rank, words in (("0", "error: one\ntwo\n"), ("3", "error in process 3: one\n")):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(SystemExit):
+            run_command(command, [])
+        assert capsys.readouterr().err == words
 
 
 def test_the_rate_that_is_shown_is_one_that_a_weight_has():

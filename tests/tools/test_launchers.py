@@ -141,6 +141,46 @@ def test_several_machines_meet_at_the_first(folder):
         run(folder, *command, **variables)
 
 
+@pytest.mark.parametrize(
+    ("address", "way", "own", "interface"),
+    [
+        ("10.1.2.3", "10.1.2.3 dev ib0 src 10.1.2.9 uid 0", "10.1.2.9", "ib0"),
+        (
+            "127.0.1.1",
+            "local 127.0.1.1 dev lo src 127.0.1.1 uid 0",
+            None,
+            "",
+        ),  # the first machine's own name, on Debian
+    ],
+)
+def test_the_way_to_a_machine_by_name(tmp_path, address, way, own, interface):
+    """As Slurm has them; ``ip`` itself takes addresses alone."""
+    (tmp_path / "getent").write_text(f'#!/usr/bin/env bash\n[[ $2 == node-1 ]] && echo "{address} STREAM node-1"\n')
+    (tmp_path / "ip").write_text(f'#!/usr/bin/env bash\n[[ $4 == {address} ]] && echo "{way}"\n')
+    (tmp_path / "python").write_text('#!/usr/bin/env bash\necho "$@"; echo "interface $NCCL_SOCKET_IFNAME"\n')
+    for file in tmp_path.iterdir():
+        file.chmod(0o755)
+    told = {"NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "node-1", "PYTHON": str(tmp_path / "python")}
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "NCCL_SOCKET_IFNAME": "", **told}
+    done = subprocess.run([TOOLS / "dist_train.sh", "c.py", "8"], env=env, capture_output=True, text=True, check=True)
+    words = done.stdout.split()
+    assert words[words.index("--rdzv-endpoint") + 1] == "node-1:29500"
+    assert (words[words.index("--local-addr") + 1] if "--local-addr" in words else None) == own
+    assert done.stdout.splitlines()[-1].removeprefix("interface").strip() == interface
+
+
+def test_jobs_of_slurm_do_not_meet_each_other(tmp_path):
+    """Where their first machine is the same: each has a port of its own, unless one is given."""
+    (tmp_path / "srun").write_text('#!/usr/bin/env bash\necho "$MASTER_PORT"\n')
+    (tmp_path / "srun").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [TOOLS / "slurm_train.sh", "gpu", "job", "c.py", "w"]
+    ports = {int(subprocess.check_output(command, env=env)) for _ in range(8)}
+    assert len(ports) > 1
+    assert all(20_000 <= port < 32_768 for port in ports)  # below those that systems give away
+    assert int(subprocess.check_output(command, env={**env, "MASTER_PORT": "29500"})) == 29500
+
+
 def test_slurm_scripts_give_srun_the_command(folder, trained):
     """Of which a stand-in runs one task; ``none`` said last takes the place of Slurm's launcher."""
     alone = ["--launcher", "none"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from mmengine.config import Config
@@ -93,11 +94,27 @@ def test_processes_and_steps():
 
 def test_processes_that_see_other_checkpoints(monkeypatch):
     former = FormerRun(Path("run/epoch_1.pth"), None, 1, 10, 10, 1, True)
-    check_agreed(former)
-    check_agreed(None)
+    runner = SimpleNamespace(train_loop=SimpleNamespace(dataloader=range(10)), val_loop=None)
+    check_agreed(former, runner)
+    check_agreed(None, runner)
     monkeypatch.setattr("lors_det.training.resuming.all_gather_object", lambda own: [own, ("none", 0, 0)])
     with pytest.raises(InputError, match=r"epoch_1\.pth to process 0, none to process 1; let all have the same files"):
-        check_agreed(former)
+        check_agreed(former, runner)
+
+
+def test_processes_that_see_other_data(monkeypatch):
+    """As where a machine's copy lacks images; they would wait for each other at the end of the shorter epoch."""
+    loader = MagicMock(dataset=SimpleNamespace(contents="40 images"))
+    loader.__len__.return_value = 10
+    runner = SimpleNamespace(train_loop=SimpleNamespace(dataloader=loader), val_loop=None)
+    found = {"train": "39 images", "steps of an epoch": "10"}
+    monkeypatch.setattr(
+        "lors_det.training.resuming.all_gather_object", lambda own: [own, found] if isinstance(own, dict) else [own]
+    )
+    with pytest.raises(
+        InputError, match="process 1 sees other data than the first: train, 39 images and 40 images; let"
+    ):
+        check_agreed(None, runner)
 
 
 def test_torchrun_tells_that_it_restarts(monkeypatch):

@@ -13,6 +13,8 @@ srun_here() {
     fi
   done
   each=$((gpus < each ? gpus : each))
+  # two jobs whose first machine is the same one must not meet each other
+  export MASTER_PORT=${MASTER_PORT:-$((20000 + RANDOM % 12000))}
   read -ra more <<<"${SRUN_ARGS:-}"
   exec srun --partition "$partition" --job-name "$job" --gres "gpu:$each" --ntasks "$gpus" \
     --ntasks-per-node "$each" --cpus-per-task "${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \

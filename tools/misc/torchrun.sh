@@ -17,12 +17,15 @@ torchrun_here() {
     : "${NODE_RANK:?with NNODES, give the number of this machine, 0 for the first}"
     # the way to the first machine: by this address the others find this one (torchrun would tell them its name), and
     # through this interface gloo and NCCL speak
-    local way own interface
-    way=$(ip -o route get "$MASTER_ADDR" 2>/dev/null || true)
+    local first way own interface
+    first=$(getent ahostsv4 "$MASTER_ADDR" 2>/dev/null | awk 'NR == 1 {print $1}' || true)  # ip takes no names
+    way=$(ip -o route get "${first:-$MASTER_ADDR}" 2>/dev/null || true)
     own=$(sed -n 's/.* src \([^ ]*\).*/\1/p' <<<"$way")
     interface=$(sed -n 's/.* dev \([^ ]*\).*/\1/p' <<<"$way")
     if [[ -n $interface && $interface != lo ]]; then
       export GLOO_SOCKET_IFNAME=${GLOO_SOCKET_IFNAME:-$interface} NCCL_SOCKET_IFNAME=${NCCL_SOCKET_IFNAME:-$interface}
+    elif [[ $MASTER_ADDR != 127.* ]]; then
+      own=""  # the first machine's own name may be one of the loopback, where no other finds it
     fi
     if [[ $NODE_RANK == 0 ]] && (: <>"/dev/tcp/127.0.0.1/${PORT:-29500}") 2>/dev/null; then
       echo "error: port ${PORT:-29500} of this machine is taken; name another one on all machines, PORT=..." >&2

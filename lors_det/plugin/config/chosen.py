@@ -19,7 +19,7 @@ _SIZES = ("scale", "img_scale", "crop_size")
 """Arguments of transforms that are (width, height), or the same both ways."""
 
 
-def choose(cfg: Config, side: int | None = None, *, before: Config | None = None) -> list[str]:
+def choose(cfg: Config, side: int | None = None, *, before: Config | None = None, processes: int = 1) -> list[str]:
     """Fill in what a config leaves None: image side, batch size, epochs, when the rate falls, how often to validate.
 
     ======================================  ============================================================================
@@ -40,6 +40,7 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
         cfg: changed in place.
         side: pixels, in place of the chosen side.
         before: the config of a run that is resumed, whose values are kept where it has them.
+        processes: that train together, each with its part of a chosen batch, of one image at least.
 
     Returns:
         What was chosen and from what, in words.
@@ -67,12 +68,13 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
         transform[key] = (side, side)
     num_images = len(content["images"]) if content is not None else 0
     if num_images and loader.get("batch_size", 1) is None:
-        loader.batch_size = batch_size(num_images)
-        said.append(f"batches of {loader.batch_size}: {num_images} images")
+        loader.batch_size = max(1, batch_size(num_images) // processes)
+        on_each = f" on each of {processes} processes" if processes > 1 else ""
+        said.append(f"batches of {loader.batch_size}{on_each}: {num_images} images")
     for each in loaders:
         each.batch_size = each.get("batch_size", 1) or loader.get("batch_size")
     if num_images and loop.get("max_epochs", 0) is None:
-        loop.max_epochs = epochs(num_images, loader.batch_size)
+        loop.max_epochs = epochs(num_images, loader.batch_size * processes)
         said.append(f"{loop.max_epochs} epochs: {num_images} images")
     if loop.get("max_epochs"):
         said += _choose_falls(cfg, loop.max_epochs, before)

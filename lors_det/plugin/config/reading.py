@@ -40,6 +40,7 @@ def load_config(
     data_notes: str = "data",
     image_side: int | None = None,
     before: Config | None = None,
+    processes: int = 1,
     say: Callable[[str], object] = lambda words: None,
 ) -> Config:
     """Read a config for a Runner.
@@ -57,6 +58,7 @@ def load_config(
         data_notes: its name; a test has another than the training whose work dir it is in.
         image_side: pixels, in place of the side that would be chosen.
         before: the config of a run that is resumed: what it chose is kept.
+        processes: of the training, each of which takes a part of the batch that is chosen.
         say: is told each thing that was chosen from the data, in words.
 
     Raises:
@@ -73,7 +75,7 @@ def load_config(
         use_folder(cfg, data, Path(cfg.work_dir, data_notes))
         set_again(cfg, cfg_options or {})
     fill_classes(cfg)
-    for words in choose(cfg, image_side, before=before):
+    for words in choose(cfg, image_side, before=before, processes=processes):
         say(words)
     check_evaluators(cfg)
     return cfg

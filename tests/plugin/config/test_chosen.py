@@ -52,6 +52,19 @@ def record(side, box, num_images=4):
     return dict(images=images, annotations=boxes, categories=[dict(id=1, name="thing")])
 
 
+@pytest.mark.parametrize(("processes", "each"), [(1, 4), (2, 2), (8, 1)])
+def test_processes_share_a_chosen_batch(data, tmp_path, processes, each):
+    """The learning rate is for the batch of all of them; epochs make as many steps of them."""
+    options = {**overrides(data), "train_cfg.max_epochs": None, "train_dataloader.batch_size": None}
+    said = []
+    cfg = load_config(LORS, options, str(tmp_path), processes=processes, say=said.append)
+    assert cfg.train_dataloader.batch_size == each
+    num_images = len(json.loads((data / "annotations/train.json").read_text())["images"])
+    assert cfg.train_cfg.max_epochs == epochs(num_images, each * processes)
+    on_each = f" on each of {processes} processes" if processes > 1 else ""
+    assert said[0] == f"batches of {each}{on_each}: {num_images} images"
+
+
 def test_what_is_none_is_chosen_and_said(data, tmp_path):
     cfg, said = open_config(data, tmp_path)
     num_images = len(json.loads((data / "annotations/train.json").read_text())["images"])
