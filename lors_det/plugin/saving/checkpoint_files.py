@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lors_det.errors import InputError
 from lors_det.files import write_whole
 
 
@@ -26,9 +27,16 @@ class CheckpointFile(NamedTuple):
 
 
 def write_all(files: list[CheckpointFile], outdated: list[Path]) -> None:
-    """Write checkpoints, each whole or not at all; then what names them; and remove others after that."""
+    """Write checkpoints, each whole or not at all; then what names them; and remove others after that.
+
+    Raises:
+        InputError: if one cannot be written; it names the one to go on from.
+    """
     for file in files:
-        write_whole(file.path, partial(torch.save, file.content), lasting=True)
+        try:
+            write_whole(file.path, partial(torch.save, file.content), lasting=True)
+        except InputError as error:
+            raise InputError(f"{error}; mend that, and {_way_on(files)}") from error
     for file in files:
         if file.note is not None:
             name = str(file.path).encode()
@@ -37,3 +45,10 @@ def write_all(files: list[CheckpointFile], outdated: list[Path]) -> None:
     for path in outdated:
         if path not in written:
             path.unlink(missing_ok=True)
+
+
+def _way_on(files: list[CheckpointFile]) -> str:
+    """What is left to go on from where these cannot be written."""
+    notes = (file.note for file in files if file.note is not None and file.note.is_file())
+    last = next((note.read_text() for note in notes), None)
+    return f"go on from {last} with --resume" if last else "train again: no checkpoint was written yet"

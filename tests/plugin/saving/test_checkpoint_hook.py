@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 from pathlib import Path
@@ -190,6 +191,22 @@ def test_a_disk_that_is_full_ends_the_run(data, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint_hook, "write_all", full)
     with pytest.raises(OSError, match="No space left"):
         runner_of(data, tmp_path, **{"train_cfg.max_epochs": 1}).train()
+
+
+def test_what_is_left_on_a_full_disk_is_named(data, tmp_path, monkeypatch):
+    save, written = torch.save, []
+
+    def full(content, file):
+        if len(written) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(file)
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    words = r"epoch_2\.pth cannot be written: No space left on device; mend that, and go on from .*epoch_1\.pth with"
+    with pytest.raises(InputError, match=words):
+        runner_of(data, tmp_path, **{"train_cfg.max_epochs": 2, "train_cfg.val_interval": 9}).train()
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "epoch_1.pth")
 
 
 def test_one_job_at_a_time():
