@@ -8,7 +8,14 @@ from dataclasses import dataclass, fields, replace
 from typing import get_args
 
 from lors_det.adamixer.mixing import OutInit
-from lors_det.adamixer.spec_values import checked_groups, checked_rank, checked_strides, is_int, is_number
+from lors_det.adamixer.spec_values import (
+    check_sequence,
+    checked_groups,
+    checked_rank,
+    checked_strides,
+    is_int,
+    is_number,
+)
 from lors_det.lors import checked_share
 from lors_det.lors.adaptive import FactorInit
 
@@ -101,6 +108,7 @@ class DecoderSpec:
         for name in ("num_groups", "num_heads"):
             if self.dim % getattr(self, name):
                 raise ValueError(f"{name}={getattr(self, name)} does not divide dim={self.dim}")
+        check_sequence("share", self.share)
         share = checked_share(self.share, len(self.share))
         self._set("share", share)
         self._set("strides", checked_strides(self.strides))

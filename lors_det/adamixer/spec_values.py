@@ -15,8 +15,15 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def check_sequence(name: str, value: object) -> None:
+    """Refuse one number where there must be several."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ValueError(f"{name}={value!r}; it must be a list or tuple")
+
+
 def checked_strides(strides: Sequence[int]) -> tuple[int, ...]:
     """s_l of the feature levels, finest first."""
+    check_sequence("strides", strides)
     strides = tuple(strides)
     if not strides or not all(is_int(each) and each >= 1 for each in strides) or strides != tuple(sorted({*strides})):
         raise ValueError(f"strides={strides}; they must be positive integers, one for each level, the finest first")
@@ -39,6 +46,8 @@ def checked_groups(
     kind: str, rank: int | Sequence[int], groups: Sequence[int] | None, num_stages: int
 ) -> tuple[int, ...] | None:
     """K of each stage's residuals of a kind, "adaptive" or "static"; None where there is no residual."""
+    if groups is not None:
+        check_sequence(f"{kind}_groups", groups)
     if rank == 0:
         if groups:
             raise ValueError(f"{kind}_groups={tuple(groups)} has no effect with {kind}_rank=0; set the rank or drop it")

@@ -9,7 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start, of_stage
+from lors_det.lors.residual import (
+    MakeOfStages,
+    MakeResidual,
+    Residual,
+    checked_scale,
+    checked_start,
+    num_values,
+    of_stage,
+)
 
 FactorInit = Literal["stacked", "matrix"]
 
@@ -186,7 +194,11 @@ def adaptive(
         scale: likewise.
         gain: likewise.
         start: likewise.
+
+    Raises:
+        ValueError: if a rank or K is no whole number, nor one for each stage.
     """
+    num_stages = num_values(rank=rank, num_residuals=num_residuals)
 
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> AdaptiveResidual:
         if [len(shape) for shape in shapes] != [2, 1]:
@@ -195,8 +207,8 @@ def adaptive(
             shapes[0][1],
             kernel_shape,
             num_groups=num_groups,
-            rank=of_stage("rank", rank, stage),
-            num_residuals=of_stage("num_residuals", num_residuals, stage),
+            rank=of_stage(rank, stage),
+            num_residuals=of_stage(num_residuals, stage),
             factor_init=factor_init,
             alone=alone,
             scale=scale,
@@ -204,4 +216,4 @@ def adaptive(
             start=start,
         )
 
-    return make
+    return MakeOfStages(make, num_stages)

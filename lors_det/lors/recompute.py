@@ -36,6 +36,23 @@ def recomputed(module: nn.Module, forward: Callable[..., Any], *args: Any, **kwa
     return checkpoint(partial(forward, **kwargs), *args, use_reentrant=False, **contexts)
 
 
+def check_keeps_activations(stage: nn.Module, number: int) -> None:
+    """Refuse a stage of a stack that recomputes by itself, as far as its parts say so.
+
+    A backward pass computes it again when its shared weights are put in no more.
+
+    Raises:
+        ValueError: if a part is switched to do so, in the way of mmcv (``with_cp``) or of Transformers.
+    """
+    for name, part in stage.named_modules():
+        for switch in ("with_cp", "gradient_checkpointing"):
+            if getattr(part, switch, False) is True:
+                raise ValueError(
+                    f"stage {number} recomputes activations by itself ({'.'.join(filter(None, (name, switch)))}), when "
+                    "its shared weights are put in no more; turn that off, and set stack.recompute = True"
+                )
+
+
 @contextmanager
 def _still(norms: Sequence[_NormBase]) -> Iterator[None]:
     """Norms that normalise by their batch and take no step toward it; whether they track it decides what they keep."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
 from typing import TypeAlias
 
 import torch
@@ -55,14 +57,40 @@ MakeResidual: TypeAlias = Callable[[tuple[torch.Size, ...], int, bool], Residual
 """(shapes of the parameters that it corrects, the stage's number, whether there is no base) -> residual."""
 
 
-def of_stage(name: str, values: int | Sequence[int], stage: int) -> int:
-    """A number of the stage's own, or one for all.
+@dataclass(frozen=True)
+class MakeOfStages:
+    """A :data:`MakeResidual` with numbers of each stage's own."""
+
+    make: MakeResidual
+    num_values: int | None
+    """How many stages they are for; None where one number is for all."""
+
+    def __call__(self, shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> Residual:
+        return self.make(shapes, stage, alone)
+
+
+def num_values(**values: int | Sequence[int] | None) -> int | None:
+    """For how many stages numbers by name are, some of which may be one for all.
 
     Raises:
-        ValueError: if the stage has none.
+        ValueError: if one is neither a whole number nor a sequence of them, or they are for other numbers of stages.
     """
-    if isinstance(values, int):
-        return values
-    if stage >= len(values):
-        raise ValueError(f"{name} has {len(values)} values, and none for stage {stage}; give one for each stage")
-    return values[stage]
+    found: int | None = None
+    for name, own in values.items():
+        if own is None or _is_whole(own):
+            continue
+        if not isinstance(own, Sequence) or not all(map(_is_whole, own)):
+            raise ValueError(f"{name}={own!r}; it must be a whole number, or one for each stage")
+        if found not in (None, len(own)):
+            raise ValueError(f"{name}={own!r} has {len(own)} values, and others have {found}; give one for each stage")
+        found = len(own)
+    return found
+
+
+def of_stage(values: int | Sequence[int], stage: int) -> int:
+    """A number of the stage's own, or one for all."""
+    return int(values[stage] if isinstance(values, Sequence) else values)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -21,11 +21,15 @@ from lors_det.lors.naming import (
     remove,
     value_of,
 )
-from lors_det.lors.residual import MakeResidual, Residual
+from lors_det.lors.recompute import check_keeps_activations
+from lors_det.lors.residual import MakeOfStages, MakeResidual, Residual
 from lors_det.lors.scaled_gradient import ScaledGradient
 from lors_det.lors.shapes import in_words
 from lors_det.lors.share import checked_share
 from lors_det.lors.stage import SharedStage
+
+Weights = list[dict[str, Tensor]]
+"""Of each stage, its shared parameters by name."""
 
 
 class SharedStack(nn.Module):
@@ -40,9 +44,11 @@ class SharedStack(nn.Module):
     State dict, every parameter once: ``bases.b.<name>``, ``stages.i.<name>`` of what is private, and
     ``residuals.i.<name>.*``.
 
-    Threads may call it at once; one stage after the other computes, for its weights are put into it.
+    Threads may call it at once; one stage after the other computes, for its weights are put into it, where a copy or a
+    state dict that is taken meanwhile would find them.
 
-    With ``stack.recompute`` a stage's activations are not kept for the backward pass, which computes them again.
+    With ``stack.recompute`` a stage's activations are not kept for the backward pass, which computes them again. A
+    stage that does so by itself would be without its weights then, and is refused where it says so.
 
     Starts equal to its bases, if its residuals start at zero; a base starts as the first of its stages.
 
@@ -57,8 +63,8 @@ class SharedStack(nn.Module):
     Raises:
         ValueError: if a name is no parameter or module of the stages, or is given twice; if stages that share it have
             it in different shapes; if a residual has another shape than what it corrects; if ``share`` is not as
-            above, or a stage without a base lacks a residual; if a module is given as two stages. The stages are then
-            as they were.
+            above, or a stage without a base lacks a residual; if a module is given as two stages, or recomputes its
+            activations. The stages are then as they were.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class SharedStack(nn.Module):
             first = next(other for other, each in enumerate(stages) if each is stage)
             if first != number:
                 raise ValueError(f"stage {number} is stage {first}; each stage needs a module of its own")
+            check_keeps_activations(stage, number)
         self.names = {name: names_of(stages[0], name) for name in residuals}
         shared = [name for names in self.names.values() for name in names]
         twice = sorted({name for name in shared if shared.count(name) > 1})
@@ -100,7 +107,8 @@ class SharedStack(nn.Module):
             for name in shared:
                 remove(stage, name)
         self.stages = nn.ModuleList(stages)
-        self._kept: list[dict[str, Tensor]] | None = None
+        self._folds: list[Weights] = []  # the open ones, the last of which is used
+        self._kept: Weights | None = None
         self._lock = OwnLock()
 
     def _residuals_of(
@@ -113,7 +121,15 @@ class SharedStack(nn.Module):
             if make is None:
                 continue
             shapes = tuple(parameter_of(stage, each).shape for each in self.names[name])
-            residual = make(shapes, number, alone)
+            if isinstance(make, MakeOfStages) and make.num_values not in (None, len(self.share)):
+                raise ValueError(
+                    f"the residuals of {name} have numbers for {make.num_values} stages, and there are "
+                    f"{len(self.share)}; give one for each stage"
+                )
+            try:
+                residual = make(shapes, number, alone)
+            except ValueError as error:
+                raise ValueError(f"the residual of {name} in stage {number}: {error}") from error
             if residual.shapes != shapes:
                 raise ValueError(
                     f"the residual of {name} is for {in_words(residual.shapes)}, and stage {number} has there "
@@ -156,12 +172,16 @@ class SharedStack(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy or a file of a folded stack is not folded: nothing would end it."""
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_folds": [], "_kept": None}
 
     def weights(self, number: int) -> dict[str, Tensor]:
         """The shared parameters of a stage as it computes with them: corrected, or as :meth:`folded` keeps them."""
-        if self._kept is not None:
-            return dict(self._kept[number])  # a copy: functional_call writes into what it is given
+        kept = self._kept
+        if kept is not None:
+            return dict(kept[number])  # a copy: functional_call writes into what it is given
+        return self._corrected(number)
+
+    def _corrected(self, number: int) -> dict[str, Tensor]:
         base = self.share[number]
         weights: dict[str, Tensor] = {}
         for name, names in self.names.items():
@@ -180,20 +200,27 @@ class SharedStack(nn.Module):
         A base or residual that changes inside has no effect on what it corrects until the end, and no gradient
         reaches either, so calls in training mode with gradients are refused. What has no residual is used as ever.
 
+        Of folds that overlap, of threads or of objects that live for a while, the last to begin of those that have not
+        ended is used.
+
         Args:
             dtype: the corrected weights' type, such as that of autocast, which would otherwise cast them in every
                 call; their own by default.
         """
-        before = self._kept
         # a parameter is a base's own, uncorrected
-        self._kept = [
+        own = [
             {name: w if isinstance(w, nn.Parameter) else w.to(dtype or w.dtype) for name, w in each.items()}
             for each in self.corrected()
         ]
+        with self._lock:
+            self._folds.append(own)
+            self._kept = own
         try:
             yield
         finally:
-            self._kept = before
+            with self._lock:
+                self._folds = [each for each in self._folds if each is not own]
+                self._kept = self._folds[-1] if self._folds else None
 
     def fold(self) -> nn.ModuleList:
         """Plain stages that compute the same, each with all of its weights: see :func:`lors_det.lors.plain.fold`."""
@@ -208,9 +235,5 @@ class SharedStack(nn.Module):
         device = next((parameter.device.type for parameter in self.parameters()), "meta")
         # nothing is computed, nor cast, on the meta device
         uncast = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
-        kept, self._kept = self._kept, None
-        try:
-            with torch.no_grad(), uncast:
-                return [self.weights(number) for number in range(len(self))]
-        finally:
-            self._kept = kept
+        with torch.no_grad(), uncast:
+            return [self._corrected(number) for number in range(len(self))]

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lors_det.lors.residual import MakeResidual, Residual, checked_scale, checked_start, of_stage
+from lors_det.lors.residual import (
+    MakeOfStages,
+    MakeResidual,
+    Residual,
+    checked_scale,
+    checked_start,
+    num_values,
+    of_stage,
+)
 
 
 class StaticResidual(Residual):
@@ -118,13 +126,17 @@ def static(
         scale: see the class.
         gain: likewise.
         start: likewise.
+
+    Raises:
+        ValueError: if a rank or K is no whole number, nor one for each stage.
     """
+    num_stages = num_values(rank=rank, num_groups=num_groups)
 
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> StaticResidual:
         if len(shapes) != 1:
             raise ValueError(f"a static residual corrects one weight, and the name stands for {len(shapes)} parameters")
-        groups = 1 if num_groups is None else of_stage("num_groups", num_groups, stage)
-        own = of_stage("rank", rank, stage)
+        groups = 1 if num_groups is None else of_stage(num_groups, stage)
+        own = of_stage(rank, stage)
         return StaticResidual(shapes[0], rank=own, num_groups=groups, alone=alone, scale=scale, gain=gain, start=start)
 
-    return make
+    return MakeOfStages(make, num_stages)

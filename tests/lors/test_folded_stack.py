@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -102,6 +103,46 @@ def test_it_nests(stack, given):
             assert not torch.equal(outputs(stack, given)[0], outer[0])
         assert all(map(torch.equal, outputs(stack, given), outer))
     is_up_to_date(stack, given)
+
+
+def same(one, other):
+    return all(map(torch.equal, one, other))
+
+
+def test_folds_that_overlap_end_in_any_order(stack, given):
+    """As those of threads, and of detectors that live for a while, do; the last to begin is used."""
+    first, second = stack.folded(), stack.folded()
+    before = outputs(stack, given)
+    first.__enter__()
+    with torch.no_grad():
+        for parameter in stack.bases.parameters():
+            parameter.mul_(1.5)
+    second.__enter__()
+    new = outputs(stack, given)
+    assert not same(new, before)
+    first.__exit__(None, None, None)
+    assert same(outputs(stack, given), new)
+    third = stack.folded()
+    third.__enter__()
+    second.__exit__(None, None, None)
+    third.__exit__(None, None, None)
+    assert stack._kept is None
+    with torch.no_grad():
+        for parameter in stack.bases.parameters():
+            parameter.mul_(1.5)
+    assert not same(outputs(stack, given), new)
+
+
+def test_threads_that_fold_leave_nothing_folded(stack, given):
+    def request(_: int) -> list[torch.Tensor]:
+        with stack.folded():
+            return outputs(stack, given)
+
+    expected = outputs(stack, given)
+    with ThreadPoolExecutor(8) as threads:
+        for found in threads.map(request, range(100)):
+            torch.testing.assert_close(found, expected)
+    assert stack._kept is None
 
 
 def test_an_exception_inside_ends_it(stack, given):

@@ -166,7 +166,7 @@ def test_a_stage_without_a_base_is_its_residuals():
     """And starts of its own, not at zero."""
     kind = KINDS["torch"]
     residuals = {name: make for name, make in kind.residuals.items() if make is not None}
-    stack = kind._replace(residuals=residuals).stack(share=(0, None, 0))
+    stack = kind._replace(residuals=residuals).stack(share=(0, None, 0, 0))
     x, arguments = inputs(kind, torch.float32)
     run(stack, x, arguments)[-1].sum().backward()
     weight = stack.fold()[1].self_attn.in_proj_weight
@@ -176,7 +176,7 @@ def test_a_stage_without_a_base_is_its_residuals():
     outputs = alone(stack, x, arguments)
     randomise(stack.bases[0])
     moved = [not torch.equal(*pair) for pair in zip(outputs, alone(stack, x, arguments))]
-    assert moved == [True, False, True]
+    assert moved == [True, False, True, True]
 
 
 def test_a_stack_is_iterated_and_indexed_as_a_list(kind):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from references.foreign import DIM, HEADS, TORCH, WIDTH
 from torch import nn
@@ -58,16 +59,45 @@ def test_residuals_of_a_module_and_of_its_part(order):
     ("residuals", "words"),
     [
         ({"linear2": adaptive((2, 3), num_groups=2, rank=1, num_residuals=(1, 1))}, "linear2 is for 12 x 12, 12, .* 8"),
-        ({"linear1.bias": static(rank=1)}, r"corrects matrices, and the weight is \(12,\)"),
+        (
+            {"linear1.bias": static(rank=1)},
+            r"the residual of linear1\.bias in stage 0: .* corrects matrices, and the weight is \(12,\)",
+        ),
         ({"linear1": static(rank=1)}, "one weight, and the name stands for 2"),
         ({"linear1.weight": adaptive((2, 2), num_groups=3, rank=1, num_residuals=(1, 1))}, "name the map"),
-        ({"linear1.weight": static(rank=(1,))}, "rank has 1 values, and none for stage 1; give one for each stage"),
-        ({"linear1.weight": static(rank=1, num_groups=(1,))}, "num_groups has 1 values, and none for stage 1"),
-        ({"linear2": adaptive((2, 4), num_groups=1, rank=1, num_residuals=(1,))}, "num_residuals has 1 values"),
+        (
+            {"linear1.weight": static(rank=(1,))},
+            "have numbers for 1 stages, and there are 2; give one",
+        ),
+        ({"linear1.weight": static(rank=(1, 1, 1))}, "for 3 stages, and there are 2"),
+        ({"linear1.weight": static(rank=1, num_groups=(1,))}, "for 1 stages"),
+        ({"linear2": adaptive((2, 4), num_groups=1, rank=1, num_residuals=(1, 1, 2))}, "for 3 stages"),
     ],
 )
 def test_a_residual_that_does_not_fit(residuals, words):
     refuse(words, residuals)
+
+
+def test_a_number_of_the_stages_is_whole():
+    low_rank = static(rank=np.int64(2))
+    stack = SharedStack([TORCH.make() for _ in "ab"], share=(0, 0), residuals={"linear1.weight": low_rank})
+    assert stack.residuals[0].linear1.weight.up.shape[1] == 2
+    for rank in (2.0, True, "2", (1, None)):
+        with pytest.raises(ValueError, match=r"rank=.*; it must be a whole number, or one for each stage"):
+            static(rank=rank)
+    with pytest.raises(ValueError, match=r"num_residuals=.* has 3 values, and others have 2"):
+        adaptive((2, 2), num_groups=1, rank=(1, 1), num_residuals=(1, 1, 1))
+
+
+@pytest.mark.parametrize("switch", ["with_cp", "gradient_checkpointing"])
+def test_a_stage_that_recomputes_by_itself(switch):
+    """The backward pass would compute it again without its shared weights."""
+    stages = [TORCH.make() for _ in "ab"]
+    setattr(stages[1].self_attn, switch, True)
+    words = rf"stage 1 recomputes activations by itself \(self_attn\.{switch}\).* set stack.recompute"
+    refuse(words, {"linear1.weight": static(rank=1)}, stages=stages)
+    setattr(stages[1].self_attn, switch, False)
+    SharedStack(stages, share=(0, 0), residuals={"linear1.weight": static(rank=1)})
 
 
 def test_stages_that_differ():

@@ -118,7 +118,7 @@ def test_it_compiles_as_one_graph(kind, request):
     if request.node.callspec.params.get("kind") == "deformable" and torch.__version__ < "2.10":
         pytest.skip(f"torch {torch.__version__} compiles no split whose sizes are numbers in a tensor")
     torch.compiler.reset()
-    model = Chain(kind.random_stack(share=(0, 0)))
+    model = Chain(kind.random_stack())
     x, arguments = inputs(kind)
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     leaves = [x, *model.parameters()]
