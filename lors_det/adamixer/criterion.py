@@ -92,7 +92,8 @@ class SetCriterion(nn.Module):
             ``s{i}.loss_cls``, ``s{i}.loss_bbox``, ``s{i}.loss_iou``: scalars.
 
         Raises:
-            ValueError: if ``queries_per_object`` is of another number of stages, or ``targets`` of another of images.
+            ValueError: if ``queries_per_object`` is of another number of stages, ``targets`` or ``image_sizes`` of
+                another of images, or a target's box is not finite or its label no class.
             FloatingPointError: if predictions or costs of any process are not finite, in all processes; see
                 :func:`match`.
         """
@@ -128,6 +129,8 @@ class SetCriterion(nn.Module):
         logits, boxes = _rows(outputs)
         if len(targets) != logits.shape[1]:
             raise ValueError(f"targets of {len(targets)} images came with outputs of {logits.shape[1]}")
+        if len(image_sizes) != len(targets):
+            raise ValueError(f"image_sizes of {len(image_sizes)} images came with targets of {len(targets)}")
         num_queries = logits.shape[2]
         stage_of = [stage for stage, each in enumerate(outputs) for _ in range(each.num_sets)]
         cost = matching_cost(
@@ -139,7 +142,7 @@ class SetCriterion(nn.Module):
             l1_weight=self.l1_weight,
             giou_weight=self.giou_weight,
         )
-        fault = first_fault(cost, logits.detach(), boxes.detach(), [target.labels for target in targets])
+        fault = first_fault(cost, logits.detach(), boxes.detach(), targets)
         counts = [len(target.labels) for target in targets]
         # no object goes without a query because another has several
         repeats = [[max(1, min(by_stage[s], num_queries // max(count, 1))) for count in counts] for s in stage_of]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
+
+from lors_det.adamixer.target import Target
 
 
 class Processes(NamedTuple):
@@ -39,23 +42,34 @@ class Matches(NamedTuple):
     target: Tensor
 
 
-def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, labels: Sequence[Tensor]) -> Tensor:
-    """Where a prediction or a cost is not finite.
+PREDICTION, BOX, LABEL = 1, 2, 3
+"""What a fault is of."""
+
+
+def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, targets: Sequence[Target]) -> Tensor:
+    """Where a prediction, a cost or a target's box is not finite, or a target's label no class.
 
     Args:
         cost: (T, B, Q, n), n the most targets of an image.
         logits: (T, B, Q, N), also those of classes that no target has.
         boxes: (T, B, Q, 4).
-        labels: of each image's targets.
+        targets: of each image.
 
     Returns:
-        (3,), int64: whether there is one, and the row and the image of the first, on the device.
+        (3,), int64: 0 where there is none, or what it is of, ``PREDICTION``, ``BOX`` or ``LABEL``; and the row and the
+        image of the first, on the device.
     """
-    own = nn.utils.rnn.pad_sequence([torch.ones_like(each) for each in labels], batch_first=True) > 0
+    pad = partial(nn.utils.rnn.pad_sequence, batch_first=True)
+    own = pad([torch.ones_like(each.labels) for each in targets]) > 0
     finite = (cost.isfinite() | ~own[:, None]).all(-1) & logits.isfinite().all(-1) & boxes.isfinite().all(-1)
-    bad = ~finite.all(-1)  # (T, B)
-    index, num_images = bad.flatten().int().argmax(), bad.shape[1]  # the first of equal ones
-    return torch.stack([bad.any().long(), index // num_images, index % num_images])
+    labels, num_images = pad([each.labels for each in targets]), cost.shape[1]
+    of_target = torch.where(pad([each.boxes_xyxy for each in targets]).isfinite().flatten(1).all(1), 0, BOX)  # (B,)
+    of_target = torch.where(((labels < 0) | (labels >= logits.shape[-1])).any(1), LABEL, of_target)
+    bad = ~finite.all(-1) | (of_target > 0)  # (T, B)
+    index = bad.flatten().int().argmax()  # the first of equal ones
+    image = index % num_images
+    kind = of_target[image].clamp(min=PREDICTION) * bad.any()
+    return torch.stack([kind, index // num_images, image])
 
 
 class PredictionError(FloatingPointError):
@@ -91,15 +105,20 @@ def match(
         names: of each row's stage, for the message.
 
     Raises:
-        PredictionError: if any process has a fault, in all of them; it names the stage, the image and the process.
+        PredictionError: if a prediction of any process is not finite, in all of them; it names the stage, the image and
+            the process.
+        ValueError: if a target's box is not finite or its label no class, likewise.
     """
     num_rows, num_images, num_queries, _ = cost.shape
     # one copy to the host for the whole step
     flat = torch.cat([cost.flatten(), faults.flatten().to(cost)]).cpu().numpy()
     costs = flat[: cost.numel()].reshape(cost.shape)
-    for rank, (is_bad, row, image) in enumerate(flat[cost.numel() :].reshape(faults.shape).round().astype(int)):
-        if is_bad:
-            batch = "the batch" if len(faults) == 1 else f"the batch of rank {rank}"
+    for rank, (kind, row, image) in enumerate(flat[cost.numel() :].reshape(faults.shape).round().astype(int)):
+        batch = "the batch" if len(faults) == 1 else f"the batch of rank {rank}"
+        if kind in (BOX, LABEL):
+            fault = "a box that is not finite" if kind == BOX else "a label that is no class of the model, from 0 on"
+            raise ValueError(f"targets of image {image} of {batch} have {fault}")
+        if kind:
             raise PredictionError(
                 f"{names[row]} predicts logits or boxes that are not finite for image {image} of {batch}: "
                 "the model has diverged; lower the learning rate or clip gradients harder",

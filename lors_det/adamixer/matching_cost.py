@@ -43,6 +43,7 @@ def matching_cost(
     num_rows, _num_images = logits.shape[:2]
     true = nn.utils.rnn.pad_sequence([target.boxes_xyxy for target in targets], batch_first=True).to(boxes)
     labels = nn.utils.rnn.pad_sequence([target.labels for target in targets], batch_first=True)
+    labels = labels.clamp(0, logits.shape[-1] - 1)  # of others first_fault tells
 
     score = logits.sigmoid()
     negative = (1 - ALPHA) * score**GAMMA * -(1 - score + LOG_EPS).log()

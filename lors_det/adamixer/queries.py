@@ -101,7 +101,12 @@ class InitialQueries(nn.Module):
 
         Args:
             image_sizes: (B, 2), width and height of each image before padding, pixels, float32 or float64.
+
+        Raises:
+            ValueError: if they are of another type: whole numbers have no centres of cells, half ones no pixels.
         """
+        if image_sizes.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"image_sizes are {image_sizes.dtype}; they must be float32 or float64")
         num_queries, dim = self.content.shape
         content = F.layer_norm(self.content, (dim,)).expand(image_sizes.shape[0], -1, -1)
         xyzr = whole_image_xyzr(image_sizes)[:, None].expand(-1, num_queries, -1)

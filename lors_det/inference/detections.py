@@ -46,7 +46,8 @@ class Detections:
     image_size: tuple[int, int]
     """Width and height in pixels."""
     image: ImageLike | None = field(default=None)
-    """What was given to the detector; a file is read again when it is drawn."""
+    """What was given to the detector; a file is read again when it is drawn. An array is kept as it is, RGB, and not
+    copied, so that it stays in memory; ``dataclasses.replace(found, image=None)`` lets it go."""
 
     @property
     def names(self) -> list[str]:
@@ -160,8 +161,9 @@ def known_classes(wanted: Iterable[str], classes: Sequence[str]) -> list[str]:
     if isinstance(wanted, str):
         raise InputError(f"classes must be a list of names, such as [{wanted!r}]; a single text came")
     wanted = list(wanted)
-    if other := next((name for name in wanted if not isinstance(name, str)), None):
-        raise InputError(f"classes must be names, and {other!r} is none; the model has {listed(classes)}")
+    others = [name for name in wanted if not isinstance(name, str)]
+    if others:
+        raise InputError(f"classes must be names, and {others[0]!r} is none; the model has {listed(classes)}")
     for name in wanted:
         if name not in classes:
             near = get_close_matches(name, classes, n=1)

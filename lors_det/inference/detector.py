@@ -169,7 +169,7 @@ class Detector:
         """Detections of one image after the other; no more than a batch is in memory.
 
         Raises:
-            InputError: if an image is missing or none; it names it.
+            InputError: if an image is missing or none, which it names, or one came in place of several.
         """
         for batch in batched(images, batch_size):
             for image, found in zip(batch, self.detect([self.read(image) for image in batch])):
@@ -219,8 +219,8 @@ class Detector:
 
 
 def _share(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise InputError(f"score_threshold is {value}; it must be between 0 and 1")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise InputError(f"score_threshold is {value!r}; it must be a number from 0 to 1")
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,19 +20,36 @@ def call(
     stream: Callable[..., Iterator[Detections]], images: ImageLike | Iterable[ImageLike], batch_size: int
 ) -> Detections | list[Detections]:
     """What ``stream`` gives for one image, or the list of it for many."""
-    if isinstance(images, Iterable) and not isinstance(images, (str, bytes, bytearray, memoryview, np.ndarray)):
-        return list(stream(images, batch_size=batch_size))
-    return next(stream([images], batch_size=1))
+    many: Any = [images] if _is_one(images) else images
+    found = list(stream(many, batch_size=batch_size))
+    return found[0] if _is_one(images) else found
+
+
+def check_many(images: Any) -> None:
+    """Refuse one image where many are expected: its rows, or the letters of its name, would be taken for images.
+
+    Raises:
+        InputError: if it is one.
+    """
+    if _is_one(images):
+        raise InputError("one image came in place of several; name it in a list, [image]")
+
+
+def _is_one(images: Any) -> bool:
+    if isinstance(images, np.ndarray):
+        return images.ndim < 4
+    return not isinstance(images, Iterable) or isinstance(images, (str, bytes, bytearray, memoryview))
 
 
 def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     """Lists of ``size`` items, the last of what is left.
 
     Raises:
-        InputError: if the size is no positive number.
+        InputError: if the size is no positive number, or the items are one image.
     """
-    if size < 1:
-        raise InputError(f"batch_size is {size}; it must be at least 1")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise InputError(f"batch_size is {size!r}; it must be a whole number of at least 1")
+    check_many(items)
     waiting = iter(items)
     while batch := list(islice(waiting, size)):
         yield batch

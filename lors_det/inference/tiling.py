@@ -15,7 +15,7 @@ from lors_det.errors import InputError
 from lors_det.inference.detections import Detections
 from lors_det.inference.detector import Detector
 from lors_det.inference.images import ImageLike
-from lors_det.inference.streaming import batched, call, with_image
+from lors_det.inference.streaming import batched, call, check_many, with_image
 
 CUT_MARGIN = 0.01
 """Of a tile's side: a box that ends so near a cut may be of a cut object; a network ends its box about there."""
@@ -80,7 +80,12 @@ class TiledDetector:
         return call(self.stream, images, 1)
 
     def stream(self, images: Iterable[ImageLike], *, batch_size: int = 1) -> Iterator[Detections]:
-        """Detections of one image after the other; batches are of tiles, never of several images."""
+        """Detections of one image after the other; batches are of tiles, never of several images.
+
+        Raises:
+            InputError: if an image is missing or none, or one came in place of several.
+        """
+        check_many(images)
         for image in images:
             yield with_image(self._detect_one(self.read(image)), image)
 

@@ -243,6 +243,22 @@ def test_perfect_boxes_cost_nothing():
     assert all(loss.abs() < 1e-5 for loss in losses.values())
 
 
+@pytest.mark.parametrize("label", [-1, 3])
+def test_targets_that_are_none_are_not_the_models_fault(label):
+    good, outputs = target(2), [output() for _ in range(2)]
+    for wrong, words in (
+        (good._replace(boxes_xyxy=good.boxes_xyxy * torch.tensor(float("nan"))), "a box that is not finite"),
+        (good._replace(labels=torch.tensor([0, label])), "a label that is no class of the model, from 0 on"),
+    ):
+        with pytest.raises(ValueError, match=f"targets of image 1 of the batch have {words}"):
+            SetCriterion()(outputs, [target(3), wrong], SIZES)
+    with pytest.raises(ValueError, match="image_sizes of 1 images came with targets of 2"):
+        SetCriterion()(outputs, [good, good], SIZES[:1])
+    broken = outputs[0]._replace(logits=outputs[0].logits * float("nan"))
+    with pytest.raises(FloatingPointError, match=r"stage 0 predicts .* for image 0 of the batch"):
+        SetCriterion()([broken, outputs[1]], [target(3), good], SIZES)
+
+
 def test_one_copy_to_the_host_for_all_stages_and_images(monkeypatch):
     copies = []
     for name in ("cpu", "item", "tolist", "numpy", "__bool__", "__float__", "__int__"):

@@ -56,6 +56,14 @@ def test_a_start_is_not_stored():
     assert set(InitialQueries(5, 8, start="grid").state_dict()) == set(InitialQueries(5, 8).state_dict()) == {"content"}
 
 
+@pytest.mark.parametrize("start", ["image", "grid"])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16])
+def test_sizes_of_another_type(start, dtype):
+    """Whole numbers would put all centres of a grid into the corner."""
+    with pytest.raises(ValueError, match=f"image_sizes are {dtype}; they must be float32 or float64"):
+        InitialQueries(4, 8, start=start)(torch.tensor([[640, 480]], dtype=dtype))
+
+
 def test_an_unknown_start():
     with pytest.raises(ValueError, match="'corner'"):
         InitialQueries(5, 8, start="corner")

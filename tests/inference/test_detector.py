@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
 from PIL import Image
 from references.trained import evaluated
@@ -15,6 +16,7 @@ from references.trained import evaluated
 from lors_det.errors import InputError
 from lors_det.inference import Detections, Detector
 from lors_det.inference.images import as_rgb
+from lors_det.inference.tiling import TiledDetector
 from lors_det.lors import SharedStack
 
 
@@ -121,12 +123,47 @@ def test_wrong_images_are_named(detector, tmp_path):
             detector(image)
 
 
+def test_one_image_is_not_taken_for_many(detector, trained):
+    """Rows of an array would be grey images, and letters of a name files."""
+    one = np.zeros((48, 64, 3), np.uint8)
+    for stream in (detector.stream, TiledDetector(detector, tile=64).stream):
+        for image in (one, one[..., 0], "photo.jpg", Image.fromarray(one)):
+            with pytest.raises(InputError, match=r"one image came in place of several; name it in a list, \[image\]"):
+                next(stream(image))
+        assert len(list(stream(np.stack([one, one])))) == 2
+    for size in (0, 2.5, True):
+        with pytest.raises(InputError, match=r"batch_size is .*; it must be a whole number of at least 1"):
+            detector(one, batch_size=size)
+
+
+def test_a_detector_that_takes_anothers_place_computes_with_the_weights_of_now(trained):
+    """As after each round of a training: the former one lives until the name is given to the new one."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    former = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)
+    model, parts = former._model, (former._loader, former._pipeline)
+    detector, seen = None, []
+    for _ in range(4):
+        with torch.no_grad():
+            for base in model.bbox_head.decoder.stack.bases:
+                for parameter in base.parameters():
+                    parameter.mul_(1.2)
+        detector = Detector(model, loader=parts[0], pipeline=parts[1], classes=former.classes, score_threshold=0)
+        seen.append(detector(image).scores.sum())
+        del former
+        former = detector
+    assert len({float(each) for each in seen}) == 4
+    del detector, former
+    assert model.bbox_head.decoder.stack._kept is None
+
+
 def test_wrong_arguments_are_named(trained):
     for arguments, words in (
-        ({"score_threshold": 30}, "score_threshold is 30; it must be between 0 and 1"),
+        ({"score_threshold": 30}, "score_threshold is 30; it must be a number from 0 to 1"),
+        ({"score_threshold": "0.3"}, "score_threshold is '0.3'; it must be a number"),
         ({"classes": ["dsic"]}, "no class 'dsic'; did you mean disc"),
         ({"classes": "disc"}, r"such as \['disc'\]"),
         ({"classes": [7]}, "classes must be names, and 7 is none"),
+        ({"classes": [0]}, "classes must be names, and 0 is none"),
         ({"device": "gpu"}, "device 'gpu' is none that torch knows"),
         ({"device": "meta"}, "device 'meta' computes nothing here"),
         ({"device": "cuda:99"}, "device 'cuda:99' is not there"),

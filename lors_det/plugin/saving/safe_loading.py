@@ -21,7 +21,8 @@ _OTHERS = {
     ".py": "; it is a config, which comes before the checkpoint",
 }
 """What may be given in place of a checkpoint, by its suffix, in words."""
-_trusted: set[str] = set()
+_trusted: dict[str, tuple[int, ...]] = {}
+"""Files and addresses that a user trusts, and which file each was then."""
 
 
 def register() -> None:
@@ -30,13 +31,25 @@ def register() -> None:
 
 
 def trust(path: str | Path) -> None:
-    """From now on, this process may run code that a file holds, as its user asked for: a path, or a file's address."""
-    _trusted.add(_place(path))
+    """From now on, this process may run code that a file holds, as its user asked for: a path, or a file's address.
+
+    Another file that takes its place is not trusted.
+    """
+    _trusted[_place(path)] = _identity(path)
 
 
 def is_trusted(path: str | Path) -> bool:
-    """Whether :func:`trust` has named the file, by this path or another."""
-    return _place(path) in _trusted
+    """Whether :func:`trust` has named the file, by this path or another, and it is the same since."""
+    return _trusted.get(_place(path)) == _identity(path)
+
+
+def _identity(path: str | Path) -> tuple[int, ...]:
+    """What tells a file from another in its place; of an address, or where there is none, nothing."""
+    try:
+        found = Path(path).expanduser().stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _place(path: str | Path) -> str:

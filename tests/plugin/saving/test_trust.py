@@ -17,7 +17,7 @@ from lors_det.plugin.saving.safe_loading import load_from_local, trust
 
 @pytest.fixture(autouse=True)
 def _trusting_nothing(monkeypatch):
-    monkeypatch.setattr(safe_loading, "_trusted", set())
+    monkeypatch.setattr(safe_loading, "_trusted", {})
 
 
 @pytest.fixture
@@ -40,6 +40,19 @@ def test_that_file_and_no_other(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"two\.pth holds more than plain data.*--trust-checkpoint loads it"):
         load_from_local("two.pth")
     assert not (tmp_path / "two").exists()
+
+
+def test_another_file_in_its_place_is_not_trusted(tmp_path):
+    """A process may live for long, and the newest checkpoint be written by others."""
+    path = tmp_path / "latest.pth"
+    torch.save({"state_dict": {}, "meta": {"more": Hostile(tmp_path / "one")}}, path)
+    trust(path)
+    load_from_local(str(path))
+    torch.save({"state_dict": {}, "meta": {"more": Hostile(tmp_path / "another")}}, tmp_path / "new.pth")
+    (tmp_path / "new.pth").rename(path)
+    with pytest.raises(InputError, match="holds more than plain data"):
+        load_from_local(str(path))
+    assert not (tmp_path / "another").exists()
 
 
 @pytest.mark.parametrize(
