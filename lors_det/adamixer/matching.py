@@ -68,8 +68,8 @@ def first_fault(cost: Tensor, logits: Tensor, boxes: Tensor, targets: Sequence[T
     bad = ~finite.all(-1) | (of_target > 0)  # (T, B)
     index = bad.flatten().int().argmax()  # the first of equal ones
     image = index % num_images
-    kind = of_target[image].clamp(min=PREDICTION) * bad.any()
-    return torch.stack([kind, index // num_images, image])
+    kind = of_target.gather(0, image[None])[0]  # of_target[image] would wait for the number
+    return torch.stack([kind.clamp(min=PREDICTION) * bad.any(), index // num_images, image])
 
 
 class PredictionError(FloatingPointError):
