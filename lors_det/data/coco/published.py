@@ -45,7 +45,7 @@ def check_coco(root: Path, splits: tuple[Split, ...] = SPLITS) -> Iterator[str]:
         if (len(names), num_annotations) != (split.images, split.annotations):
             raise InputError(
                 f"{path} has {len(names)} images and {num_annotations} annotations, where COCO's own has "
-                f"{split.images} and {split.annotations}"
+                f"{split.images} and {split.annotations}; rename it to download COCO's"
             )
         folder = root / split.name
         sizes = _sizes(folder)
