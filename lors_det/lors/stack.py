@@ -39,7 +39,8 @@ class SharedStack(nn.Module):
     stage knows nothing of it: it is a module like any other, called with its weights put in.
 
     The stack takes the place of an ``nn.ModuleList``: ``len``, iteration and ``stack[i]`` give the stages as callables,
-    ``stack[i](x)``. It takes that of an ``nn.Sequential`` too: ``stack(x)`` calls one stage after the other.
+    ``stack[i](x)``. It takes that of an ``nn.Sequential`` too: ``stack(x)`` calls one stage after the other. Torch's
+    ``nn.TransformerEncoder`` looks into its first layer's weights unless it was made with ``enable_nested_tensor=False``.
 
     State dict, every parameter once: ``bases.b.<name>``, ``stages.i.<name>`` of what is private, and
     ``residuals.i.<name>.*``.

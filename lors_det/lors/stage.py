@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class SharedStage:
     """Stage ``number`` of a stack: called, it computes with its weights put in; its attributes are the stage's own.
 
-    They are for reading: set them on ``stack.stages[number]``.
+    They are for reading: set them on ``stack.stages[number]``. Its parameters are those that it shares with none; what
+    it shares is in ``stack.bases``, and what corrects that in ``stack.residuals[number]``.
     """
 
     __slots__ = ("number", "stack")
