@@ -40,7 +40,7 @@ class SharedStack(nn.Module):
 
     The stack takes the place of an ``nn.ModuleList``: ``len``, iteration and ``stack[i]`` give the stages as callables,
     ``stack[i](x)``. It takes that of an ``nn.Sequential`` too: ``stack(x)`` calls one stage after the other. Torch's
-    ``nn.TransformerEncoder`` looks into its first layer's weights unless it was made with ``enable_nested_tensor=False``.
+    ``nn.TransformerEncoder`` looks into its first layer's weights, unless ``enable_nested_tensor=False`` made it.
 
     State dict, every parameter once: ``bases.b.<name>``, ``stages.i.<name>`` of what is private, and
     ``residuals.i.<name>.*``.
