@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import takewhile
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -114,6 +115,9 @@ def run_command(command: ModuleType, arguments: list[str] | None = None, prog: s
     # an option between two words of which the first may be missing would else part them
     parse = parser.parse_intermixed_args if getattr(command, "OPTIONAL_FIRST", False) else parser.parse_args
     args = parse(arguments)
+    for name, value in vars(args).items():  # a shell leaves the tilde of --work-dir=~/runs as it is
+        if isinstance(value, (str, Path)) and str(value).startswith("~"):
+            setattr(args, name, type(value)(os.path.expanduser(value)))
     try:
         with _interruptible():
             _check_named(args)

@@ -111,7 +111,7 @@ def train(
     }
     given = {key: str(value) if key == "load_from" else value for key, value in flags.items() if value is not None}
     all_options = {**(options or {}), **given}
-    place = str(work_dir) if work_dir is not None else None
+    place = str(Path(work_dir).expanduser()) if work_dir is not None else None
     if place is not None:
         check_folder(Path(place))
     folder = None

@@ -167,6 +167,20 @@ def test_a_rate_for_other_batches_is_told(count, steps, words):
     assert list(launch.rate_notes(cfg, count)) == []
 
 
+def test_the_home_folder_after_an_equals_sign(monkeypatch):
+    """A shell leaves ``--work-dir=~/runs`` as it is, and a folder called ~ is none that anyone wants."""
+    monkeypatch.setenv("HOME", "/home/me")
+    seen = []
+
+    def add_arguments(parser):
+        parser.add_argument("--work-dir")
+        parser.add_argument("--out", type=Path)
+
+    command = SimpleNamespace(__doc__="", add_arguments=add_arguments, main=seen.append)
+    run_command(command, ["--work-dir=~/a", "--out=~/b"])
+    assert (seen[0].work_dir, seen[0].out) == ("/home/me/a", Path("/home/me/b"))
+
+
 def test_of_many_processes_the_first_tells_all_of_an_error(monkeypatch, capsys):
     """The others may fail by themselves, and say so in a line."""
 
