@@ -64,8 +64,14 @@ def backbone_depths(backbone: nn.Module) -> tuple[dict[str, int], int]:
 
 
 def depths_by_children(module: nn.Module) -> dict[str, int]:
-    """Depth by name: 0 for a module's own parameters and its first child that has any, 1 for the second, and so on."""
+    """Depth by name: 0 for a module's own parameters and its first child that has any, 1 for the second, and so on.
+
+    Where a single child, a list of modules, has all layers, they are its children.
+    """
     children = [name for name, child in module.named_children() if any(True for _ in child.parameters())]
+    if len(children) == 1 and isinstance(only := module.get_submodule(children[0]), (nn.ModuleList, nn.Sequential)):
+        inner = {f"{children[0]}.{name}": depth for name, depth in depths_by_children(only).items()}
+        return {name: inner.get(name, 0) for name, _ in module.named_parameters()}
     places = {name: place for place, name in enumerate(children)}
     return {name: places.get(name.partition(".")[0], 0) for name, _ in module.named_parameters()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,6 +15,7 @@ from lors_det.data.words import listed
 from lors_det.errors import InputError
 from lors_det.plugin.config.course import course
 from lors_det.plugin.config.data import image_folder, leaf_datasets
+from lors_det.plugin.config.names import leaves
 from lors_det.plugin.hooks.patience import PatienceHook, standing
 from lors_det.reports.scalars import read_scalars
 
@@ -30,6 +32,12 @@ class FinishedRun:
     """That it keeps; None where it keeps none."""
     ap: float
     """Of the last validation."""
+
+
+_OF_A_TRAINING = re.compile(r"train_cfg\.max_epochs|custom_hooks|load_from|model\.(.*\.)?init_cfg.*|model\.test_cfg.*")
+"""Beside :func:`lors_det.plugin.config.course.course`, which leaves out what may change where one is resumed."""
+
+_ANNOTATIONS = re.compile(r"train_dataloader\.dataset\.(.*\.)?ann_file")
 
 
 def finished_runs(folder: Path, cfg: Config) -> list[FinishedRun]:
@@ -90,8 +98,13 @@ def _check_seeds(folder: Path, kept: Mapping[Path, Config]) -> None:
 
 
 def _values(config: Config) -> Iterator[tuple[str, Any]]:
+    """Values that tell one training from another, and how it is validated; of files the names, for they may move."""
     yield from course(config)
-    yield "train_cfg.max_epochs", (config.get("train_cfg") or {}).get("max_epochs")
+    for key, value in leaves(config._cfg_dict):
+        if _OF_A_TRAINING.fullmatch(key):
+            yield key, value
+        elif _ANNOTATIONS.fullmatch(key):
+            yield key, Path(str(value)).name
 
 
 def _validated_on(config: Config) -> Iterator[str]:

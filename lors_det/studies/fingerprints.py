@@ -102,6 +102,10 @@ class Courses(NamedTuple):
 def courses_of(study: Study, run: Run) -> Courses:
     """See :class:`Courses`."""
     cfg = read_config(study.config_of(run), study.options_of(run))
+    if (cfg.get("train_cfg") or {}).get("max_iters"):
+        raise InputError(
+            f"{study.path}: arm {run.arm} trains by iterations, and studies take the last epoch's validation"
+        )
     own = _fingerprint(study, run, cfg)
     return Courses(own, _fingerprint(study, run, cfg) if not is_steered(cfg) and drop_mean(cfg) else own)
 
@@ -115,7 +119,10 @@ def is_steered(cfg: Config) -> bool:
         for scheduler in (schedulers if isinstance(schedulers, list) else [schedulers])
     )
     train_cfg = cfg.get("train_cfg") or {}
-    return bool(follows) and train_cfg.get("val_interval", 1) < train_cfg.get("max_epochs", 0)
+    interval, epochs = train_cfg.get("val_interval", 1), train_cfg.get("max_epochs")
+    # what the training set decides has several validations
+    several = None in (interval, epochs) or train_cfg.get("dynamic_intervals") or interval < epochs
+    return bool(follows and several)
 
 
 def drop_mean(cfg: Config) -> bool:

@@ -179,6 +179,9 @@ def commit_of_this() -> str:
     root = Path(__file__).parents[2]
     git = ["git", "-C", str(root)]
     try:
+        top = subprocess.run([*git, "rev-parse", "--show-toplevel"], capture_output=True, text=True, check=True)
+        if Path(top.stdout.strip()).resolve() != root.resolve():  # another's, in which this package is installed
+            return ""
         commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run(
             [*git, "status", "--porcelain", "--", "lors_det", "configs"], capture_output=True, text=True, check=True

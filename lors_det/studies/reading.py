@@ -73,7 +73,7 @@ def read_study(path: str | Path) -> Study:
         arms=arms,
         options=_options(content.get("options"), f"study {path}: options"),
         compare=tuple(_pairs(content.get("compare"), arms, f"study {path}: compare")),
-        metric=_text(content.get("metric", "coco/bbox_mAP"), f"study {path}: metric"),
+        metric=_metric(content.get("metric", "coco/bbox_mAP"), path),
     )
 
 
@@ -135,6 +135,15 @@ def _named(value: Any, where: str) -> dict[str, Any]:
     if wrong is not None:
         raise InputError(f"{where}: {wrong!r} cannot be the name of a folder and a row of a table; choose another")
     return named
+
+
+def _metric(value: Any, path: Path) -> str:
+    metric = _text(value, f"study {path}: metric")
+    if not metric.startswith("coco/"):
+        raise InputError(
+            f"study {path}: metric is {metric}, and results keep those of COCO alone, such as coco/bbox_mAP_50"
+        )
+    return metric
 
 
 def _seeds(value: Any, where: str) -> tuple[int, ...]:

@@ -75,6 +75,8 @@ def holm(values: Sequence[float], tests: int) -> Iterator[float]:
 def _pairs(study: Study, results: Mapping[Run, Result], name: str, better: str, than: str) -> list[tuple[float, float]]:
     pairs = []
     for seed in study.arms[better].seeds:
+        if seed not in study.arms[than].seeds:  # of what was asked for once, and is no more
+            continue
         both = [results.get(Run(name, arm, seed)) for arm in (better, than)]
         if all(both):
             pairs.append(tuple(result.metrics[study.metric] for result in both if result))
@@ -87,6 +89,8 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
     Raises:
         InputError: if a run has no such metric, or no value of it.
     """
+    planned = set(study.runs())
+    results = {run: result for run, result in results.items() if run in planned}
     for run, result in results.items():
         if study.metric not in result.metrics:
             raise InputError(f"{study.path}: metric {study.metric} is none of {run}, {', '.join(result.metrics)}")

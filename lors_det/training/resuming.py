@@ -177,12 +177,13 @@ def _changes(former: FormerRun, runner: Runner) -> Iterator[tuple[str, Any, Any]
             yield f"{split} set", old, new
     if former.config is None:
         return
-    is_longer = former.config.train_cfg.get("max_epochs", 0) < runner.cfg.train_cfg.get("max_epochs", 0)
+    lengths = ("max_epochs", "max_iters")
+    is_longer = any(former.config.train_cfg.get(key, 0) < runner.cfg.train_cfg.get(key, 0) for key in lengths)
     hooks = [_hooks(cfg) for cfg in (former.config, runner.cfg)]
     for kind in dict.fromkeys((*hooks[0], *hooks[1])):
         old, new = (each.get(kind, "-") for each in hooks)
         if old != new:
-            yield f"{kind} in custom_hooks", *_apart(old, new)
+            yield f"hook {kind}", *_apart(old, new)
     before, now = dict(course(former.config)), dict(course(runner.cfg))
     for key in dict.fromkeys((*before, *now)):
         old, new = before.get(key, "-"), now.get(key, "-")
@@ -201,7 +202,7 @@ def _without_lengths(schedules: Any) -> Any:
 def _hooks(cfg: Config) -> dict[str, str]:
     """Custom hooks by type, as text; a mean of the weights, or a change of pipeline, decides what is learned."""
     found: dict[str, str] = {}
-    for hook in cfg.get("custom_hooks") or ():
+    for hook in (*(cfg.get("custom_hooks") or ()), *(cfg.get("default_hooks") or {}).values()):
         if hook and hook.get("type") in _HOOKS_THAT_MATTER:
             kind = str(hook.get("type"))
             found[kind] = found.get(kind, "") + repr(_plain(hook))

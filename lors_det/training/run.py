@@ -11,6 +11,7 @@ from typing import Any
 from lors_det.errors import InputError
 from lors_det.files import check_folder
 from lors_det.plugin.activation_checkpointing import check_activation_checkpointing
+from lors_det.plugin.config.by_iterations import check_by_iterations
 from lors_det.plugin.config.chosen import check_chosen
 from lors_det.plugin.config.reading import load_config, read_config, work_dir_of
 from lors_det.plugin.hooks.data_guard import check_training_set
@@ -133,6 +134,7 @@ def train(
         processes=process_count(launcher),
         say=chosen.append,
     )
+    check_by_iterations(cfg)
     check_chosen(cfg)
     if former and former.is_validated and former.epoch >= cfg.train_cfg.get("max_epochs", math.inf):
         result = stored_result(cfg, former.checkpoint, constant_box_of(cfg) if data is not None or chosen else None)

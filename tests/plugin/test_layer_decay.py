@@ -129,6 +129,17 @@ def test_of_an_unknown_backbone_each_child_is_a_layer():
     }
 
 
+def test_a_list_of_layers_is_no_layer():
+    """As mmdet's EfficientNet and PyramidVisionTransformerV2 keep theirs."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(2, 2, bias=False) for _ in range(3))
+
+    assert backbone_depths(Own()) == ({f"layers.{depth}.weight": depth for depth in range(3)}, 3)
+
+
 def test_it_multiplies_what_the_other_keys_give():
     model = Detector(DEPTHS["resnet"][0])
     keys = {"layer2": dict(lr_mult=0.1), "neck": dict(lr_mult=3.0, decay_mult=0.5)}

@@ -163,10 +163,17 @@ def test_a_run_without_a_validation_is_named(configs, tmp_path):
             dict(randomness__seed=1, train_cfg__max_epochs=4, model__type="DETR"),
             r"train_cfg.max_epochs is 3 in one and 4 in two \(and 1 more\)",
         ),
+        (dict(randomness__seed=1, custom_hooks=[dict(type="EMAHook")]), "custom_hooks is "),
+        (dict(randomness__seed=1, load_from="coco.pth"), "load_from is .* and coco.pth in two"),
+        (dict(randomness__seed=1, model__backbone__init_cfg__checkpoint="x.pth"), "model.backbone.init_cfg.* in two"),
+        (
+            dict(randomness__seed=1, train_dataloader__dataset__ann_file="a/tenth.json"),
+            r"ann_file is not set in one and tenth\.json",
+        ),
         (dict(randomness__seed=1), None),
         (dict(randomness__seed=None), None),
     ],
-    ids=["seed", "rate", "two", "seeds", "no seed"],
+    ids=["seed", "rate", "two", "mean", "start", "weights", "images", "seeds", "no seed"],
 )
 def test_only_seeds_of_one_training_have_a_mean(configs, tmp_path, values, fault):
     folder = tmp_path / "runs"
@@ -178,6 +185,13 @@ def test_only_seeds_of_one_training_have_a_mean(configs, tmp_path, values, fault
         return
     with pytest.raises(InputError, match=fault):
         finished_runs(folder, configs[NAMES[0]])
+
+
+def test_files_of_a_training_may_have_moved(configs, tmp_path):
+    for seed, place in enumerate("ab"):
+        log_run(tmp_path / place, [0.1, 0.2, 0.3])
+        keep(tmp_path / place, randomness__seed=seed, train_dataloader__dataset__ann_file=f"{place}/train.json")
+    assert len(finished_runs(tmp_path, configs[NAMES[0]])) == 2
 
 
 def test_a_model_is_counted_as_it_was_trained(configs, tmp_path):

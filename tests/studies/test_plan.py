@@ -87,6 +87,11 @@ def test_what_it_says(tmp_path):
         ("  plain: {config: ", '  "a\\tb": {config: ', r"'a\\tb' cannot be the name of a folder and a row"),
         ("arms:\n", "arms:\n  1: {config: a.py}\n  '1': {config: b.py}\n", r"arms has 1 twice, as a number and"),
         ("arms:", "arms: [", r"study\.yaml is no YAML"),
+        (
+            "question:",
+            "metric: pascal_voc/mAP\nquestion:",
+            "metric is pascal_voc/mAP, and results keep those of COCO alone",
+        ),
     ],
 )
 def test_what_is_wrong(tmp_path, old, new, words):

@@ -485,6 +485,14 @@ def test_a_mean_is_found_among_hooks_with_names_too(folder, tmp_path):
     (tmp_path / "c.py").write_text(f'_base_ = ["{folder / "tiny/lors.py"}"]\ndefault_hooks = dict({hooks})\n')
     cfg = read_config(tmp_path / "c.py", {"train_cfg.max_epochs": 3, "train_cfg.val_interval": 1})
     assert is_steered(cfg)
+    for lengths in (
+        dict(max_epochs=None, val_interval=None),
+        dict(max_epochs=3, val_interval=3, dynamic_intervals=[(1, 1)]),
+    ):
+        cfg.train_cfg.update(lengths)  # a training set decides, or the interval changes
+        assert is_steered(cfg)
+    cfg.train_cfg.update(dynamic_intervals=None)
+    assert not is_steered(cfg)
     assert drop_mean(cfg)
     assert not drop_mean(cfg)
     assert "timer" in cfg.default_hooks

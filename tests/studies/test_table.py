@@ -74,6 +74,15 @@ def test_differences_are_paired(study, results):
     assert smallest.holm == pytest.approx(4 * smallest.p)
 
 
+def test_seeds_that_one_arm_has_no_more_are_in_no_pair(study, results):
+    """Their results stay in the file, and may be of other values than the arm has now."""
+    shorter = replace(study, arms={**study.arms, "plain": replace(study.arms["plain"], seeds=(0, 1))})
+    results[Run("cells", "plain", 2)] = replace(results[Run("cells", "plain", 2)], metrics={"coco/other": 0.0})
+    found = {(each.first, each.set): each for each in differences(shorter, results)}
+    assert found["better", "cells"].pairs == pytest.approx([0.05, 0.02])
+    assert "0.410 ± 0.014" in report(shorter, results)  # the mean of two
+
+
 def test_holm_by_hand():
     assert list(holm([0.01, 0.04, 0.03, 0.5], 4)) == pytest.approx([0.04, 0.09, 0.09, 0.5])
     assert list(holm([0.01, 0.04], 4)) == pytest.approx([0.04, 0.12])  # two more are planned

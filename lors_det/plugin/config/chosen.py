@@ -60,7 +60,7 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     if sizes and side is None and before and _side_of(before):
         side = _side_of(before)
         said.append(f"images of {side} pixels, as before")
-    content = _training_set(cfg) if _open_keys(cfg) else None
+    content = _training_set(cfg) if any(not key.startswith("param_scheduler") for key in _open_keys(cfg)) else None
     if sizes and side is None and content is not None:
         side, why = image_side(content)
         said.append(f"images of {side} pixels: {why}")

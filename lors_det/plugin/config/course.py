@@ -16,7 +16,7 @@ _COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "tra
 _OF_NO_MATTER = re.compile(
     r"train_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor|timeout|disable_subprocess_warning)"
     r"|train_dataloader\.dataset\..*(data_root|ann_file|data_prefix\.\w+|backend_args.*)"  # the set may have moved
-    r"|train_cfg\.(type|max_epochs|val_interval|val_begin|dynamic_intervals.*|when_not_finite)"
+    r"|train_cfg\.(type|max_epochs|max_iters|val_interval|val_begin|dynamic_intervals.*|when_not_finite)"
     r"|model\.(.*\.)?init_cfg.*|model\.test_cfg.*"
 )
 """Values among them that do not, or that are there to be changed: a training is made longer."""

@@ -6,13 +6,17 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
+from mmdet.datasets import CocoDataset
 from mmdet.datasets.transforms import PackDetInputs
 from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import BaseDataset
+from mmengine.fileio import list_from_file
 
 from lors_det.errors import InputError
-from lors_det.plugin.dataset import check_coco, read_json
+from lors_det.plugin.dataset import CocoDetection, check_coco, read_json
+
+_READ_COCO = (CocoDetection.load_data_list, CocoDataset.load_data_list)
 
 
 def fill_classes(cfg: Config) -> None:
@@ -28,7 +32,7 @@ def fill_classes(cfg: Config) -> None:
     if "num_classes" not in head:
         return
     datasets = list(_datasets(cfg))
-    named = next((dataset.metainfo.classes for dataset in datasets if dataset.get("metainfo", {}).get("classes")), None)
+    named = next(filter(None, map(_named_classes, datasets)), None)
     if named is None:
         files = [path for path in annotation_files(cfg) if path.is_file()]
         if not files and head.num_classes is not None:
@@ -69,7 +73,7 @@ def check_evaluators(cfg: Config) -> None:
                 "would count them so; evaluate the set itself"
             )
         files = {annotation_file(each).resolve() for each in leaf_datasets(dataset)}
-        for evaluator in evaluators_of(cfg, split):
+        for evaluator in _with_inner(evaluators_of(cfg, split)):
             file = evaluator.get("ann_file")
             if file and Path(file).resolve() not in files:
                 raise InputError(
@@ -93,6 +97,27 @@ def evaluators_of(cfg: Config, split: str) -> list[ConfigDict]:
     return list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
 
 
+def _with_inner(evaluators: Sequence[ConfigDict]) -> Iterator[ConfigDict]:
+    """Evaluators, and those that one of several data sets has inside."""
+    for each in evaluators:
+        yield each
+        inner = each.get("metrics") or ()
+        yield from _with_inner(inner if isinstance(inner, (list, tuple)) else [inner])
+
+
+def _named_classes(dataset: ConfigDict) -> Sequence[str] | None:
+    """The classes that a config gives a dataset; of a type that does not read COCO's form, those that it has itself."""
+    given = (dataset.get("metainfo") or {}).get("classes")
+    if isinstance(given, str):
+        if not Path(given).is_file():
+            raise InputError(f"metainfo.classes is {given!r}, and there is no such file; name the classes in a list")
+        return list_from_file(given)
+    kind = DATASETS.get(str(dataset.get("type")))
+    if given or kind is None or getattr(kind, "load_data_list", None) in _READ_COCO:
+        return given
+    return getattr(kind, "METAINFO", {}).get("classes")
+
+
 def _datasets(cfg: Config) -> Iterator[ConfigDict]:
     """The datasets of the train, val and test dataloaders."""
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
@@ -111,7 +136,7 @@ def leaf_datasets(dataset: ConfigDict) -> Iterator[ConfigDict]:
 
 def annotation_file(dataset: ConfigDict) -> Path:
     """Where the annotations of a dataset lie."""
-    return Path(dataset.get("data_root") or "", dataset.ann_file)
+    return Path(dataset.get("data_root") or "", dataset.get("ann_file") or "")
 
 
 def image_folder(dataset: ConfigDict) -> Path:

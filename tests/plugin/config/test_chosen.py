@@ -10,6 +10,7 @@ from mmengine.config import Config
 from references.tiny import LORS, overrides
 
 from lors_det.errors import InputError
+from lors_det.plugin.config.by_iterations import check_by_iterations
 from lors_det.plugin.config.chosen import check_chosen, choose
 from lors_det.plugin.config.reading import load_config
 from lors_det.plugin.config.schedules import schedules_of
@@ -202,3 +203,41 @@ def test_a_config_with_one_schedule_alone_is_read_and_checked(data, tmp_path):
     own.write_text(own.read_text().replace("-1", "0, end=9"))
     (note,) = schedule_notes(load_config(own, {**overrides(data), "train_cfg.max_epochs": 2}, str(tmp_path)))
     assert note.startswith("param_scheduler.end is 9, and training ends after 2 epochs")
+
+
+BY_ITERATIONS = {
+    "param_scheduler": [dict(type="MultiStepLR", by_epoch=False, milestones=[6])],
+    "default_hooks.checkpoint.by_epoch": False,
+    "default_hooks.logger.log_metric_by_epoch": False,
+    "log_processor.by_epoch": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"param_scheduler": [dict(type="MultiStepLR", milestones=[1])]}, r"and param_scheduler\.0\.by_epoch would be"),
+        ({"param_scheduler": [dict(type="MultiStepLR", milestones=[1], convert_to_iter_based=True)]}, None),
+        ({"default_hooks.checkpoint.by_epoch": True}, r"default_hooks\.checkpoint\.by_epoch would"),
+        ({"default_hooks.logger.log_metric_by_epoch": True}, r"default_hooks\.logger\.log_metric_by_epoch would"),
+        ({"log_processor.by_epoch": True}, r"log_processor\.by_epoch would"),
+        (
+            {"param_scheduler": [dict(type="CosineAnnealingLR", by_epoch=False, begin=None, T_max=8)]},
+            r"param_scheduler\.0\.begin is None, which is chosen for schedules by epoch alone",
+        ),
+    ],
+)
+def test_what_counts_epochs_in_a_training_by_iterations_is_refused(data, tmp_path, changes, words):
+    """None ends in it: rates would stay, and no checkpoint be written before the end."""
+    cfg = load_config(LORS, overrides(data), str(tmp_path))
+    check_by_iterations(cfg)
+    cfg.train_cfg = dict(type="IterBasedTrainLoop", max_iters=8, val_interval=4)
+    values = {**BY_ITERATIONS, **changes}
+    cfg.param_scheduler = values.pop("param_scheduler")
+    cfg.merge_from_dict(values)
+    if words is None:
+        check_by_iterations(cfg)
+        return
+    with pytest.raises(InputError, match=words):
+        check_by_iterations(cfg)

@@ -9,7 +9,7 @@ from mmengine.registry import DATASETS
 from references.tiny import tiny_config
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.data import augment_test_time, check_evaluators
+from lors_det.plugin.config.data import augment_test_time, check_evaluators, fill_classes
 
 
 def wrapped(kind: str, dataset: ConfigDict) -> ConfigDict:
@@ -45,6 +45,41 @@ def test_images_that_are_given_more_than_once_are_refused(data, tmp_path, kind, 
     cfg.test_dataloader.dataset = wrapped(inside, repeated)
     with pytest.raises(InputError, match=rf"test_dataloader\.dataset is or has a {kind}, which gives images more than"):
         check_evaluators(cfg)
+
+
+def test_an_evaluator_inside_another_is_of_the_same_file(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    inner = [ConfigDict(type="CocoMetric", ann_file="other.json")]
+    cfg.val_evaluator = ConfigDict(type="MultiDatasetsEvaluator", dataset_prefixes=["a"], metrics=inner)
+    with pytest.raises(InputError, match=r"val_evaluator\.ann_file is other\.json, but val_dataloader evaluates"):
+        check_evaluators(cfg)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "classes"),
+    [
+        ("VOCDataset", dict(ann_file="ImageSets/Main/train.txt"), ("aeroplane", "bicycle")),
+        ("LVISV1Dataset", {}, ("aerosol_can", "air_conditioner")),
+        ("CocoDetection", dict(metainfo=dict(classes="names.txt")), ("disc", "square")),
+    ],
+)
+def test_classes_that_no_file_of_coco_names(data, tmp_path, monkeypatch, kind, changes, classes):
+    """Sets of mmdet that are of another form have them themselves; a list may be in a file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("disc\nsquare\n")
+    cfg = tiny_config(data, tmp_path)
+    cfg.model.bbox_head.num_classes = None
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        cfg[name].dataset = ConfigDict({**cfg[name].dataset, "metainfo": {}, "type": kind, **changes})
+    fill_classes(cfg)
+    found = cfg.train_dataloader.dataset.metainfo.classes
+    assert tuple(found[:2]) == classes
+    assert cfg.model.bbox_head.num_classes == len(found)
+    cfg.val_dataloader.dataset.metainfo = dict(classes="gone.txt")
+    cfg.train_dataloader.dataset.metainfo = {}
+    if kind == "CocoDetection":
+        with pytest.raises(InputError, match=r"metainfo\.classes is 'gone\.txt', and there is no such file"):
+            fill_classes(cfg)
 
 
 @pytest.mark.parametrize("key", ["sync_bn", "train_cfg.when_not_finite"])
