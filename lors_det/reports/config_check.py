@@ -20,6 +20,7 @@ from torch import nn
 
 from lors_det.errors import InputError
 from lors_det.plugin.activation_checkpointing import check_activation_checkpointing
+from lors_det.plugin.config.by_iterations import check_by_iterations
 from lors_det.plugin.config.data import annotation_file, evaluators_of, leaf_datasets
 from lors_det.plugin.config.schedules import schedules_of
 from lors_det.plugin.hooks.data_guard import check_training_set, check_validation_set
@@ -67,6 +68,7 @@ def check_config(cfg: Config) -> list[str]:
                 given = {**built.ema_cfg, "model": nn.Linear(1, 1)}
                 _built(f"hook {name}", lambda given=given: MODELS.build(given))
     _built("model.bbox_head.decoder", lambda: _run_once(model))
+    check_by_iterations(cfg)
     return [*notes, *_queries(cfg), *_residuals(cfg), *schedule_notes(cfg), *_data(cfg)]
 
 
