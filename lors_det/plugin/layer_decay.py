@@ -34,7 +34,7 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
         Scales by the parameter's name in the model; what is not named has 1.
 
     Raises:
-        InputError: if the decay is not in that range, or the model has no ``backbone``.
+        InputError: if the decay is not in that range, or the model has no ``backbone``, or one of a single layer.
     """
     if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 < decay <= 1:
         raise InputError(f"config key {_KEY} is {decay!r}; it must be above 0, and at most 1, which changes nothing")
@@ -42,6 +42,11 @@ def layer_scales(model: nn.Module, decay: float) -> dict[str, float]:
     if not isinstance(backbone, nn.Module):
         raise InputError(f"config key {_KEY} is set, but {type(model).__name__} has no backbone; leave it out")
     depths, num_layers = backbone_depths(backbone)
+    if num_layers == 1:
+        raise InputError(
+            f"config key {_KEY} is set, and the layers of {type(backbone).__name__} are not told apart, so that all "
+            "would have one rate; give the backbone a method parameter_depths(), or leave it out"
+        )
     return {f"backbone.{name}": decay ** (num_layers - depth) for name, depth in depths.items()}
 
 

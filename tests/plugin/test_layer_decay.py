@@ -14,7 +14,7 @@ from references.backbones import detector_config
 from torch import nn
 
 from lors_det.plugin.config.keys import check_keys
-from lors_det.plugin.layer_decay import backbone_depths
+from lors_det.plugin.layer_decay import backbone_depths, layer_scales
 
 SWIN = dict(
     type="SwinTransformer", embed_dims=8, depths=(2, 2, 3, 1), num_heads=(1, 1, 1, 1), window_size=4, out_indices=(0, 3)
@@ -198,6 +198,11 @@ def test_a_run_goes_on_from_its_state():
 def test_what_is_no_decay_is_refused(decay):
     with pytest.raises(ValueError, match=r"paramwise_cfg\.layer_decay is .*; it must be above 0, and at most 1"):
         build_optim_wrapper(Detector(DEPTHS["resnet"][0]), config(layer_decay=decay))
+
+
+def test_a_backbone_of_one_layer_is_refused():
+    with pytest.raises(ValueError, match=r"the layers of Linear are not told apart, .* a method parameter_depths\(\)"):
+        layer_scales(nn.ModuleDict({"backbone": nn.Linear(2, 2)}), 0.5)
 
 
 def test_a_model_without_a_backbone_is_refused():
