@@ -54,9 +54,13 @@ def small_enough(cfg: Config) -> Config:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_step_changes_every_trainable_parameter(name, monkeypatch, tmp_path):
-    """From a point off the start, where weights that are zero hide those before them from the gradient."""
+    """From a point off the start, where weights that are zero hide those before them from the gradient.
+
+    Without weight decay, which moves what has no gradient too.
+    """
     monkeypatch.chdir(tmp_path)
     cfg = small_enough(load_config(CONFIGS / f"{name}.py", {"model.bbox_head.num_classes": 7}))
+    cfg.optim_wrapper.optimizer.weight_decay = 0.0
     model = MODELS.build(cfg.model).train()
     randomise(model.bbox_head, std=0.02)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}

@@ -43,7 +43,7 @@ def kept(config: str, shape: tuple[int, int], recompute: list[str], fold: list[s
 
     def pack(value: Tensor) -> Tensor:
         saved[value.untyped_storage().data_ptr()] = value  # which holds it, so that no other gets its address
-        return value
+        return value.detach()  # the tensor itself would keep its own graph
 
     boxes = torch.tensor([[10.0, 10.0, 200.0, 300.0], [300.0, 200.0, 600.0, 500.0]])
     truth = InstanceData(bboxes=boxes, labels=torch.tensor([0, 3]))

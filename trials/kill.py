@@ -87,17 +87,22 @@ def run_and_kill(data: Path, work_dir: Path, workers: int, is_time: Callable[[fl
 
 def check_nothing_lost(work_dir: Path, before: set[str]) -> set[str]:
     """Every checkpoint there is whole, and of those before, only older ones are gone; returns their names."""
-    found = {path.name: path for path in work_dir.glob("iter_*.pth")}
-    steps = {name: torch.load(path, weights_only=True)["meta"]["iter"] for name, path in found.items()}
-    if before:
-        named = Path((work_dir / "last_checkpoint").read_text()).name
-        if named not in found:
-            raise AssertionError(f"last_checkpoint names {named}, which is not there")
-        gone = before - set(found)
-        newer = len(set(found) - before)
-        if len(gone) > newer:
-            raise AssertionError(f"{gone} are gone, and {newer} came in their place")
-    return set(steps)
+    paths = {path.name: path for path in work_dir.glob("iter_*.pth")}
+    for name, path in paths.items():
+        if torch.load(path, weights_only=True)["meta"]["iter"] != step_of(name):
+            raise AssertionError(f"{path} is of another step than its name says")
+    found, note = set(paths), work_dir / "last_checkpoint"
+    if note.is_file() and Path(note.read_text()).name not in found:
+        raise AssertionError(f"last_checkpoint names {note.read_text()}, which is not there")
+    gone, newer = before - found, len(found - before)
+    if len(gone) > newer or (gone and max(map(step_of, gone)) > min(map(step_of, found))):
+        raise AssertionError(f"{gone} are gone, {found} are left, of which {newer} are new")
+    return found
+
+
+def step_of(name: str) -> int:
+    """Of ``iter_12.pth``, 12."""
+    return int(Path(name).stem.removeprefix("iter_"))
 
 
 def until_written(work_dir: Path, times: int) -> Callable[[float], bool]:

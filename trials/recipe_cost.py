@@ -47,7 +47,7 @@ PARTS: dict[str, dict[str, Any]] = {
 TOGETHER = "five together"
 """The first five."""
 FREE = list(PARTS)[2:-1]
-"""Parts that add neither queries nor weights."""
+"""Parts that add no queries, and weights that are few beside a decoder's."""
 MOST = 1.1
 
 
