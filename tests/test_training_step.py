@@ -56,19 +56,23 @@ def small_enough(cfg: Config) -> Config:
 def test_a_step_changes_every_trainable_parameter(name, monkeypatch, tmp_path):
     """From a point off the start, where weights that are zero hide those before them from the gradient.
 
-    Without weight decay, which moves what has no gradient too.
+    By a gradient: weight decay alone would move it too.
     """
     monkeypatch.chdir(tmp_path)
     cfg = small_enough(load_config(CONFIGS / f"{name}.py", {"model.bbox_head.num_classes": 7}))
-    cfg.optim_wrapper.optimizer.weight_decay = 0.0
     model = MODELS.build(cfg.model).train()
     randomise(model.bbox_head, std=0.02)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    felt = set()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(lambda p, name=name: felt.add(name) if p.grad.any() else None)
     losses = model.train_step(batch(7), build_optim_wrapper(model, cfg.optim_wrapper))
     assert torch.isfinite(losses["loss"])
     for name, parameter in model.named_parameters():
         if name != WITHOUT_EFFECT or cfg.model.bbox_head.get("query_start") == "grid":
             assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+            assert (name in felt) == parameter.requires_grad, name
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     assert all(name.startswith("backbone.") for name in frozen)
     assert bool(frozen) == (cfg.model.backbone.get("frozen_stages", -1) >= 0)
