@@ -50,6 +50,10 @@ ROWS = {
     "mixing that starts equal": ("start", None, "adamixer_equal adamixer"),
     "eight stages, LORS+": ("depth", "depth-8 lors", None),
     "eight stages, gradients of the last four": ("depth", "depth-8_last-4 lors", None),
+    "twelve stages, LORS+": ("depth", "depth-12 lors", None),
+    "twelve stages, gradients of the last four": ("depth", "depth-12_last-4 lors", None),
+    "twenty stages, LORS+": ("depth", "depth-20 lors", None),
+    "twenty stages, gradients of the last four": ("depth", "depth-20_last-4 lors", None),
 }
 """What a row changes: study, and for LORS and AdaMixer the arm with it and the arm without."""
 
