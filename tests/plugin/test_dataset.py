@@ -116,7 +116,7 @@ def test_files_that_are_not_there_or_not_json(tmp_path):
         open_set(tmp_path / "cut.json")
     (tmp_path / "mark.json").write_text("{}", encoding="utf-8-sig")
     with pytest.raises(
-        InputError, match=r"mark\.json is in utf-8-sig, which pycocotools does not read; write it again"
+        InputError, match=r"mark\.json is in utf-8-sig, which pycocotools does not read; write it in UTF-8"
     ):
         open_set(tmp_path / "mark.json")
     (tmp_path / "list.json").write_text("[]")
