@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from numbers import Real
 from pathlib import Path
 from threading import Lock
 from typing import Any, overload
@@ -219,9 +220,9 @@ class Detector:
 
 
 def _share(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
         raise InputError(f"score_threshold is {value!r}; it must be a number from 0 to 1")
-    return value
+    return float(value)
 
 
 def _folded(model: nn.Module) -> ExitStack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,7 +48,7 @@ def batched(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
     Raises:
         InputError: if the size is no positive number, or the items are one image.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
         raise InputError(f"batch_size is {size!r}; it must be a whole number of at least 1")
     check_many(items)
     waiting = iter(items)

@@ -131,6 +131,7 @@ def test_one_image_is_not_taken_for_many(detector, trained):
             with pytest.raises(InputError, match=r"one image came in place of several; name it in a list, \[image\]"):
                 next(stream(image))
         assert len(list(stream(np.stack([one, one])))) == 2
+    assert len(detector([one, one], batch_size=np.int64(2))) == 2
     for size in (0, 2.5, True):
         with pytest.raises(InputError, match=r"batch_size is .*; it must be a whole number of at least 1"):
             detector(one, batch_size=size)
