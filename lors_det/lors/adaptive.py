@@ -177,7 +177,7 @@ def adaptive(
     *,
     num_groups: int,
     rank: int | Sequence[int],
-    num_residuals: Sequence[int],
+    num_residuals: int | Sequence[int],
     factor_init: FactorInit = "stacked",
     scale: float = 1.0,
     gain: bool = False,
@@ -189,7 +189,7 @@ def adaptive(
         kernel_shape: (rows, columns).
         num_groups: G.
         rank: R, or that of each stage.
-        num_residuals: K of each stage.
+        num_residuals: K, or that of each stage.
         factor_init: see the class.
         scale: likewise.
         gain: likewise.

@@ -113,7 +113,7 @@ class StaticResidual(Residual):
 def static(
     *,
     rank: int | Sequence[int],
-    num_groups: Sequence[int] | None = None,
+    num_groups: int | Sequence[int] | None = None,
     scale: float = 1.0,
     gain: bool = False,
     start: float = 0.0,
@@ -122,7 +122,7 @@ def static(
 
     Args:
         rank: R, or that of each stage.
-        num_groups: K of each stage, one by default.
+        num_groups: K, or that of each stage; one by default.
         scale: see the class.
         gain: likewise.
         start: likewise.

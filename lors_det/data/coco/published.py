@@ -25,6 +25,7 @@ class Split(NamedTuple):
     annotations: int
 
     def annotation_file(self, root: Path) -> Path:
+        """Where it lies in the folder of COCO."""
         return root / f"annotations/instances_{self.name}.json"
 
 
