@@ -4,10 +4,10 @@ python -m benchmarks                                # on the CPU: B=1 Q=100, and
 python -m benchmarks --device cuda --dtype bfloat16 --json
 python -m benchmarks --only mixing --pairs 1x100 1x300
 
-Before a case is timed, both are compared with float64, and ours is refused if it errs more; a row is printed when its
-case is done. Ratios are ours / baseline, the median over the rounds, then the quartiles; "saved" is what the backward
-pass keeps beside weights and inputs, "operations" how many a call dispatches, "errors" are relative to float64: all
-as ours / baseline.
+Before a case is timed, each output and gradient of both is compared with float64, and ours is refused if one errs
+more; a row is printed when its case is done. Ratios are ours / baseline, the median over the rounds, then the
+quartiles; "saved" is what the backward pass keeps beside weights and inputs, "operations" how many a call dispatches,
+"errors" are relative to float64, the mean over outputs and gradients: all as ours / baseline.
 """
 
 from __future__ import annotations
@@ -86,9 +86,11 @@ def _checked_pair(pair: str) -> tuple[int, int]:
 
 
 def _checked(name: str, examined: Examination, dtype: torch.dtype) -> Examination:
-    ours, baseline = examined.errors
-    if not ours <= examined.allowed + torch.finfo(dtype).eps:  # so that what is not a number is refused
-        raise InputError(f"{name}: our error is {ours:.1e}, that of the baseline {baseline:.1e}; not timed")
+    tensors = zip(examined.ours, examined.baseline, examined.allowed)
+    for number, (ours, baseline, allowed) in enumerate(tensors, start=1):
+        if not ours <= allowed + torch.finfo(dtype).eps:  # so that what is not a number is refused
+            which = f"result {number} of {len(examined.ours)}"
+            raise InputError(f"{name}: our error in {which} is {ours:.1e}, the baseline's {baseline:.1e}; not timed")
     return examined
 
 

@@ -30,9 +30,11 @@ class Comparison:
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """First and third quartile of the rounds' ratios."""
+        """First and third quartile of the rounds' ratios; of too few rounds, the least and the greatest."""
         ratios = self._ratios
-        first, _, third = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        if len(ratios) < MIN_ROUNDS:
+            return min(ratios), max(ratios)
+        first, _, third = statistics.quantiles(ratios, n=4)
         return first, third
 
     @property

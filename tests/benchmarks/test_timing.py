@@ -71,3 +71,8 @@ def test_ratios_are_of_rounds():
     measured = Comparison(ours=[1.0, 4.0, 3.0], baseline=[2.0, 4.0, 12.0])
     assert measured.ratio == 0.5
     assert measured.quartiles == (0.25, 1.0)
+
+
+def test_quartiles_of_too_few_rounds_are_no_extrapolation():
+    assert Comparison(ours=[1.0, 4.0], baseline=[2.0, 4.0]).quartiles == (0.5, 1.0)
+    assert Comparison(ours=[1.0], baseline=[2.0]).quartiles == (0.5, 0.5)
