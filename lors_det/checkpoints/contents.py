@@ -89,7 +89,14 @@ def model_config(checkpoint: dict[str, Any], src: Path, config: Path | None) -> 
         cfg = stored
     if not isinstance(_head(cfg).get("decoder"), dict):
         raise InputError(f"{where} is not of a model of this project: it lacks model.bbox_head.decoder")
+    leave_out_run(cfg)
     return cfg
+
+
+def leave_out_run(cfg: Config) -> None:
+    """Forget what a config tells of its run alone: a model that is made of a run's would write into its folder."""
+    for key in ("work_dir", "load_from", "resume"):
+        cfg.pop(key, None)
 
 
 def has_denoising(cfg: Config) -> bool:

@@ -9,7 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from lors_det.checkpoints.around_decoder import check_around_decoder
-from lors_det.checkpoints.contents import DECODER, class_names, has_denoising, save, todays_names, weights_in
+from lors_det.checkpoints.contents import (
+    DECODER,
+    class_names,
+    has_denoising,
+    leave_out_run,
+    save,
+    todays_names,
+    weights_in,
+)
 from lors_det.checkpoints.published_names import UNUSED, from_published, published_model, to_published
 from lors_det.errors import InputError
 from lors_det.files import check_folder
@@ -107,6 +115,8 @@ def _without_training(checkpoint: dict[str, Any], src: Path) -> dict[str, Any]:
     """What a model is evaluated with: its weights, class names, config, and the values that weights do not show."""
     weights = weights_in(checkpoint, src)
     config = config_of(checkpoint, f"the config in checkpoint {src}")
+    if config is not None:
+        leave_out_run(config)
     kept = {"config_data": config.to_dict()} if config is not None else {}
     values = {META: checkpoint["meta"][META]} if META in (checkpoint.get("meta") or {}) else {}
     if config is not None and not has_denoising(config):

@@ -123,19 +123,19 @@ def from_published(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
             converted[name] = tensor
         elif found := _match(name, _GENERATOR[model]):
             owner, leaf = found
-            by_group = tensor.unflatten(0, (num_groups, -1))
+            by_group = _grouped(name, tensor, num_groups)
             channel, spatial = by_group.tensor_split([channel_rows], dim=1)
             mixing = _OWNER[model].format(owner) + "mixing."
             converted[f"{mixing}channel{leaf}"] = channel.flatten(0, 1)
             converted[f"{mixing}spatial{leaf}"] = spatial.flatten(0, 1)
         elif model == "lors" and (found := _match(name, _CORE)):
             stage, leaf = found
-            channel, spatial = tensor.chunk(2)
+            channel, spatial = _grouped(name, tensor, 2)  # of M and of S
             mixing = _RESIDUALS.format(stage) + "mixing."
             converted[f"{mixing}channel.core{leaf}"] = channel
             converted[f"{mixing}spatial.core{leaf}"] = spatial
         elif model == "lors" and (renamed := _rename(name, _FACTORS)):
-            converted[renamed] = tensor.unflatten(0, (num_groups, -1))
+            converted[renamed] = _grouped(name, tensor, num_groups)
         elif renamed := _rename(name, renames):
             converted[renamed] = tensor
         else:
@@ -226,6 +226,9 @@ def _published_shape(published: Mapping[str, Tensor], model: Model) -> tuple[int
     missing = [name for name in names if name not in published]
     if missing:
         raise ValueError(f"the checkpoint lacks {', '.join(missing)}; is it truncated?")
+    single = [name for name in names if not published[name].ndim]
+    if single:
+        raise ValueError(f"{single[0]} has the shape (), a single number")
     rows, out_dims, offset_dims, dim = (published[name].shape[-1] for name in names)
     channel_rows = rows - offset_dims // 3 * (out_dims // dim)
     if channel_rows < 1 or dim * dim % channel_rows:
@@ -238,6 +241,13 @@ def _num_groups(state: Mapping[str, Tensor], model: Model) -> int:
     """G: the channel generator has D^2 / G rows."""
     rows, dim = state[f"{_OWNER[model].format(0)}mixing.channel.weight"].shape
     return dim * dim // rows
+
+
+def _grouped(name: str, tensor: Tensor, num_groups: int) -> Tensor:
+    """(G, rows / G, ...), of rows that lie group after group."""
+    if not tensor.ndim or len(tensor) % num_groups:
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, whose rows are not of {num_groups} groups")
+    return tensor.unflatten(0, (num_groups, -1))
 
 
 def _refuse(unknown: list[str], what: str) -> None:

@@ -139,7 +139,7 @@ def main(args: Namespace) -> None:
         names = (Path(source.name) for source in find())
         labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
     total = None if args.quiet else count_images(find())
-    with ExitStack() as open_files:
+    with terminable(), ExitStack() as open_files:
         if results is not None:
             open_files.enter_context(results)
         open_files.enter_context(bar)
@@ -155,8 +155,7 @@ def main(args: Namespace) -> None:
             failed=failures,
         )
         try:
-            with terminable():
-                run.process(sources)
+            run.process(sources)
             bar.update(task, total=bar.tasks[task].completed)  # a video may have other frames than it says
         except KeyboardInterrupt as interrupt:  # how a camera ends; what was found is written
             failures.status = TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -61,10 +62,20 @@ class CocoResults:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write the file, also after Ctrl-C; not after an error."""
+        """Write the file, also after Ctrl-C; after an error, what was found before it, under another name."""
         with self._open:
             if kind is None or issubclass(kind, KeyboardInterrupt):
                 write_whole(self._path, self._write)
+            elif issubclass(kind, Exception) and self._entries.tell():
+                partial = self._path.with_name(f"{self._path.stem}.partial.json")
+                try:
+                    write_whole(partial, self._write)
+                except InputError:  # such as a full disk, which the error tells of already
+                    return
+                words = f"what was found before is in {partial}"
+                if isinstance(error, InputError):
+                    raise InputError(f"{error}; {words}") from error
+                print(words, file=sys.stderr)
 
     def check_distinct(self, paths: Iterable[Path]) -> None:
         """Refuse two images that the annotation file would take for one, before any is detected.

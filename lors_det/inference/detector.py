@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lors_det.adamixer import Decoder
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.inference.detections import Detections, known_classes
 from lors_det.inference.device import find_device
@@ -191,13 +192,19 @@ class Detector:
         """Detections of one batch of RGB arrays (H, W, 3), as :meth:`read` gives them.
 
         Raises:
-            InputError: if an image is too narrow or too flat for the network's input; it names both sizes.
+            InputError: if an image is too narrow or too flat for the network's input; it names both sizes. If what is
+                found is not finite, or the GPU's memory does not suffice.
         """
         if not images:
             return []
         inputs = [prepared(self._pipeline, self._loaded(image, number)) for number, image in enumerate(images)]
-        with self._computing:
-            samples = self._model.test_step(pseudo_collate(inputs))
+        try:
+            with self._computing:
+                samples = self._model.test_step(pseudo_collate(inputs))
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"the GPU's memory does not hold a batch of {counted(len(images), 'image')}; make it smaller"
+            ) from error
         return [self._detections(sample.pred_instances, image) for sample, image in zip(samples, images)]
 
     def _loaded(self, image: NDArray[np.uint8], number: int) -> dict[str, Any]:
@@ -209,9 +216,12 @@ class Detector:
         return {"img": pixels, "img_shape": size, "ori_shape": size, "img_id": number, "img_path": ""}
 
     def _detections(self, found: Any, image: NDArray[np.uint8]) -> Detections:
+        boxes, scores = found.bboxes.float().cpu().numpy(), found.scores.float().cpu().numpy()
+        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+            raise InputError("the model finds boxes or scores that are not finite; its precision may not suffice")
         return Detections(
-            boxes=found.bboxes.float().cpu().numpy(),
-            scores=found.scores.float().cpu().numpy(),
+            boxes=boxes,
+            scores=scores,
             labels=found.labels.cpu().numpy(),
             classes=self.classes,
             image_size=(image.shape[1], image.shape[0]),

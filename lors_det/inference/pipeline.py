@@ -21,7 +21,8 @@ def build_test_pipeline(cfg: Config) -> tuple[Callable[..., Any], Compose]:
     """The transform that reads a file, and those that follow it, less those that read annotations.
 
     Raises:
-        InputError: if the pipeline of ``test_dataloader.dataset`` does not begin with a loader of files.
+        InputError: if the pipeline of ``test_dataloader.dataset`` does not begin with a loader of files, or this gives
+            other than colour images, turned as they say.
     """
     steps = cfg.test_dataloader.dataset.get("pipeline") or ()
     pipeline = [step for step in steps if not step.type.startswith("LoadAnnotations")]
@@ -29,6 +30,11 @@ def build_test_pipeline(cfg: Config) -> tuple[Callable[..., Any], Compose]:
         first = pipeline[0].type if pipeline else "nothing"
         raise InputError(
             f"config key test_dataloader.dataset.pipeline begins with {first}; it must begin with LoadImageFromFile"
+        )
+    if (colour := pipeline[0].get("color_type", "color")) != "color":
+        raise InputError(
+            f"config key test_dataloader.dataset.pipeline.0.color_type is {colour!r}; detectors look at images in "
+            "'color', which grey ones become: train with that"
         )
     return TRANSFORMS.build(pipeline[0]), Compose(pipeline[1:])
 
@@ -45,7 +51,15 @@ def decoded(loader: Callable[..., Any], path: Path) -> NDArray[np.uint8]:
         raise InputError(f"image {path} cannot be decoded: {why_not_decoded(path)}") from error
     if loaded is None:
         raise InputError(f"image {path} cannot be decoded: {why_not_decoded(path)}")
-    return np.asarray(loaded["img"], np.uint8)
+    image = np.asarray(loaded["img"], np.uint8)
+    if image.ndim != 3 or image.shape[2] != 3 or not np.array_equal(image, loaded["img"]):
+        raise InputError(f"image {path} is loaded in another form than 8-bit colour, {_form(loaded['img'])}")
+    return image
+
+
+def _form(image: Any) -> str:
+    shape = " x ".join(map(str, np.shape(image)))
+    return f"{shape} of {np.asarray(image).dtype}"
 
 
 def prepared(pipeline: Callable[..., Any], loaded: dict[str, Any]) -> Any:

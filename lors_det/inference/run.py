@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.files import make_folder
 from lors_det.inference.coco_results import CocoResults
@@ -128,8 +129,9 @@ class InferenceRun:
             else:
                 with written_video(path, reader.fps) as writer:
                     number = self._frames(source, reader, writer)
-            if source.kind == "video":
-                reader.check_whole(number)
+            reader.check_whole(number)
+            if source.kind == "live" and reader.num_frames is None:
+                raise InputError(f"{reader.shown} ended after {counted(number, 'frame')}, which are done")
         except InputError as error:
             self.failed(error)
 
@@ -143,7 +145,7 @@ class InferenceRun:
                     for found in detections:
                         writer.add(found.select(score_threshold=self.score_threshold).draw())
             except InputError as error:
-                raise InputError(f"video {source.where}: {error}") from error
+                raise InputError(f"{reader.shown}: {error}") from error
             for found in detections:
                 if self.results is not None:
                     name = str(source.name)

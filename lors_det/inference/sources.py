@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from lors_det.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_image
 from lors_det.errors import InputError
-from lors_det.inference.videos import VideoReader, shown_address
+from lors_det.inference.videos import VideoReader, shown_address, shown_source
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _CAMERA = re.compile(r"camera:(\d+)")
@@ -43,10 +43,17 @@ def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Ite
         leave_out: a folder that is not entered: that of the outputs.
 
     Raises:
-        InputError: when it starts, if an input does not exist, or no file of it is an image or a video.
+        InputError: when it starts, if an input does not exist, or no file of it is an image or a video, or there is
+            something behind a camera, which has no end.
     """
     distinct = list(dict.fromkeys(inputs))
     found = [source for text in distinct if (source := _live(text))]
+    endless = [
+        source for source in found if not str(source.where).startswith(("http://", "https://"))
+    ]  # a file's may end
+    if len(endless) > 1:
+        names = " and ".join(shown_source(source.where) for source in endless)
+        raise InputError(f"{names} have no end, so that only the first would be looked at; run a command for each")
     named = {text: _expanded(text, leave_out) for text in distinct if not _live(text)}
     for text, paths in named.items():
         if next(_files(paths, leave_out), None) is None:
@@ -125,8 +132,9 @@ def _expanded(text: str, leave_out: Path | None) -> list[Path]:
                 f"{text} names nothing but what lies in {leave_out}, the folder of the pictures that are drawn, which "
                 "are no inputs; name another folder for them, --out"
             )
-    # a pattern such as **/* names folders too, whose files it names as well
-    return [path for path in paths if path.is_file() and _is_media(path)] or paths
+    # such a pattern may name folders too, whose files it names as well
+    files = [path for path in paths if path.is_file() and _is_media(path)] if "**" in text else []
+    return files or paths
 
 
 def _files(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:

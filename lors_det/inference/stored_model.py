@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,7 +136,7 @@ def _config(checkpoint: dict[str, Any], path: str | Path, config: str | Path | C
     parts["test_dataloader"] = {"dataset": {key: dataset[key] for key in ("pipeline", "metainfo") if key in dataset}}
     if config is None and not trust:
         _check_parts(parts, f"the config in checkpoint {path}")
-    return Config(parts)  # a copy: it is changed later, and a config of the user's stays what it is
+    return Config(deepcopy(parts))  # a copy: it is changed later, and a config of the user's stays what it is
 
 
 def _stored_config(checkpoint: dict[str, Any], path: str | Path, *, trust: bool) -> Config:

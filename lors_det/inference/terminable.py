@@ -1,4 +1,4 @@
-"""A run over images that SIGTERM ends as Ctrl-C does."""
+"""A run over images that Ctrl-C or SIGTERM ends: what was found is written before."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from lors_det.errors import Terminated
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Inside, SIGTERM ends the run as Ctrl-C does: what was found is written."""
+    """Inside, SIGTERM raises as Ctrl-C does, and the first alone: people press twice, and files are written then."""
 
-    def end(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough, while files are written
-        raise Terminated
+    def end(number: int, _: object) -> None:
+        for each in former:
+            signal.signal(each, signal.SIG_IGN)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    former = signal.signal(signal.SIGTERM, end)
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not so in the background of a shell
+        heard.append(signal.SIGINT)
+    former = {each: signal.signal(each, end) for each in heard}
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, former)
+        for each, handler in former.items():
+            signal.signal(each, handler)

@@ -37,6 +37,13 @@ def shown_address(address: str) -> str:
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}{question}{hidden}"
 
 
+def shown_source(where: Path | int | str) -> str:
+    """A video's file, a camera or a stream in words, without what is a secret."""
+    if isinstance(where, int):
+        return f"camera {where}"
+    return f"stream {shown_address(where)}" if isinstance(where, str) else f"video {where}"
+
+
 class VideoReader:
     """Frames of a video as RGB arrays, turned as the file says; one is in memory.
 
@@ -48,18 +55,24 @@ class VideoReader:
     """
 
     def __init__(self, where: Path | int | str) -> None:
-        self.where = where
-        self._capture = cv2.VideoCapture(where if isinstance(where, int) else str(where))
+        self.shown = shown_source(where)
+        """What it is, in words."""
+        if not isinstance(where, int):
+            _check_name(str(where), self.shown)
+        try:
+            self._capture = cv2.VideoCapture(where if isinstance(where, int) else str(where))
+        except cv2.error as error:  # at a number of a camera that is none
+            raise InputError(f"{self.shown} cannot be opened") from error
         if not self._capture.isOpened():
             self._capture.release()
             if isinstance(where, int):
-                raise InputError(f"camera {where} cannot be opened; it may not be there, or be in use")
+                raise InputError(f"{self.shown} cannot be opened; it may not be there, or be in use")
             if isinstance(where, str):
                 raise InputError(
-                    f"stream {shown_address(where)} cannot be opened; it may not be there, or ask for a password; "
+                    f"{self.shown} cannot be opened; it may not be there, or ask for a password; "
                     "images are not fetched from an address: download them and name the files"
                 )
-            raise InputError(f"video {where} cannot be opened; it may be damaged, or of a format OpenCV does not read")
+            raise InputError(f"{self.shown} cannot be opened; it may be damaged, or of a format OpenCV does not read")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = fps if np.isfinite(fps) and 0 < fps < 1000 else UNKNOWN_FPS
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -83,7 +96,11 @@ class VideoReader:
         finally:
             self._capture.release()
         if empty:
-            raise InputError(f"video {self.where} has no frame that can be decoded")
+            raise InputError(f"{self.shown} has no frame that can be decoded")
+
+    def close(self) -> None:
+        """Let go of it; iterating does so too."""
+        self._capture.release()
 
     def check_whole(self, number: int) -> None:
         """Told how many frames there were, refuse a file that tells of more.
@@ -93,7 +110,7 @@ class VideoReader:
         """
         if self.num_frames is not None and number < self.num_frames * (1 - MISSING_SHARE):
             raise InputError(
-                f"the rest of video {self.where}: it ends after {number} of {self.num_frames} frames, and may be "
+                f"the rest of {self.shown}: it ends after {number} of {self.num_frames} frames, and may be "
                 "damaged; those before are done"
             )
 
@@ -102,9 +119,11 @@ class VideoWriter:
     """Writes RGB frames of one size as MPEG-4; made by :func:`written_video`."""
 
     def __init__(self, path: Path, fps: float) -> None:
-        self._path, self._fps = path, fps
+        self._path, self._fps = path, _written_fps(fps)
         self._writer: Any = None
         self._size = (0, 0)
+        self.number = 0
+        """Frames that were added."""
 
     def add(self, frame: NDArray[np.uint8]) -> None:
         """Append a frame; the first decides the size, to which others are scaled, as OpenCV would drop them in silence.
@@ -115,6 +134,7 @@ class VideoWriter:
             InputError: if OpenCV cannot write such a video.
         """
         if self._writer is None:
+            _check_name(str(self._path), f"video {self._path}")
             code = cv2.VideoWriter.fourcc(*"mp4v")
             self._size = width, height = (frame.shape[1], frame.shape[0])
             even = (width + width % 2, height + height % 2)
@@ -129,6 +149,7 @@ class VideoWriter:
         width, height = self._size
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         self._writer.write(swap_red_and_blue(frame))
+        self.number += 1
 
     def close(self) -> None:
         """End the file."""
@@ -138,7 +159,13 @@ class VideoWriter:
 
 @contextmanager
 def written_video(path: Path, fps: float) -> Iterator[VideoWriter]:
-    """A writer whose file becomes ``path`` at the end, also after Ctrl-C, which ends a camera; an error removes it."""
+    """A writer whose file becomes ``path`` at the end, also after Ctrl-C, which ends a camera; an error removes it.
+
+    Without a frame, what is there stays.
+
+    Raises:
+        InputError: if not all frames could be written.
+    """
     handle, scratch = tempfile.mkstemp(prefix=scratch_prefix(path), suffix=".tmp.mp4", dir=path.parent)
     os.close(handle)
     writer = VideoWriter(Path(scratch), fps)
@@ -155,5 +182,36 @@ def written_video(path: Path, fps: float) -> Iterator[VideoWriter]:
 
 
 def _finish(writer: VideoWriter, scratch: str, path: Path) -> None:
-    writer.close()
-    publish(scratch, path)
+    try:
+        writer.close()
+        if writer.number:
+            _check_written(Path(scratch), writer.number, path)
+            publish(scratch, path)
+    finally:
+        Path(scratch).unlink(missing_ok=True)
+
+
+def _check_written(scratch: Path, number: int, path: Path) -> None:
+    """Refuse a file that lacks frames: OpenCV says nothing of what it could not write."""
+    try:
+        reader = VideoReader(scratch)
+        reader.close()
+        found = reader.num_frames or 0
+    except InputError:
+        found = 0
+    if found < number:
+        raise InputError(f"video {path} could not be written whole; the disk may be full")
+
+
+def _written_fps(fps: float) -> float:
+    """The nearest rate that MPEG-4 can tell: OpenCV writes it as a fraction, whose parts end at 65,535."""
+    return round(fps, 3 if fps < 65 else 2 if fps < 650 else 0)
+
+
+def _check_name(name: str, shown: str) -> None:
+    """Refuse a name that is no UTF-8: at one, OpenCV ends the process."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        words = shown.encode(errors="backslashreplace").decode()
+        raise InputError(f"{words} cannot be opened, since its name is not UTF-8; rename it") from error

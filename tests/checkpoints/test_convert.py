@@ -17,7 +17,8 @@ from references.tiny import ADAMIXER, LORS, NARROW, overrides, tiny_config
 from torch import nn
 
 from lors_det.checkpoints.around_decoder import BACKBONES
-from lors_det.checkpoints.convert import convert_file, publish_file
+from lors_det.checkpoints.contents import model_config
+from lors_det.checkpoints.convert import _without_training, convert_file, publish_file
 from lors_det.checkpoints.folding import factorise_file, fold_file
 from lors_det.checkpoints.published_names import to_published
 from lors_det.cli import convert, run_command
@@ -172,6 +173,15 @@ def refuse(weights, folder, message, *, back=False, **more):
 @pytest.mark.parametrize(
     "name", ["neck.gn_out.bias", "neck.lateral_convs.3.conv.weight", "rpn_head.init_content_features.weight"]
 )
+def test_what_is_of_a_run_alone_is_not_handed_on(tmp_path):
+    """Else a test of the new file would write into the run's folder."""
+    cfg = Config(dict(model=dict(bbox_head=dict(decoder={})), work_dir="runs/1", load_from="a.pth", resume=True))
+    content = {"meta": {"config_data": cfg.to_dict()}, "state_dict": {"a": torch.zeros(1)}}
+    kept = {"model": {"bbox_head": {"decoder": {}}}}
+    assert model_config(content, tmp_path / "a.pth", None).to_dict() == kept
+    assert _without_training(content, tmp_path / "a.pth")["meta"]["config_data"] == kept
+
+
 def test_what_lies_outside_the_decoder_must_be_whole(published, tmp_path, name):
     weight = published[name]
     refuse({key: value for key, value in published.items() if key != name}, tmp_path, "outside the decoder .* missing")

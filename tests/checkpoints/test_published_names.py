@@ -74,6 +74,10 @@ def test_every_missing_or_misshapen_weight_is_named(model):
                 ValueError, match=r"\d of another shape: stack\.(bases|stages|residuals)\.|the shapes of .* contradict"
             ):
                 convert({**state, name: torch.cat([tensor, tensor])})
+            with pytest.raises(ValueError, match=r"of another shape: |the shapes of .* contradict|has the shape"):
+                convert({**state, name: tensor[None]})
+            with pytest.raises(ValueError, match=r"of another shape: |the shapes of .* contradict|has the shape"):
+                convert({**state, name: tensor.sum()})
 
 
 def test_the_rest_of_a_whole_model_is_renamed():

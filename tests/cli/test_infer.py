@@ -130,7 +130,7 @@ def test_flags_reach_the_detector(trained, tmp_path):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_what_was_seen_is_kept_where_a_run_is_ended(trained, tmp_path, monkeypatch, capsys, number, status):
     """Ctrl-C is how a camera ends; clusters send SIGTERM."""
-    former = signal.getsignal(signal.SIGTERM)
+    former = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
 
     class Camera:
         fps = 25.0
@@ -148,10 +148,8 @@ def test_what_was_seen_is_kept_where_a_run_is_ended(trained, tmp_path, monkeypat
 
     monkeypatch.setattr(run_module, "VideoReader", Camera)
     out, path = tmp_path / "out", tmp_path / "found.json"
-    try:
-        assert call(trained, "camera:3", "--out", out, "--json", path) == status
-    finally:
-        signal.signal(signal.SIGTERM, former)
+    assert call(trained, "camera:3", "--out", out, "--json", path) == status
+    assert {each: signal.getsignal(each) for each in former} == former
     assert "ended early, after 5 images; what is written is of these alone" in capsys.readouterr().err
     assert len(list(VideoReader(out / "camera_3.mp4"))) == 5
     assert len(json.loads(path.read_text())["images"]) == 5

@@ -74,18 +74,35 @@ def test_nothing_found_is_a_file_too(tmp_path):
         assert content == empty if empty is not None else content["annotations"] == []
 
 
-def test_an_error_leaves_no_file_and_ctrl_c_does(tmp_path):
-    def stopped_by(error: type[BaseException]) -> None:
-        with CocoResults(tmp_path / "found.json", CLASSES) as results:
-            results.add(results.image_id("a.jpg", None), two(), name="a.jpg")
-            raise error
+def stopped_by(error: BaseException, path: Path) -> None:
+    with CocoResults(path, CLASSES) as results:
+        results.add(results.image_id("a.jpg", None), two(), name="a.jpg")
+        raise error
 
+
+def test_an_error_leaves_what_was_found_under_another_name(tmp_path, capsys):
+    path, partial = tmp_path / "found.json", tmp_path / "found.partial.json"
     with pytest.raises(RuntimeError):
-        stopped_by(RuntimeError)
-    assert list(tmp_path.iterdir()) == []
+        stopped_by(RuntimeError(), path)
+    assert capsys.readouterr().err == f"what was found before is in {partial}\n"
+    assert len(json.loads(partial.read_text())["annotations"]) == 2
+    assert list(tmp_path.iterdir()) == [partial]
+    with pytest.raises(InputError, match=f"^b.jpg is bad; what was found before is in {partial}$"):
+        stopped_by(InputError("b.jpg is bad"), path)
+
+
+def test_where_nothing_more_can_be_written_the_first_error_is_told(tmp_path):
+    (tmp_path / "found.partial.json").mkdir()
+    with pytest.raises(InputError, match=r"^the disk is full$"):
+        stopped_by(InputError("the disk is full"), tmp_path / "found.json")
+
+
+def test_ctrl_c_leaves_the_file(tmp_path):
+    path = tmp_path / "found.json"
     with pytest.raises(KeyboardInterrupt):
-        stopped_by(KeyboardInterrupt)
-    assert len(json.loads((tmp_path / "found.json").read_text())["annotations"]) == 2
+        stopped_by(KeyboardInterrupt(), path)
+    assert len(json.loads(path.read_text())["annotations"]) == 2
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
+from mmengine.config import Config
 from PIL import Image
 from references.trained import evaluated
 
 from lors_det.errors import InputError
 from lors_det.inference import Detections, Detector
 from lors_det.inference.images import as_rgb
+from lors_det.inference.pipeline import decoded
 from lors_det.inference.tiling import TiledDetector
 from lors_det.lors import SharedStack
 
@@ -195,6 +197,54 @@ def test_mmdets_own_interfaces_take_the_config_and_the_checkpoint(detector, trai
 def test_a_config_of_its_own_and_the_stored_one_are_the_same(detector, trained):
     own = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, config=trained.config)
     assert equal(detector(trained.images[2]), own(trained.images[2]))
+
+
+def test_a_config_that_is_given_stays_what_it_is(trained):
+    config = Config.fromfile(trained.config)
+    config.model.backbone.init_cfg = dict(type="Pretrained", checkpoint="torchvision://resnet18")
+    before = copy.deepcopy(config.to_dict())
+    Detector.from_checkpoint(trained.checkpoint, config=config)
+    assert config.to_dict() == before
+
+
+@pytest.mark.parametrize("colour", ["unchanged", "grayscale", "color_ignore_orientation"])
+def test_a_loader_of_other_images_is_refused(trained, colour):
+    config = Config.fromfile(trained.config)
+    config.test_dataloader.dataset.pipeline[0].color_type = colour
+    with pytest.raises(InputError, match=f"pipeline.0.color_type is '{colour}'; .*in 'color'"):
+        Detector.from_checkpoint(trained.checkpoint, config=config)
+
+
+def test_pixels_that_do_not_fit_are_refused(trained, detector, tmp_path):
+    """As a loader of another library gives them."""
+    for image in (np.full((4, 4, 3), 300, np.uint16), np.full((4, 4), 7, np.uint8)):
+        with pytest.raises(InputError, match=r"a.png is loaded in another form than 8-bit colour, 4 x 4.* of uint"):
+            decoded(lambda _, image=image: {"img": image}, tmp_path / "a.png")
+
+
+def test_what_is_not_finite_is_no_detection(trained, monkeypatch):
+    detector = Detector.from_checkpoint(trained.checkpoint)
+    step = detector._model.test_step
+
+    def spoiled(batch):
+        samples = step(batch)
+        samples[0].pred_instances.scores[3] = torch.nan
+        return samples
+
+    monkeypatch.setattr(detector._model, "test_step", spoiled)
+    with pytest.raises(InputError, match="finds boxes or scores that are not finite"):
+        detector(trained.images[0])
+
+
+def test_a_batch_that_the_gpu_does_not_hold_is_named(trained, monkeypatch):
+    detector = Detector.from_checkpoint(trained.checkpoint)
+
+    def full(batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(detector._model, "test_step", full)
+    with pytest.raises(InputError, match="memory does not hold a batch of 2 images; make it smaller"):
+        detector(list(trained.images[:2]), batch_size=2)
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1)])

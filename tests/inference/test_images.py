@@ -41,7 +41,11 @@ def test_modes_without_a_range_are_refused_by_name(mode):
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "YCbCr"])
 def test_other_modes_are_converted(mode):
-    assert as_rgb(Image.new(mode, (5, 4))).shape == (4, 5, 3)
+    """Each holds the colour that it can."""
+    colour = (255, 255, 255) if mode == "1" else (90, 90, 90) if mode in ("L", "LA") else (204, 51, 0)
+    found = as_rgb(Image.new("RGB", (5, 4), colour).convert(mode))
+    assert found.shape == (4, 5, 3)
+    np.testing.assert_allclose(found, np.broadcast_to(colour, found.shape), atol=2)
 
 
 def test_an_opened_file_whose_end_is_missing_is_refused(tmp_path):

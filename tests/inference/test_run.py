@@ -146,14 +146,31 @@ def test_a_video_that_no_network_takes_is_named(tmp_path, monkeypatch):
     class Film(list):
         def __init__(self, where) -> None:
             super().__init__([np.zeros((1, 8, 3), np.uint8)])
-            self.fps = 10
+            self.fps, self.shown = 10, "video film"
 
     monkeypatch.setattr(run_module, "VideoReader", Film)
     errors = []
     run = InferenceRun(Counted(), pictures=tmp_path, failed=errors.append)
     run.process([Source("video", "/in/film.avi", PurePosixPath("film.avi"))])
-    assert list(map(str, errors)) == ["video /in/film.avi: an image of 8 x 1 pixels cannot be scaled"]
+    assert list(map(str, errors)) == ["video film: an image of 8 x 1 pixels cannot be scaled"]
     assert {path.name for path in tmp_path.iterdir()} == {MARK}
+
+
+def test_the_end_of_what_has_none_is_reported(monkeypatch):
+    class Camera(list):
+        def __init__(self, where) -> None:
+            super().__init__([np.zeros((8, 8, 3), np.uint8)] * 3)
+            self.fps, self.shown, self.num_frames = 10, "camera 0", None
+
+        def check_whole(self, number) -> None:
+            assert number == 3
+
+    monkeypatch.setattr(run_module, "VideoReader", Camera)
+    errors = []
+    run = InferenceRun(Counted(), failed=errors.append)
+    run.process([Source("live", 0, PurePosixPath("camera_0.mp4"))])
+    assert run.num_images == 3
+    assert list(map(str, errors)) == ["camera 0 ended after 3 frames, which are done"]
 
 
 def test_two_videos_of_one_place_are_refused(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from lors_det.errors import InputError
 from lors_det.inference.sources import count_images, count_passed_over, find_sources
-from lors_det.inference.videos import VideoReader, shown_address, written_video
+from lors_det.inference.videos import VideoReader, shown_address, shown_source, written_video
 
 
 @pytest.fixture
@@ -81,18 +81,27 @@ def test_patterns_name_files(tree):
     assert names(tree / "**/*.jp*g") == ["b.jpg", "deep/er/c.jpeg", "found/b.jpg", "other/b.jpg"]
     left = ["b.jpg", "deep/er/c.jpeg", "other/b.jpg"]  # what was written last time is no input
     assert names(tree / "**/*.jp*g", leave_out=tree / "found") == left
-    assert names(tree / "*", leave_out=tree / "found") == names(tree / "*.*")
+    assert names(tree / "o*") == names(tree / "other")
+    assert names(tree / "[bo]*") == ["b.jpg", "other/b.jpg"]
     strange = tree / "[1].jpg"  # a file of that name is itself
     strange.write_bytes(b"x")
     assert names(strange) == ["[1].jpg"]
 
 
 def test_cameras_and_streams_come_last(tree):
-    found = list(find_sources(["camera:2", "rtsp://user:secret@host:554/live?x=1", str(tree / "b.jpg")]))
-    assert [source.kind for source in found] == ["image", "live", "live"]
-    assert found[1].where == 2
-    assert found[2].where == "rtsp://user:secret@host:554/live?x=1"
-    assert [str(source.name) for source in found[1:]] == ["camera_2.mp4", "host_554_live_x_1.mp4"]
+    address = "rtsp://user:secret@host:554/live?x=1"
+    for live, where, name in (("camera:2", 2, "camera_2.mp4"), (address, address, "host_554_live_x_1.mp4")):
+        found = list(find_sources([live, str(tree / "b.jpg")]))
+        assert [source.kind for source in found] == ["image", "live"]
+        assert found[1].where == where
+        assert str(found[1].name) == name
+    films = find_sources(["http://host/a.mp4", "https://host/b.mp4", "camera:2"])  # the films may end
+    assert [source.kind for source in films] == ["live"] * 3
+
+
+def test_of_two_that_have_no_end_one_would_never_be_looked_at(tree):
+    with pytest.raises(InputError, match=r"^camera 2 and stream rtsp://host/a have no end, .* a command for each$"):
+        find_sources(["camera:2", "rtsp://me:secret@host/a", str(tree)])
 
 
 def test_an_address_is_shown_without_its_secrets():
@@ -107,6 +116,7 @@ def test_an_address_is_shown_without_its_secrets():
         assert "secret" not in str(source.name)
     with pytest.raises(InputError, match=r"^stream rtsp://127\.0\.0\.1:9/x cannot be opened"):
         VideoReader("rtsp://user:secret@127.0.0.1:9/x")
+    assert shown_source("rtsp://user:secret@cam/x") == "stream rtsp://cam/x"
 
 
 def test_inputs_that_lead_upwards(tree, monkeypatch):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -49,6 +54,67 @@ def test_an_error_leaves_nothing_and_ctrl_c_leaves_what_there_is(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_ctrl_c_before_the_first_frame_leaves_the_former_video(tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"former")
+    with pytest.raises(KeyboardInterrupt), written_video(path, 10):
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_video_that_the_disk_does_not_hold_is_no_video(tmp_path):
+    """OpenCV says nothing; a limit on the size of files stands for a full disk."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from lors_det.errors import InputError
+from lors_det.inference.videos import written_video
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+random = np.random.default_rng(0)
+try:
+    with written_video(Path(sys.argv[1]), 10) as writer:
+        for _ in range(20):
+            writer.add(random.integers(0, 256, (96, 128, 3), np.uint8))
+except InputError as error:
+    print(error)
+"""
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"former")
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=120)
+    assert done.stdout == f"video {path} could not be written whole; the disk may be full\n", done.stderr
+    assert path.read_bytes() == b"former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fps", [23.976, 59.973, 90.5471, 119.88, 239.374, 239.76, 960.25])
+def test_every_rate_can_be_written(tmp_path, fps):
+    with written_video(tmp_path / "film.mp4", fps) as writer:
+        for level in range(20):
+            writer.add(frame(level))
+    reader = VideoReader(tmp_path / "film.mp4")
+    assert reader.fps == pytest.approx(fps, rel=3e-4)
+    assert reader.num_frames == 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no file has such a name")
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path):
+    """At which OpenCV would end the process."""
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4"))
+    with written_video(tmp_path / "film.mp4", 10) as writer:
+        writer.add(frame(99))
+    os.rename(tmp_path / "film.mp4", path)
+    with pytest.raises(
+        InputError, match=r"^video .*/\\udcff.mp4 cannot be opened, since its name is not UTF-8; rename"
+    ):
+        VideoReader(path)
+    with pytest.raises(InputError, match="its name is not UTF-8"), written_video(path, 10) as writer:
+        writer.add(frame(99))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_frame_of_another_size_is_scaled(tmp_path):
     """As a stream may send that changes its mode."""
     with written_video(tmp_path / "film.mp4", 10) as writer:
@@ -77,6 +143,8 @@ def test_what_is_no_video_is_named(tmp_path):
         VideoReader(path)
     with pytest.raises(InputError, match="camera 99 cannot be opened"):
         VideoReader(99)
+    with pytest.raises(InputError, match="camera 99999999999 cannot be opened"):
+        VideoReader(99999999999)
 
 
 def test_a_size_that_the_codec_lacks_is_named(tmp_path):
