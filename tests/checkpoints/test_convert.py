@@ -170,9 +170,6 @@ def refuse(weights, folder, message, *, back=False, **more):
     assert [path.name for path in folder.iterdir()] == ["src.pth"]
 
 
-@pytest.mark.parametrize(
-    "name", ["neck.gn_out.bias", "neck.lateral_convs.3.conv.weight", "rpn_head.init_content_features.weight"]
-)
 def test_what_is_of_a_run_alone_is_not_handed_on(tmp_path):
     """Else a test of the new file would write into the run's folder."""
     cfg = Config(dict(model=dict(bbox_head=dict(decoder={})), work_dir="runs/1", load_from="a.pth", resume=True))
@@ -182,6 +179,9 @@ def test_what_is_of_a_run_alone_is_not_handed_on(tmp_path):
     assert _without_training(content, tmp_path / "a.pth")["meta"]["config_data"] == kept
 
 
+@pytest.mark.parametrize(
+    "name", ["neck.gn_out.bias", "neck.lateral_convs.3.conv.weight", "rpn_head.init_content_features.weight"]
+)
 def test_what_lies_outside_the_decoder_must_be_whole(published, tmp_path, name):
     weight = published[name]
     refuse({key: value for key, value in published.items() if key != name}, tmp_path, "outside the decoder .* missing")
