@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,13 @@ import pytest
 from pycocotools.coco import COCO
 
 from lors_det.data.voc.convert import Dropped, convert_voc
+from lors_det.data.voc.xml import object_of
 
 REPOSITORY = Path(__file__).parents[2]
 TOOL = REPOSITORY / "tools" / "voc_to_coco.py"
 
 
-def thing(name: str, *corners: float, difficult: int | None = 0) -> str:
+def thing(name: str, *corners: float, difficult: int | str | None = 0) -> str:
     names = ("xmin", "ymin", "xmax", "ymax")
     box = "".join(f"<{n}>{value}</{n}>" for n, value in zip(names, corners))
     mark = "" if difficult is None else f"<difficult>{difficult}</difficult>"
@@ -90,6 +92,15 @@ def test_boxes_that_stick_out_are_clipped_and_named(voc: VocSet) -> None:
     coco, dropped = convert_voc(voc.root, "val")
     assert (boxes(coco), dropped) == ([[0, 10, 30, 70], [90, 70, 10, 10], [0, 0, 99, 79]], [])
     assert coco["info"]["clipped"] == [{"image": "c.jpg", "class": "ant", "corners": [0, 11, 31, 100]}]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("False", False), ("Unspecified", False), (" 0 ", False), ("", False), ("TRUE", True), ("1", True)],
+)
+def test_tools_spell_difficult_in_several_ways(word, expected) -> None:
+    node = ElementTree.fromstring(thing("dog", 5, 5, 50, 50, difficult=word))
+    assert object_of(node, Path("a.xml")).difficult is expected
 
 
 def test_difficult_objects(voc: VocSet) -> None:

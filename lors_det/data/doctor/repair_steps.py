@@ -1,7 +1,8 @@
 """The steps of a repair, each from a split's table to its content; the same content where there is nothing to mend.
 
-Their order matters: what is unknown goes first, sizes are corrected before boxes are placed in them, and only then
-boxes are dropped and clipped. They are in one file because they are that one list.
+Their order matters: what is unknown goes first, sizes are corrected before listings of one file become one and before
+boxes are placed in them, and only then boxes are dropped and clipped. They are in one file because they are that one
+list.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def _drop_images(case: Case, table: Table, did: Did) -> Content:
     problems = [case.facts[table.path(i)].problem if case.facts else None for i in range(len(table.images))]
     for problem in ("missing", "truncated", "undecodable"):
         did(sum(each == problem for each in problems), f"{problem} image", "dropped")
-    bad = np.array([problem is not None for problem in problems], bool)
+    ids = {image["id"] for image, problem in zip(table.images, problems) if problem is not None}
+    bad = np.array([image["id"] in ids for image in table.images], bool)  # of one id, no box tells whose it is
+    did(int(bad.sum()) - sum(each is not None for each in problems), "image", "of the same id as one of these dropped")
     if not bad.any():
         return table.split.content
     kept = _without(table, bad[table.image_of])
@@ -75,12 +78,15 @@ def _drop_images(case: Case, table: Table, did: Did) -> Content:
 
 def _merge_listings(case: Case, table: Table, did: Did) -> Content:
     first = first_listing(table)
-    again = first != np.arange(len(first))
+    # boxes of another size are in other pixels
+    alike = np.isclose(table.sizes, table.sizes[first], rtol=0, atol=1, equal_nan=True).all(1)
+    again = (first != np.arange(len(first))) & alike
     did(int(again.sum()), "repeated listing", "of an image merged with its first")
     if not again.any():
         return table.split.content
     moved = [
-        {**each, "image_id": table.images[first[image]]["id"]} for each, image in zip(table.annotations, table.image_of)
+        {**each, "image_id": table.images[first[image]]["id"]} if again[image] else each
+        for each, image in zip(table.annotations, table.image_of)
     ]
     return {**table.split.content, "images": _chosen(table.images, ~again), "annotations": moved}
 
@@ -112,9 +118,11 @@ def _convert_form(case: Case, table: Table, did: Did) -> Content:
     if form is None or form == "relative, unclear":
         return table.split.content
     boxes = table.boxes.copy()
-    boxes[table.usable] = in_pixels(boxes[table.usable], table.size_of[table.usable], form)
-    did(int(table.usable.sum()), "box", f"converted ({form})")
-    return {**table.split.content, "annotations": _placed(table, boxes, table.usable)}
+    ours = table.usable if form.startswith("relative") else np.asarray(np.isfinite(boxes).all(1))
+    boxes[ours] = in_pixels(boxes[ours], table.size_of[ours], form)
+    did(int(ours.sum()), "box", f"converted ({form})")
+    did(int((~ours).sum()), "box", "that cannot be converted dropped, for their image's size is not known")
+    return {**table.split.content, "annotations": _chosen(_placed(table, boxes, ours), ours)}
 
 
 def _drop_and_clip(case: Case, table: Table, did: Did) -> Content:
@@ -157,8 +165,8 @@ STEPS: tuple[Step, ...] = (
     _shift_ids,
     _drop_unknown,
     _drop_images,
-    _merge_listings,
     _correct_sizes,
+    _merge_listings,
     _convert_form,
     _drop_and_clip,
     _drop_repeated,

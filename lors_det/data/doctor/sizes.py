@@ -33,7 +33,7 @@ class OtherSize:
     displayed: tuple[int, int]
     orientation: int
     frame: Frame = "unknown"
-    """The same for all images of a split with the same fault: a tool made them all."""
+    """The same for all images of a split with the same fault, in the same direction: a tool made them all."""
 
     def correct(self, boxes: Floats) -> Floats | None:
         """Boxes (n, 4) in pixels of the image as displayed; None if that cannot be known."""
@@ -48,7 +48,7 @@ class OtherSize:
 
 def other_sizes(case: Case, table: Table) -> list[OtherSize]:
     """Images of a split whose annotated size is not their file's; none where the files are not looked at."""
-    found: dict[SizeFault, list[OtherSize]] = defaultdict(list)
+    found: dict[tuple[SizeFault, bool], list[OtherSize]] = defaultdict(list)
     for index in range(len(table.images)) if case.facts else ():
         facts = case.facts[table.path(index)]
         width, height = table.sizes[index]
@@ -56,11 +56,14 @@ def other_sizes(case: Case, table: Table) -> list[OtherSize]:
             continue
         if max(abs(width - facts.size[0]), abs(height - facts.size[1])) > 1:
             fault = _fault(float(width), float(height), facts)
-            found[fault].append(OtherSize(index, fault, (float(width), float(height)), facts.size, facts.orientation))
+            is_larger = fault == "scaled-size" and bool(width > facts.size[0])
+            found[fault, is_larger].append(
+                OtherSize(index, fault, (float(width), float(height)), facts.size, facts.orientation)
+            )
     return [
         OtherSize(one.image, fault, one.annotated, one.displayed, one.orientation, frame)
-        for fault, group in found.items()
-        for frame in [_frame(table, fault, group)]
+        for (fault, is_larger), group in found.items()
+        for frame in [_frame(table, fault, group, is_larger=is_larger)]
         for one in group
     ]
 
@@ -119,7 +122,7 @@ def _fault(width: float, height: float, facts: ImageFacts) -> SizeFault:
     return "scaled-size" if abs(ratio - 1) <= slack else "wrong-size"
 
 
-def _frame(table: Table, fault: SizeFault, group: list[OtherSize]) -> Frame:
+def _frame(table: Table, fault: SizeFault, group: list[OtherSize], *, is_larger: bool) -> Frame:
     """Whose pixels the boxes of these images are in: those of which they do not go beyond.
 
     Where they fit both, a size and boxes that were written together are believed to be of one image, except that many
@@ -142,7 +145,7 @@ def _frame(table: Table, fault: SizeFault, group: list[OtherSize]) -> Frame:
         return "file"
     if of_file > _ROUNDING:
         return "annotated"
-    if fault == "scaled-size" and group[0].annotated > group[0].displayed and len(corner) >= _FEW_BOXES:
+    if is_larger and len(corner) >= _FEW_BOXES:
         return "file"
     return "annotated" if fault in ("scaled-size", "exif-size") else "file" if fault == "swapped-size" else "unknown"
 

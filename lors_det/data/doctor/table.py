@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -191,6 +192,7 @@ def _are_numbers(row: Any, count: int) -> bool:
         isinstance(row, (list, tuple))
         and len(row) == count
         and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in row)
+        and all(abs(value) <= sys.float_info.max for value in row)
     )
 
 

@@ -58,7 +58,8 @@ def read_voc(root: Path, listing: Listing) -> DataFolder | None:
     _tell_unlisted(annotated, parts, root, findings)
     classes = tuple(sorted({o.class_name for part in parts.values() for item in part for o in item.objects}))
     if not classes:
-        raise InputError(f"no XML file of {root} has an <object> to tell the classes; annotate some images")
+        told = f" ({findings[0]})" if findings else ""
+        raise InputError(f"no XML file of {root} has an <object> to tell the classes{told}; annotate some images")
     first = _first_pixel([item for part in parts.values() for item in part], root, findings)
     labelled = {split: _labelled(part, classes, first, root, findings) for split, part in parts.items()}
     splits = splits_of(labelled, sources, classes, root, findings)

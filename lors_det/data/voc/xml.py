@@ -11,6 +11,7 @@ from pathlib import Path
 from lors_det.errors import InputError
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_NOT_DIFFICULT, _DIFFICULT = ("", "0", "false", "unspecified"), ("1", "true")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def class_name_of(node: ElementTree.Element, xml: Path) -> str:
 def object_of(node: ElementTree.Element, xml: Path) -> VocObject:
     """An <object>; an InputError that names the file and the element that is missing or malformed."""
     left, top, right, bottom = (_number(node, f"bndbox/{corner}", xml) for corner in _CORNERS)
-    difficult = (node.findtext("difficult") or "0").strip()
-    if difficult not in ("0", "1"):
+    difficult = (node.findtext("difficult") or "").strip()
+    if difficult.lower() not in (*_NOT_DIFFICULT, *_DIFFICULT):
         raise InputError(f"{xml}: <difficult> is {difficult!r}, it must be 0 or 1")
-    return VocObject(class_name_of(node, xml), (left, top, right, bottom), difficult == "1")
+    return VocObject(class_name_of(node, xml), (left, top, right, bottom), difficult.lower() in _DIFFICULT)

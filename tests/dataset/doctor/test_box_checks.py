@@ -112,3 +112,20 @@ def test_clipping_keeps_what_lies_in_the_image(small):
     assert mended["bbox"] == [80, 0, 16, 20]
     assert mended["area"] == 320
     assert "segmentation" not in mended
+
+
+@pytest.mark.parametrize("form", ["corners", "relative corners"])
+def test_boxes_of_an_image_without_a_size_do_not_stay_in_another_form(small, form):
+    """Corners in pixels need no size; without one, parts of it tell nothing."""
+    boxes = small.boxes()
+    other = boxes.copy()
+    other[:, 2:] += other[:, :2]
+    small.set_boxes(other / np.tile([96, 64], 2) if form.startswith("relative") else other)
+    del small.records["train"]["images"][5]["width"]
+    mended = repair(small.case(), small.root)
+    kept = np.array([each["bbox"] for each in mended.case.tables[0].annotations])
+    if form == "corners":
+        np.testing.assert_allclose(kept, boxes)
+    else:
+        np.testing.assert_allclose(kept, np.delete(boxes, [10, 11], axis=0))
+        assert any("2 boxes that cannot be converted dropped" in action for action in mended.actions)

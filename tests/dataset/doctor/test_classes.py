@@ -100,6 +100,18 @@ def test_shifted_ids_are_one_finding_and_are_shifted_back(small, shift):
     assert names == ["raccoon", "badger"] * 40
 
 
+def test_a_stray_id_shifts_no_others(small):
+    """Though all would fit, since the last class has no box."""
+    val = small.records["val"]["annotations"]
+    for annotation in val:
+        annotation["category_id"] = 1
+    val[0]["category_id"] = 0
+    assert id_shift(read_table(small.folder.splits["val"])) == 0
+    assert ("class-range", "error") in kinds(small)
+    case = repair(small.case(), small.root).case
+    assert [each["category_id"] for each in case.tables[1].annotations] == [1] * 31
+
+
 def test_ids_that_fit_are_not_shifted(small):
     """Nor where some classes have no boxes."""
     for record in small.records.values():

@@ -49,6 +49,11 @@ def test_a_size_that_is_none_is_a_finding(small, width):
     assert [finding.kind for finding in examine(small.case()) if finding.level == "error"] == ["no-size"]
 
 
+def test_a_number_beyond_all_numbers_is_none(small):
+    small.records["train"]["annotations"][0]["bbox"][0] = 10**400
+    assert [finding.kind for finding in examine(small.case()) if finding.level == "error"] == ["malformed-box"]
+
+
 def test_ids_may_be_words(small):
     for record in small.records.values():
         for image in record["images"]:

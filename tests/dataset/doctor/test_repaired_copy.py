@@ -74,6 +74,24 @@ def test_what_is_done_is_said(small):
     assert len(mended.case.tables[0].annotations) == 76
 
 
+@pytest.mark.parametrize("missing", [3, 4])
+def test_boxes_of_a_missing_image_become_no_others(small, missing):
+    """Nor does an image keep none of its own where both have one id."""
+    train = small.records["train"]
+    train["images"][4]["id"] = 3
+    for annotation in train["annotations"]:
+        annotation["image_id"] = 3 if annotation["image_id"] == 4 else annotation["image_id"]
+    os.unlink(small.root / f"train{missing}.jpg")
+    mended = repair(small.case(with_images=True), small.root)
+    assert mended.actions == (
+        "train: 1 missing image dropped",
+        "train: 1 image of the same id as one of these dropped",
+    )
+    assert [finding for finding in examine(mended.case) if finding.level == "error"] == []
+    assert len(mended.case.tables[0].images) == 38
+    assert len(mended.case.tables[0].annotations) == 76
+
+
 def test_a_file_listed_twice_keeps_all_its_boxes(small):
     train = small.records["train"]
     train["images"].append({**train["images"][3], "id": 99})

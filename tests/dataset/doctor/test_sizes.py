@@ -89,3 +89,35 @@ def test_sizes_as_stored_of_images_that_are_turned(small, drawn_on):
 def test_without_images_sizes_are_not_judged(small):
     resize_record(small, (960, 640))
     assert not examine(small.case())
+
+
+@pytest.mark.parametrize("odd", [0, 39])
+def test_an_image_that_is_annotated_smaller_says_nothing_of_those_annotated_larger(small, odd):
+    """Whichever is listed first."""
+    boxes = small.boxes()
+    resize_record(small, (192, 128))
+    small.records["train"]["images"][odd].update(width=48, height=32)
+    boxes[2 * odd : 2 * odd + 2] /= 2  # of the odd one they lie in its annotated pixels
+    small.set_boxes(boxes)
+    assert errors(small) == {"scaled-size"}
+    found = mended(small)
+    others = np.delete(np.arange(80), [2 * odd, 2 * odd + 1])
+    np.testing.assert_array_equal(found[others], boxes[others])
+    np.testing.assert_allclose(found[2 * odd : 2 * odd + 2], boxes[2 * odd : 2 * odd + 2] * 2)
+
+
+def test_listings_of_one_file_in_two_sizes_keep_their_boxes_where_they_are(small):
+    """Each listing's boxes are in the pixels of its own size."""
+    train = small.records["train"]
+    boxes = small.boxes()
+    train["images"].append({**train["images"][3], "id": 99, "width": 192, "height": 128})
+    train["annotations"][7].update(image_id=99, bbox=(boxes[7] * 2).tolist())
+    boxes[7, :2], boxes[7, 2:] = (50, 30), (40, 30)
+    train["annotations"][7]["bbox"] = (boxes[7] * 2).tolist()  # beyond the file's own pixels
+    found = mended(small)
+    np.testing.assert_allclose(found, boxes)
+    case = repair(
+        small.case(), small.root
+    ).case  # the files are not looked at, and neither listing is known to be wrong
+    assert len(case.tables[0].images) == 41
+    assert case.tables[0].annotations[7]["bbox"] == [100, 60, 80, 60]
