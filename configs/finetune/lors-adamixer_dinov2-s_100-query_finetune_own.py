@@ -15,5 +15,7 @@ model = dict(
     ),
     test_cfg=dict(clip_boxes=True),
 )
-# a decoder of width 256 takes smaller steps
-optim_wrapper = dict(optimizer=dict(lr=1e-4))
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-4),  # a decoder of width 256 takes smaller steps
+    paramwise_cfg=dict(custom_keys={"backbone.pyramid": dict(lr_mult=1.0)}),  # made anew, though the backbone holds it
+)

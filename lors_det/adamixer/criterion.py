@@ -146,8 +146,10 @@ class SetCriterion(nn.Module):
         counts = [len(target.labels) for target in targets]
         # no object goes without a query because another has several
         repeats = [[max(1, min(by_stage[s], num_queries // max(count, 1))) for count in counts] for s in stage_of]
-        num_matched = [float(sum(min(n * times, num_queries) for n, times in zip(counts, row))) for row in repeats]
-        average, faults = exchange(logits.new_tensor(num_matched), fault, self.processes())
+        wanted = logits.new_tensor([[n * times for n, times in zip(counts, row)] for row in repeats])  # (R, B)
+        there = (~absent).sum(1) if absent is not None else wanted.new_tensor(num_queries)
+        num_matched = torch.minimum(wanted, there.to(wanted)).sum(1)
+        average, faults = exchange(num_matched, fault, self.processes())
         if absent is not None:
             cost = cost.masked_fill(absent[..., None], math.inf)
         matches = match(cost, faults, counts, repeats, [names[stage] for stage in stage_of])

@@ -92,7 +92,8 @@ class Denoising(nn.Module):
         labels = labels.repeat(1, 2 * num_groups)
         others = torch.randint_like(labels, num_classes)
         labels = torch.where(torch.rand_like(labels, dtype=torch.float32) < self.label_noise, others, labels)
-        content = F.layer_norm(self.content, (dim,))[labels]
+        # a label that is no class is refused where costs are made, by all processes together
+        content = F.layer_norm(self.content, (dim,))[labels.clamp(0, num_classes - 1)]
         moved = _upright(boxes + self.box_noise * sign * distance * half)
         return QuerySets(QueryState(content, xyxy_to_xyzr(moved)), num_groups)
 

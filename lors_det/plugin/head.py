@@ -81,6 +81,8 @@ class AdaMixerHead(BaseModule):
             raise InputError(
                 f"config key model.test_cfg has unknown keys {sorted(test_cfg)}; it takes max_per_img and clip_boxes"
             )
+        if not is_int(num_classes) or num_classes < 1:
+            raise InputError(f"config key model.bbox_head.num_classes is {num_classes!r}; it must be 1 or more")
         self.num_classes = num_classes
         with head_key("decoder"):
             self.decoder = Decoder(num_classes, DecoderSpec(**decoder))

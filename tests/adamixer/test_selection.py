@@ -84,8 +84,12 @@ def test_more_queries_than_cells_share_them_in_turn():
         assert len(predicted.boxes_xyxy[image].unique(dim=0)) == 8 * 6 + 4 * 3
 
 
-def test_cells_beyond_an_image_learn_nothing():
-    """They find its object best, are given it no more than they would be without padding, and are told of nothing."""
+@pytest.mark.parametrize("count", [2, 40])
+def test_cells_beyond_an_image_learn_nothing(count):
+    """They find its objects best, are given them no more than they would be without padding, and are told of nothing.
+
+    Nor are losses divided by more objects than its cells can be given.
+    """
     module, features = selection(), levels()
     torch.nn.init.normal_(module.regress[-1].weight, std=0.5)
     sizes = SIZES[1:]
@@ -94,7 +98,8 @@ def test_cells_beyond_an_image_learn_nothing():
     padded = module([level[1:] for level in features], state, sizes)[1]
     is_absent = padded.absent[0]
     assert 0 < is_absent.sum() < len(is_absent)
-    targets = [Target(padded.boxes_xyxy[0, is_absent][:2].detach(), torch.tensor([1, 0]))]
+    boxes = padded.boxes_xyxy[0, is_absent].detach()
+    targets = [Target(boxes[torch.arange(count) % len(boxes)], torch.arange(1, count + 1) % 2)]
     losses, expected = (
         SetCriterion().selection(module(each, state, sizes)[1], targets, sizes)
         for each in ([level[1:].requires_grad_() for level in features], alone)

@@ -237,3 +237,19 @@ def test_boxes_are_clipped_to_the_image_where_the_config_says_so():
         assert (before.bboxes > limits).any()
         assert torch.equal(after.bboxes, before.bboxes.clamp(min=0).minimum(limits))
         assert torch.equal(after.scores, before.scores)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_that_is_no_class_is_named_with_denoising_too(label):
+    """By all processes together: one that raised before would leave the others waiting."""
+    model = randomise(head(denoising=dict(num_groups=2)))
+    wrong = sample()
+    wrong.gt_instances.labels[1] = label
+    with pytest.raises(ValueError, match=r"targets of image 1 .* have a label that is no class of the model"):
+        model.loss(levels(), [sample(), wrong])
+
+
+@pytest.mark.parametrize("number", [0, -2, "3", 2.0, True])
+def test_a_wrong_number_of_classes_is_named(number):
+    with pytest.raises(InputError, match=r"config key model\.bbox_head\.num_classes is .*; it must be 1 or more"):
+        head(num_classes=number)

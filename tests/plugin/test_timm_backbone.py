@@ -20,6 +20,7 @@ from lors_det.plugin.backbones import TimmBackbone
 from lors_det.plugin.backbones.simple_pyramid import SimplePyramid
 from lors_det.plugin.backbones.timm_levels import TimmLevels
 from lors_det.plugin.config.keys import check_keys
+from lors_det.plugin.config.reading import read_config
 from lors_det.reports.config_check import check_config
 
 timm = pytest.importorskip("timm", reason="timm is not installed: the extra `timm` has it")
@@ -254,3 +255,22 @@ def test_keys_that_nothing_reads_are_refused():
     cfg = detector_config(dict(type="TimmBackbone", model_name="test_vit", depth=3), [16, 32, 64, 64])
     with pytest.raises(ValueError, match=r"model\.backbone\.depth is read by nothing: TimmBackbone"):
         check_keys(cfg)
+
+
+@pytest.mark.parametrize("decay", [None, 0.8])
+def test_a_pyramid_that_is_made_anew_learns_as_what_follows_the_backbone(decay):
+    name = "lors_det::finetune/lors-adamixer_dinov2-s_100-query_finetune_own.py"
+    options = {
+        "model.backbone.init_cfg": None,
+        "model.backbone.model_name": "test_vit",
+        "model.bbox_head.num_classes": 3,
+        **({"optim_wrapper.paramwise_cfg.layer_decay": decay} if decay else {}),
+    }
+    cfg = read_config(name, options)
+    model = MODELS.build(cfg.model)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    rates = {id(each): group["lr"] for group in wrapper.param_groups for each in group["params"]}
+    by_name = {name: rates[id(each)] for name, each in model.named_parameters() if id(each) in rates}
+    pyramid = {rate for name, rate in by_name.items() if name.startswith("backbone.pyramid.")}
+    assert pyramid == {rate for name, rate in by_name.items() if not name.startswith("backbone.")} == {1e-4}
+    assert all(rate <= 1e-5 for name, rate in by_name.items() if name.startswith("backbone.model."))

@@ -74,7 +74,8 @@ def choose(cfg: Config, side: int | None = None, *, before: Config | None = None
     for each in loaders:
         each.batch_size = each.get("batch_size", 1) or loader.get("batch_size")
     if num_images and loop.get("max_epochs", 0) is None:
-        loop.max_epochs = epochs(num_images, loader.batch_size * processes)
+        of_update = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+        loop.max_epochs = epochs(num_images, loader.batch_size * processes * of_update)
         said.append(f"{loop.max_epochs} epochs: {num_images} images")
     if loop.get("max_epochs"):
         said += _choose_falls(cfg, loop.max_epochs, before)

@@ -186,8 +186,10 @@ def _places(cfg: Config) -> dict[str, Reader]:
             f"optim_wrapper.paramwise_cfg.custom_keys.{name}": Reader("custom_keys", {"lr_mult", "decay_mult"})
             for name in custom
         }
-    if (cfg.get("model") or {}).get("bbox_head", {}).get("type") == "AdaMixerHead":
-        places["model.bbox_head.criterion"] = Reader.of(set_criterion, {"type"})
+    head = (cfg.get("model") or {}).get("bbox_head", {})
+    if head.get("type") == "AdaMixerHead":
+        if (head.get("criterion") or {}).get("type", "SetCriterion") == "SetCriterion":
+            places["model.bbox_head.criterion"] = Reader.of(set_criterion, {"type"})
         places["model.bbox_head.denoising"] = Reader.of(Denoising, set())
         places |= {place: Reader("AdaMixerHead", set()) for place in ("model.train_cfg", "model.bbox_head.train_cfg")}
         places["model.bbox_head.decoder"] = Reader("the decoder", taken_by(DecoderSpec))

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from lors_det.errors import InputError
 from lors_det.plugin.loop.kind import trains
@@ -38,13 +38,10 @@ class PatienceHook(Hook):
         self.min_gain = min_gain
 
     def before_train(self, runner: Runner) -> None:
-        if self._stop_if_exhausted(runner):
-            hooks = runner.cfg.get("custom_hooks") or ()
-            numbers = [number for number, hook in enumerate(hooks) if hook.get("type") == type(self).__name__]
-            key = f"custom_hooks.{numbers[0]}.patience" if numbers else "the patience of PatienceHook"
+        if waited := self._stop_if_exhausted(runner):
             runner.logger.warning(
-                f"nothing is trained: the resumed run had used up its patience; "
-                f"more than {self.patience} goes on: {key}"
+                f"nothing is trained: the resumed run had used up its patience; a patience of more than {waited} goes "
+                "on, that of PatienceHook in the config's custom_hooks"
             )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
@@ -55,17 +52,19 @@ class PatienceHook(Hook):
             raise InputError(f"PatienceHook waits for {self.monitor}, and the validation has {names}")
         self._stop_if_exhausted(runner)
 
-    def _stop_if_exhausted(self, runner: Runner) -> bool:
+    def _stop_if_exhausted(self, runner: Runner) -> int:
+        """Returns the validations without a gain, where they are too many; else 0."""
         name = f"val/{self.monitor}"
         history = runner.message_hub.log_scalars
         best, waited = standing(history[name].data[0] if name in history else (), self.min_gain)
-        if waited >= self.patience:
-            runner.train_loop.stop_training = True
-            runner.logger.info(
-                f"stopped after epoch {runner.epoch} of {runner.max_epochs}: no gain in {waited} validations, "
-                f"best {self.monitor} {best:.3f}"
-            )
-        return waited >= self.patience
+        if waited < self.patience:
+            return 0
+        runner.train_loop.stop_training = True
+        reached = f"step {runner.iter} of {runner.max_iters}"
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            reached = f"epoch {runner.epoch} of {runner.max_epochs}"
+        runner.logger.info(f"stopped after {reached}: no gain in {waited} validations, best {self.monitor} {best:.3f}")
+        return waited
 
 
 def standing(scores: Iterable[float], min_gain: float) -> tuple[float, int]:

@@ -96,6 +96,10 @@ class SafeCheckpointHook(CheckpointHook):
         super().after_train_iter(runner, *args, **kwargs)
         self._write()
 
+    def before_val(self, runner: Runner) -> None:
+        if trains(runner):
+            share_statistics(runner)
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         if not trains(runner):
             return  # an evaluation
@@ -157,8 +161,8 @@ class SafeCheckpointHook(CheckpointHook):
     def _take(self, runner: Runner, path: Path, meta: dict[str, Any], *, inside: bool) -> None:
         """What a checkpoint holds, for its file; ``inside``: of a step within an epoch."""
         loop = runner._train_loop
+        share_statistics(runner)  # inside an epoch too, so that a run that goes on from here has the same
         if isinstance(loop, ExactTrainLoop):
-            share_statistics(runner)  # inside an epoch too, so that a run that goes on from here has the same
             meta = {"is_validated": inside or not loop.validates_after(meta["epoch"]), **meta}
             loop.taken = meta["iter"]
             meta["epoch_iter"] = meta["iter"] - loop.epoch_start if inside else 0

@@ -82,6 +82,13 @@ def test_what_is_none_is_chosen_and_said(data, tmp_path):
     assert f"{passes} epochs" in said[2]
 
 
+def test_steps_that_make_an_update_together_are_one(data, tmp_path):
+    """MIN_STEPS are updates."""
+    num_images = len(json.loads((data / "annotations/train.json").read_text())["images"])
+    cfg, _ = open_config(data, tmp_path, **{"train_dataloader.batch_size": 1, "optim_wrapper.accumulative_counts": 8})
+    assert cfg.train_cfg.max_epochs == epochs(num_images, 8) > epochs(num_images, 1)
+
+
 def test_a_value_that_is_set_stays(data, tmp_path):
     cfg, said = open_config(data, tmp_path, **{"train_cfg.max_epochs": 7, "train_dataloader.batch_size": 3})
     assert cfg.train_cfg.max_epochs == 7

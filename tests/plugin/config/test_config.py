@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from mmdet.registry import MODELS
 from references.tiny import LORS, make_data, tiny_config, write_config
 
+from lors_det.adamixer.criterion import SetCriterion
 from lors_det.errors import InputError
 from lors_det.plugin.config.keys import taken_by
 from lors_det.plugin.config.reading import SAFE_HOOKS, load_config, read_config
@@ -59,6 +61,25 @@ def test_what_other_heads_read_of_a_train_cfg_is_refused(tmp_path, place):
     path = child(tmp_path, nested(f"{place}.train_cfg.assigner", dict(type="HungarianAssigner")))
     with pytest.raises(InputError, match=rf"config key {place}\.train_cfg\.assigner is read by nothing: AdaMixerHead"):
         load_config(path)
+
+
+def test_a_criterion_of_ones_own_takes_its_own_keys(tmp_path):
+    class OwnCriterion(SetCriterion):
+        def __init__(self, *, gamma_of_mine: float = 2.0) -> None:
+            super().__init__()
+
+    MODELS.register_module(module=OwnCriterion)
+    try:
+        own = dict(type="OwnCriterion", gamma_of_mine=1.5)
+        assert load_config(child(tmp_path, nested("model.bbox_head.criterion", own))).model.bbox_head.criterion == {
+            "type": "OwnCriterion",
+            "gamma_of_mine": 1.5,
+        }
+        wrong = child(tmp_path, nested("model.bbox_head.criterion", {**own, "gama_of_mine": 1.5}))
+        with pytest.raises(InputError, match=r"criterion\.gama_of_mine is read by nothing: OwnCriterion"):
+            load_config(wrong)
+    finally:
+        MODELS.module_dict.pop("OwnCriterion")
 
 
 @pytest.mark.parametrize("place", ["option", "file"])

@@ -28,7 +28,7 @@ def test_it_stops_after_so_many_validations_without_a_gain(stopped):
 
 def test_a_run_that_was_stopped_trains_no_step_and_says_what_would_go_on(data, stopped, tmp_path):
     last = find_latest_checkpoint(str(stopped[0]))
-    for patience, epochs in ((1, 3), (5, 4)):
+    for patience, epochs in ((1, 3), (2, 3), (3, 4)):
         hook = {**PATIENCE, "patience": patience}
         cfg = tiny_config(data, tmp_path / str(patience), custom_hooks=[hook], **{"train_cfg.max_epochs": 4})
         cfg.load_from, cfg.resume = last, True
@@ -36,7 +36,7 @@ def test_a_run_that_was_stopped_trains_no_step_and_says_what_would_go_on(data, s
         runner.train()
         assert runner.epoch == epochs
         said = "".join(path.read_text() for path in (tmp_path / str(patience)).rglob("*.log"))
-        assert ("more than 1 goes on: custom_hooks.0.patience" in said) == (patience == 1)
+        assert ("a patience of more than 2 goes on, that of PatienceHook" in said) == (patience < 3)
 
 
 def test_a_test_builds_no_training_set(data, stopped, tmp_path):
@@ -81,6 +81,22 @@ def test_a_resumed_run_remembers(data, stopped, tmp_path, capfd):
     runner.train()
     assert runner.epoch == 3
     assert "stopped after epoch 3 of 10: no gain in 2 validations" in "".join(capfd.readouterr())
+
+
+def test_a_training_by_iterations_is_told_of_by_its_steps(data, tmp_path):
+    changes = {
+        "train_cfg": dict(type="IterBasedTrainLoop", max_iters=10, val_interval=1),
+        "param_scheduler": [dict(type="MultiStepLR", by_epoch=False, milestones=[6])],
+        "default_hooks.checkpoint": dict(type="SafeCheckpointHook", by_epoch=False, interval=10),
+        "default_hooks.logger.log_metric_by_epoch": False,
+        "log_processor.by_epoch": False,
+    }
+    cfg = tiny_config(data, tmp_path, custom_hooks=[PATIENCE])
+    cfg.train_cfg = changes.pop("train_cfg")  # in place of a training by epochs
+    cfg.merge_from_dict(changes)
+    runner_of(cfg).train()
+    said = "".join(path.read_text() for path in tmp_path.rglob("*.log"))
+    assert "stopped after step 3 of 10: no gain in 2 validations" in said
 
 
 def test_a_figure_that_there_is_not(data, tmp_path):
