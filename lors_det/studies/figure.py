@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -22,7 +23,8 @@ _STYLES = [(colour, mark) for mark in "os^D" for colour in ("C0", "C1", "C2", "C
 def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
     """Draw the metric against the decoder's parameters, a panel for each set: means, and a small mark for each seed.
 
-    Colours and marks are given to the arms that have results, in the study's order.
+    Colours and marks are given to the arms that have results, in the study's order. A mean that lacks seeds is hollow.
+    Arms of the same size stand side by side, so that none hides another.
 
     Args:
         study: whose arms are drawn.
@@ -36,20 +38,58 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
     figure = Figure(figsize=(5.5 * len(sets) + max(2.5, names_inch), 4.2), layout="constrained")
     panels = figure.subplots(1, len(sets), squeeze=False)[0]
     handles = {}
+    are_hollow = False
     for panel, name in zip(panels, sets):
+        places = _places(study, results, name, drawn)
         for arm, (colour, mark) in zip(drawn, _STYLES * len(drawn)):
             runs = [Run(name, arm, seed) for seed in study.arms[arm].seeds]
             kept = [results[run] for run in runs if run in results]
             if not kept:
                 continue
-            size = kept[0].parameters["decoder"] / 1e6
             values = [result.metrics[study.metric] for result in kept]
-            panel.plot([size] * len(values), values, mark, color=colour, alpha=0.5, markersize=3)
-            (handles[arm],) = panel.plot(size, statistics.mean(values), mark, color=colour, markersize=8)
+            panel.plot([places[arm]] * len(values), values, mark, color=colour, alpha=0.5, markersize=3)
+            is_hollow = len(kept) < len(runs)
+            are_hollow |= is_hollow
+            (drawn_mean,) = panel.plot(
+                places[arm],
+                statistics.mean(values),
+                mark,
+                color=colour,
+                markersize=8,
+                fillstyle="none" if is_hollow else "full",
+            )
+            if arm not in handles or not is_hollow:
+                handles[arm] = drawn_mean
         as_written([panel.set_title(name)])
-        panel.set_xlabel("parameters of the decoder, millions")
+        panel.set_xlabel("parameters of the decoder, millions; those of one size side by side")
         as_written([panel.set_ylabel(study.metric)])
         panel.grid(alpha=0.3)
+    if are_hollow:
+        panels[-1].annotate(
+            "hollow: seeds are missing", (1, 0), (0, 4), "axes fraction", "offset points", ha="right", fontsize="small"
+        )
     shown = [handles[arm] for arm in drawn]
     as_written(figure.legend(shown, drawn, loc="outside right center", fontsize="small", ncols=columns).get_texts())
     write_figure(figure, path, dpi=120)
+
+
+def _places(study: Study, results: Mapping[Run, Result], name: str, arms: Sequence[str]) -> dict[str, float]:
+    """Where each arm of a set stands, millions of parameters, those of the same size a little apart."""
+    sizes = {
+        arm: next(
+            results[run].parameters["decoder"] / 1e6
+            for run in (Run(name, arm, seed) for seed in study.arms[arm].seeds)
+            if run in results
+        )
+        for arm in arms
+        if any(Run(name, arm, seed) in results for seed in study.arms[arm].seeds)
+    }
+    span = max(sizes.values()) - min(sizes.values()) or max(sizes.values())
+    alike: dict[float, list[str]] = defaultdict(list)
+    for arm, size in sizes.items():
+        alike[round(size, 2)].append(arm)
+    return {
+        arm: size + min(0.02, 0.1 / len(group)) * span * (number - (len(group) - 1) / 2)
+        for size, group in alike.items()
+        for number, arm in enumerate(group)
+    }

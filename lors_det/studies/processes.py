@@ -66,6 +66,11 @@ def _carried_out(
     finally:
         slots.put(slot)
     if kept := order.kept():
+        if status and kept.keys() != order.courses.keys():
+            words = "without the mean it is not validated, but trained by itself"
+            print(
+                f"{place.parent.name}/{place.name}: status {status} after its result; {words}: {log}", file=sys.stderr
+            )
         return kept
     with log.open("rb") as written:
         written.seek(before)

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import stats
 
 from lors_det.errors import InputError
+from lors_det.studies import figure as figure_module
 from lors_det.studies.figure import draw_study
 from lors_det.studies.plan import Run, Study
 from lors_det.studies.reading import read_study
@@ -155,6 +156,20 @@ def test_results_are_kept(tmp_path, results):
 def test_a_picture_is_drawn(tmp_path, study, results):
     draw_study(study, results, tmp_path / "ap.png")
     assert (tmp_path / "ap.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_mean_hides_another_and_one_that_lacks_seeds_is_hollow(tmp_path, study, results, monkeypatch):
+    some = {run: each for run, each in results.items() if run.arm != "better" or run.seed != 0}
+    figures = []
+    monkeypatch.setattr(figure_module, "write_figure", lambda figure, path, dpi: figures.append(figure))
+    draw_study(study, some, tmp_path / "ap.png")
+    (figure,) = figures
+    for panel in figure.axes:
+        means = [line for line in panel.lines if line.get_markersize() == 8]
+        assert len({float(line.get_xdata()[0]) for line in means}) == len(means) == len(study.arms)
+        styles = {arm: line.get_fillstyle() for arm, line in zip(study.arms, means)}
+        assert styles == {arm: "none" if arm == "better" else "full" for arm in study.arms}
+    assert [text.get_text() for text in figure.axes[-1].texts] == ["hollow: seeds are missing"]
 
 
 def test_all_names_are_in_the_picture(tmp_path, study, results, monkeypatch):

@@ -71,13 +71,11 @@ def test_a_criterion_of_ones_own_takes_its_own_keys(tmp_path):
     MODELS.register_module(module=OwnCriterion)
     try:
         own = dict(type="OwnCriterion", gamma_of_mine=1.5)
-        assert load_config(child(tmp_path, nested("model.bbox_head.criterion", own))).model.bbox_head.criterion == {
-            "type": "OwnCriterion",
-            "gamma_of_mine": 1.5,
-        }
+        cfg = read_config(child(tmp_path, nested("model.bbox_head.criterion", own)))
+        assert cfg.model.bbox_head.criterion == own
         wrong = child(tmp_path, nested("model.bbox_head.criterion", {**own, "gama_of_mine": 1.5}))
         with pytest.raises(InputError, match=r"criterion\.gama_of_mine is read by nothing: OwnCriterion"):
-            load_config(wrong)
+            read_config(wrong)
     finally:
         MODELS.module_dict.pop("OwnCriterion")
 
