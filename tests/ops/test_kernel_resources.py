@@ -27,7 +27,8 @@ SHARED_MEMORY = {
 
 CASES = {
     "mix,fp32,64,128,128": tuple(SHARED_MEMORY),  # needs most
-    "mix,bf16,64,128,128": (80, 90),  # products of registers and of shared memory
+    "mix,bf16,64,128,128": tuple(SHARED_MEMORY),
+    "mix,fp16,64,128,128": (86, 90),  # products of registers and of shared memory
     "mix,fp32,32,64,128": (90,),
     "mix,bf16,32,64,128": (90,),
     "sample,fp32,2,64,128": (80, 90, 120),

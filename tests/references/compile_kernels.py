@@ -29,7 +29,7 @@ from lors_det.ops.triton import launch, mix, sample
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 STRIDES = (4, 8, 16, 32)
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class AbsentGPUs:
