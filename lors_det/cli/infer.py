@@ -72,7 +72,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--annotations",
         type=shared.given,
-        help="COCO annotation file: the JSON is a list of results with its ids, to be scored",
+        help="COCO annotation file: the JSON is a list of results with its ids, and the AP is said",
     )
     parser.add_argument(
         "--score-threshold",
@@ -165,6 +165,8 @@ def main(args: Namespace) -> None:
         print(f"ended early, after {done}; what is written is of these alone", file=sys.stderr)
     if not args.quiet:
         _summarise(args, run, results, failures)
+        if args.annotations and failures.status not in (INTERRUPTED, TERMINATED):
+            _say_score(args, detector.classes)
     if failures.status:
         sys.exit(failures.status)
 
@@ -250,6 +252,19 @@ def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDet
         return detector
     overlap = TILE_OVERLAP if args.tile_overlap is None else args.tile_overlap
     return TiledDetector(detector, tile=args.tile, overlap=overlap, batch_size=args.batch_size)
+
+
+def _say_score(args: Namespace, classes: Sequence[str]) -> None:
+    from lors_det.inference.scoring import score
+
+    names = [name for name in classes if args.classes is None or name in args.classes]
+    figures = score(Path(args.json), Path(args.annotations), names)
+    if figures is None:
+        print(f"note: {args.annotations} has no boxes of these classes, so that there is no AP", file=sys.stderr)
+        return
+    words = ", ".join(f"{name} {value:.3f}" for name, value in figures.items() if value >= 0)
+    left_out = f", without what scores less than {args.score_threshold:g}" if args.score_threshold else ""
+    print(f"{words}{left_out}")
 
 
 def _summarise(args: Namespace, run: InferenceRun, results: CocoResults | None, failures: _Failures) -> None:

@@ -17,6 +17,7 @@ from references.trained import Trained
 from lors_det.cli import infer, run_command
 from lors_det.inference import Detector
 from lors_det.inference import run as run_module
+from lors_det.inference.scoring import score
 from lors_det.inference.videos import VideoReader, written_video
 
 
@@ -96,7 +97,10 @@ def test_results_for_scoring_keep_every_detection(trained, tmp_path, capsys):
     path = tmp_path / "results.json"
     words = ("--no-pictures", "--json", path, "--annotations", trained.annotations)
     assert call(trained, *trained.images[:-1], *words) == 0
-    assert "1 image of" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "1 image of" in err
+    figures = score(path, trained.annotations, Detector.from_checkpoint(trained.checkpoint).classes)
+    assert f"AP {figures['AP']:.3f}, AP50 {figures['AP50']:.3f}, AP75 " in out
     detector = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)
     ids = [image["id"] for image in json.loads(trained.annotations.read_text())["images"]]
     categories = [each["id"] for each in json.loads(trained.annotations.read_text())["categories"]]

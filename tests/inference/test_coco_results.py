@@ -16,6 +16,7 @@ from references.trained import evaluated
 from lors_det.errors import InputError
 from lors_det.inference import Detections
 from lors_det.inference.coco_results import CocoResults
+from lors_det.inference.scoring import score
 
 CLASSES = ("dog", "cat")
 
@@ -153,13 +154,44 @@ def test_pycocotools_gives_the_ap_of_the_test_command(detector, trained, tmp_pat
             results.add(results.image_id(image.name, image), found, name=image.name)
     with contextlib.redirect_stdout(io.StringIO()):
         known = COCO(str(path))
-        score = COCOeval(known, known.loadRes(str(tmp_path / "results.json")), "bbox")
-        score.evaluate()
-        score.accumulate()
-        score.summarize()
-    assert 0.05 < score.stats[0] < 0.95
-    assert metrics["coco/bbox_mAP"] == pytest.approx(score.stats[0], abs=5.1e-4)  # it rounds to three digits
-    assert metrics["coco/bbox_mAP_50"] == pytest.approx(score.stats[1], abs=5.1e-4)
+        scored = COCOeval(known, known.loadRes(str(tmp_path / "results.json")), "bbox")
+        scored.evaluate()
+        scored.accumulate()
+        scored.summarize()
+    assert 0.05 < scored.stats[0] < 0.95
+    assert metrics["coco/bbox_mAP"] == pytest.approx(scored.stats[0], abs=5.1e-4)  # it rounds to three digits
+    assert metrics["coco/bbox_mAP_50"] == pytest.approx(scored.stats[1], abs=5.1e-4)
+    figures = score(tmp_path / "results.json", path, detector.classes)
+    names = ("bbox_mAP", "bbox_mAP_50", "bbox_mAP_75", "bbox_mAP_s", "bbox_mAP_m", "bbox_mAP_l")
+    assert list(figures.values()) == pytest.approx([metrics[f"coco/{name}"] for name in names], abs=5.1e-4)
+
+
+def test_what_is_scored(tmp_path):
+    """Classes that were asked for alone; what cannot be scored is said."""
+    path, found = truth(tmp_path / "truth.json"), tmp_path / "found.json"
+    content = json.loads(path.read_text())
+    of_class = {each["name"]: each["id"] for each in content["categories"]}
+    dog, cat = of_class["dog"], of_class["cat"]
+    image = content["images"][0]["id"]
+    boxes = [[1.0, 2.0, 10.0, 20.0], [30.0, 2.0, 10.0, 20.0]]
+    content["annotations"] = [
+        dict(id=n, image_id=image, category_id=c, bbox=b, area=200.0, iscrowd=0)
+        for n, (c, b) in enumerate(zip((dog, cat), boxes), 1)
+    ]
+    path.write_text(json.dumps(content))
+    found.write_text(json.dumps([dict(image_id=image, category_id=dog, bbox=boxes[0], score=0.5)]))
+    assert score(found, path, ["dog"])["AP"] == pytest.approx(1)
+    assert score(found, path, ["dog", "cat"])["AP"] == pytest.approx(0.5)
+    assert score(found, path, ["dog"])["large"] == -1
+    found.write_text("[]")
+    assert set(score(found, path, ["dog"]).values()) == {0}
+    found.write_text(json.dumps([dict(image_id=image, category_id=dog, bbox=boxes[0], score=0.5)]))
+    del content["annotations"][0]["area"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"truth.json does not score .*found.json \(KeyError: 'area'\)"):
+        score(found, path, ["dog"])
+    path.write_text(json.dumps({**content, "annotations": []}))
+    assert score(found, path, ["dog"]) is None
 
 
 @pytest.mark.parametrize("name", ["../set/x/a.jpg", "/photos/set/x/a.jpg", "x\\a.jpg", "./x/a.jpg", "y/../x/a.jpg"])
