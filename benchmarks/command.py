@@ -91,6 +91,9 @@ def _checked(name: str, examined: Examination, dtype: torch.dtype) -> Examinatio
         if not ours <= allowed + torch.finfo(dtype).eps:  # so that what is not a number is refused
             which = f"result {number} of {len(examined.ours)}"
             raise InputError(f"{name}: our error in {which} is {ours:.1e}, the baseline's {baseline:.1e}; not timed")
+    ours, baseline = examined.errors
+    if not ours <= examined.allowed_mean + torch.finfo(dtype).eps:
+        raise InputError(f"{name}: our mean error is {ours:.1e}, the baseline's {baseline:.1e}; not timed")
     return examined
 
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lors_det.adamixer import Decoder
-from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.inference.detections import Detections, known_classes
 from lors_det.inference.device import find_device
@@ -202,9 +201,9 @@ class Detector:
             with self._computing:
                 samples = self._model.test_step(pseudo_collate(inputs))
         except torch.OutOfMemoryError as error:
-            raise InputError(
-                f"the GPU's memory does not hold a batch of {counted(len(images), 'image')}; make it smaller"
-            ) from error
+            if len(images) == 1:
+                raise InputError("the GPU's memory does not suffice; take another GPU, or the CPU") from error
+            raise InputError(f"the GPU's memory does not hold a batch of {len(images)}; make it smaller") from error
         return [self._detections(sample.pred_instances, image) for sample, image in zip(samples, images)]
 
     def _loaded(self, image: NDArray[np.uint8], number: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from lors_det.files import make_folder
 from lors_det.inference.coco_results import CocoResults
 from lors_det.inference.detections import Detections
 from lors_det.inference.detector import Detector
-from lors_det.inference.sources import Source
+from lors_det.inference.sources import Source, has_no_end
 from lors_det.inference.streaming import batched
 from lors_det.inference.tiling import TiledDetector
 from lors_det.inference.videos import VideoReader, VideoWriter, shown_address, written_video
@@ -99,11 +99,15 @@ class InferenceRun:
         try:
             detections = self.detector.detect([each.pixels for each in batch])
         except InputError as error:
-            if len(batch) > 1:  # one of them; the others are detected without it
-                for each in batch:
-                    self._images([each])
-                return
-            self.failed(InputError(f"image {batch[0].source.where}: {error}"))
+            fault = str(error)  # and no more of it: an error that is kept keeps what was computed, on a GPU too
+        else:
+            fault = ""
+        if fault and len(batch) > 1:  # of one of them; the others are detected without it
+            for each in batch:
+                self._images([each])
+            return
+        if fault:
+            self.failed(InputError(f"image {batch[0].source.where}: {fault}"))
             self.done(1)
             return
         for (source, image_id, _), found in zip(batch, detections):
@@ -130,7 +134,7 @@ class InferenceRun:
                 with written_video(path, reader.fps) as writer:
                     number = self._frames(source, reader, writer)
             reader.check_whole(number)
-            if source.kind == "live" and reader.num_frames is None:
+            if has_no_end(source) and reader.num_frames is None:
                 raise InputError(f"{reader.shown} ended after {counted(number, 'frame')}, which are done")
         except InputError as error:
             self.failed(error)

@@ -48,9 +48,7 @@ def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Ite
     """
     distinct = list(dict.fromkeys(inputs))
     found = [source for text in distinct if (source := _live(text))]
-    endless = [
-        source for source in found if not str(source.where).startswith(("http://", "https://"))
-    ]  # a file's may end
+    endless = [source for source in found if has_no_end(source)]
     if len(endless) > 1:
         names = " and ".join(shown_source(source.where) for source in endless)
         raise InputError(f"{names} have no end, so that only the first would be looked at; run a command for each")
@@ -62,6 +60,11 @@ def find_sources(inputs: Sequence[str], *, leave_out: Path | None = None) -> Ite
     roots = [path if path.is_dir() else path.parent for path in paths]
     root = Path(os.path.commonpath([os.path.normpath(each.absolute()) for each in roots])) if roots else Path()
     return _chain(found, _files(paths, leave_out), root)
+
+
+def has_no_end(source: Source) -> bool:
+    """A camera or a stream; but for what is at an http address, which may be a film."""
+    return source.kind == "live" and not str(source.where).startswith(("http://", "https://"))
 
 
 def count_images(sources: Iterable[Source]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -172,7 +173,10 @@ def written_video(path: Path, fps: float) -> Iterator[VideoWriter]:
     try:
         yield writer
     except KeyboardInterrupt:
-        _finish(writer, scratch, path)
+        try:
+            _finish(writer, scratch, path)
+        except InputError as error:  # which must not take the place of what ends the run
+            print(f"error: {error}", file=sys.stderr)
         raise
     except BaseException:
         writer.close()
@@ -205,7 +209,7 @@ def _check_written(scratch: Path, number: int, path: Path) -> None:
 
 def _written_fps(fps: float) -> float:
     """The nearest rate that MPEG-4 can tell: OpenCV writes it as a fraction, whose parts end at 65,535."""
-    return round(fps, 3 if fps < 65 else 2 if fps < 650 else 0)
+    return max(0.002, round(fps, 3 if fps < 65 else 2 if fps < 650 else 0))
 
 
 def _check_name(name: str, shown: str) -> None:

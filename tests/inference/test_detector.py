@@ -243,8 +243,10 @@ def test_a_batch_that_the_gpu_does_not_hold_is_named(trained, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(detector._model, "test_step", full)
-    with pytest.raises(InputError, match="memory does not hold a batch of 2 images; make it smaller"):
+    with pytest.raises(InputError, match="memory does not hold a batch of 2; make it smaller"):
         detector(list(trained.images[:2]), batch_size=2)
+    with pytest.raises(InputError, match="memory does not suffice"):
+        detector(trained.images[0])
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1)])

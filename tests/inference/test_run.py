@@ -171,6 +171,27 @@ def test_the_end_of_what_has_none_is_reported(monkeypatch):
     run.process([Source("live", 0, PurePosixPath("camera_0.mp4"))])
     assert run.num_images == 3
     assert list(map(str, errors)) == ["camera 0 ended after 3 frames, which are done"]
+    run.process([Source("live", "http://host/film.mjpg", PurePosixPath("film.mp4"))])  # which may have one
+    assert (run.num_images, len(errors)) == (6, 1)
+
+
+def test_what_a_batch_computed_is_let_go_before_its_images_are_tried_one_by_one():
+    """On a GPU whose memory did not hold the batch, it would not hold an image either."""
+    kept, alive = [], []
+
+    class Full(Counted):
+        def detect(self, images):
+            if len(images) < 2:
+                alive.extend(kept[0]() is not None for _ in images)
+                return super().detect(images)
+            computed = np.zeros(9)
+            kept.append(weakref.ref(computed))
+            raise InputError("the GPU's memory does not hold a batch of 2; make it smaller")
+
+    errors = []
+    run = InferenceRun(Full(), batch_size=2, failed=errors.append)
+    run.process(images(2))
+    assert (alive, errors, run.num_images) == ([False, False], [], 2)
 
 
 def test_two_videos_of_one_place_are_refused(tmp_path):

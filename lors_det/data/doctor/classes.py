@@ -13,6 +13,9 @@ from lors_det.data.doctor.table import Table
 from lors_det.data.record import Finding
 from lors_det.data.words import are, counted, listed
 
+STRAYS = 2
+"""Boxes of unknown ids that may be slips."""
+
 
 def check_class_lists(case: Case) -> Iterator[Finding]:
     """Categories that differ between splits, or that a record lists twice. Order counts: a class is its place."""
@@ -45,14 +48,14 @@ def id_shift(table: Table) -> int:
     """What must be added to the category ids of the annotations, all of them: 1, -1, or 0 where they fit as they are.
 
     Ids are shifted if some are unknown, and all become known by adding 1 (they count from 0 and the categories from 1)
-    or -1. The unknown ones are then a class, and have a tenth of its even share at least: a stray id is no shift.
+    or -1. The unknown ones are then a class; one or two boxes that are less than a tenth of its even share are strays.
     """
     used = {annotation["category_id"] for annotation in table.annotations}
     known = {category["id"] for category in table.categories}
     if used <= known or not all(isinstance(each, int) for each in used | known):
         return 0
     unknown = sum(annotation["category_id"] not in known for annotation in table.annotations)
-    if unknown * 10 * len(known) < len(table.annotations):
+    if unknown <= STRAYS and unknown * 10 * len(known) < len(table.annotations):
         return 0
     return next((shift for shift in (1, -1) if {each + shift for each in used} <= known), 0)
 

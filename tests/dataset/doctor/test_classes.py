@@ -100,6 +100,14 @@ def test_shifted_ids_are_one_finding_and_are_shifted_back(small, shift):
     assert names == ["raccoon", "badger"] * 40
 
 
+def test_a_rare_class_at_the_end_is_no_stray(small):
+    """Three boxes are no slip, though few."""
+    train = small.records["train"]["annotations"]
+    for number, annotation in enumerate(train):
+        annotation["category_id"] = 0 if number < 3 else 1
+    assert id_shift(read_table(small.folder.splits["train"])) == 1
+
+
 def test_a_stray_id_shifts_no_others(small):
     """Though all would fit, since the last class has no box."""
     val = small.records["val"]["annotations"]
