@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lors_det.cli import shared
-from lors_det.data.images import IMAGE_SUFFIXES, is_image
 from lors_det.data.words import counted
 from lors_det.errors import INTERRUPTED, TERMINATED, InputError, Terminated
 from lors_det.files import check_folder, check_place
@@ -83,6 +82,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--classes", nargs="+", action="extend", metavar="NAME", help="classes to detect; all by default"
     )
     parser.add_argument("--batch-size", type=int, default=1, help="images that are computed together; %(default)s")
+    parser.add_argument(
+        "--image-side", type=int, metavar="PIXELS", help="scale images to this long side, not to that of the training"
+    )
+    parser.add_argument(
+        "--frame-step", type=int, default=1, metavar="N", help="look at every Nth frame of videos; %(default)s"
+    )
     parser.add_argument("--device", help="such as cpu or cuda:1; the GPU by default, where there is one")
     parser.add_argument("--tta", action="store_true", help="test-time augmentation: merge with the flipped image")
     parser.add_argument("--tile", type=int, metavar="PIXELS", help="look at tiles of this size too, for small objects")
@@ -94,15 +99,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 def main(args: Namespace) -> None:
     _check(args)
     _hush()
+    from lors_det.inference import passed_over
     from lors_det.inference.coco_results import CocoResults
     from lors_det.inference.progress import progress_bar
     from lors_det.inference.run import InferenceRun, check_outputs
-    from lors_det.inference.sources import count_images, count_passed_over, find_sources
+    from lors_det.inference.sources import count_images, find_sources
     from lors_det.inference.terminable import terminable
     from lors_det.inference.yolo_labels import YoloLabels
 
     out = None if args.no_pictures else Path(args.out)
-    left_out = _left_out(args)
+    left_out = passed_over.pictures_to_leave_out(args.inputs, Path(args.out), drawn=out is not None)
     find = partial(find_sources, args.inputs, leave_out=left_out)  # one after the other: there may be millions
     sources = find()
     if out is not None:
@@ -115,18 +121,9 @@ def main(args: Namespace) -> None:
     written = 0.0 if args.score_threshold is None and args.annotations else drawn
     detector = _detector(args, score_threshold=written if args.json else drawn)
     failures = _Failures(strict=args.strict)
-    if not args.quiet and (number := count_passed_over(args.inputs, leave_out=left_out)):
-        print(
-            f"note: {counted(number, 'image')} passed over, of formats that are not read; these are: "
-            f"{', '.join(IMAGE_SUFFIXES)}",
-            file=sys.stderr,
-        )
-    if not args.quiet and args.no_pictures and left_out is not None and (number := _images_in(left_out, args.inputs)):
-        print(
-            f"note: {counted(number, 'image')} in {args.out}, the folder of pictures, passed over; name another one to "
-            "look at them, --out",
-            file=sys.stderr,
-        )
+    if not args.quiet:
+        for note in passed_over.notes(args.inputs, left_out, drawn=out is not None):
+            print(f"note: {note}", file=sys.stderr)
     bar = progress_bar(quiet=args.quiet)
     results = None
     if args.json:
@@ -138,7 +135,7 @@ def main(args: Namespace) -> None:
     if args.yolo_labels:
         names = (Path(source.name) for source in find())
         labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
-    total = None if args.quiet else count_images(find())
+    total = None if args.quiet else count_images(find(), frame_step=args.frame_step)
     with terminable(), ExitStack() as open_files:
         if results is not None:
             open_files.enter_context(results)
@@ -147,6 +144,7 @@ def main(args: Namespace) -> None:
         run = InferenceRun(
             detector,
             batch_size=args.batch_size,
+            frame_step=args.frame_step,
             pictures=out,
             score_threshold=drawn,
             results=results,
@@ -188,20 +186,6 @@ class _Failures:
             print(f"skipped: {error}", file=sys.stderr)
 
 
-def _left_out(args: Namespace) -> Path | None:
-    """The folder of pictures, which are no inputs of another run, unless one without pictures names what is in it."""
-    out = Path(args.out).resolve()
-    inputs = [Path(text).expanduser().resolve() for text in args.inputs]
-    named = any(out in (place, *place.parents) for place in inputs)
-    return None if args.no_pictures and named else out
-
-
-def _images_in(folder: Path, inputs: Sequence[str]) -> int:
-    """Images in a folder that lies in one of the inputs, and is not looked into."""
-    inside = any(place in folder.parents for place in (Path(text).expanduser().resolve() for text in inputs))
-    return sum(is_image(path.name) for path in folder.rglob("*")) if inside else 0
-
-
 def _hush() -> None:
     """Have OpenCV and FFmpeg print nothing of what they cannot read: this command says it once, by name."""
     import cv2
@@ -217,8 +201,9 @@ def _check(args: Namespace) -> None:
         )
     if args.annotations and not args.json:
         raise InputError("--annotations is for the ids of --json; name a file: --json FILE")
-    if args.batch_size < 1:
-        raise InputError(f"--batch-size is {args.batch_size}; it must be at least 1")
+    for option, value in (("--batch-size", args.batch_size), ("--frame-step", args.frame_step)):
+        if value < 1:
+            raise InputError(f"{option} is {value}; it must be at least 1")
     if args.tile_overlap is not None and args.tile is None:
         raise InputError(
             "--tile-overlap is of tiles, and there are none without --tile; name their size: --tile PIXELS"
@@ -244,6 +229,7 @@ def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDet
         score_threshold=score_threshold,
         classes=args.classes,
         tta=args.tta,
+        image_side=args.image_side,
         config=args.config,
         names=args.names,
         trust=args.trust_checkpoint,

@@ -25,7 +25,7 @@ from lors_det.inference.detections import Detections, known_classes
 from lors_det.inference.device import find_device
 from lors_det.inference.images import ImageLike, as_rgb, checked_path, swap_red_and_blue
 from lors_det.inference.onnx.runtime import OnnxModel
-from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared
+from lors_det.inference.pipeline import build_test_pipeline, decoded, prepared, set_side
 from lors_det.inference.stored_model import faults_of, load_stored_model
 from lors_det.inference.streaming import batched, call, with_image
 from lors_det.plugin.config.data import augment_test_time
@@ -97,6 +97,7 @@ class Detector:
         score_threshold: float = 0.3,
         classes: Collection[str] | None = None,
         tta: bool = False,
+        image_side: int | None = None,
         config: str | Path | Config | None = None,
         names: Sequence[str] | None = None,
         trust: bool = False,
@@ -110,6 +111,7 @@ class Detector:
             score_threshold: detections below it are left out, 0..1; 0 keeps all, as an evaluation does.
             classes: names of which detections are kept; None: all.
             tta: test each image and its mirror image, merged, as ``lors-det test --tta`` does.
+            image_side: long side in pixels to which images are scaled, in place of that of the training's evaluation.
             config: the model's, for a checkpoint that carries none, such as a converted one.
             names: the model's classes, in order, for a checkpoint that does not tell them.
             trust: unpickle the file whole, and let its config import and build what lors_det and mmdet do not register;
@@ -119,8 +121,10 @@ class Detector:
             InputError: if the checkpoint or an argument is wrong; it names what, where and the remedy.
         """
         if Path(path).suffix.lower() == ".onnx":
-            if tta or trust or config is not None or names is not None:
-                raise InputError(f"{path} has its config and names inside; tta, config, names and trust are not for it")
+            if tta or trust or any(each is not None for each in (image_side, config, names)):
+                raise InputError(
+                    f"{path} has its config and names inside; image_side, tta, config, names and trust change nothing"
+                )
             exported = OnnxModel(Path(path), device)
             return cls(
                 exported,
@@ -135,6 +139,8 @@ class Detector:
         cfg, model = stored.cfg, stored.model
         scope = DefaultScope.overwrite_default_scope(cfg.get("default_scope") or "mmdet")
         with scope, faults_of(path, config):
+            if image_side is not None:
+                set_side(cfg, image_side, tta=tta)
             if tta:
                 augment_test_time(cfg)
                 model = MODELS.build({**cfg.model, "module": model}).eval()

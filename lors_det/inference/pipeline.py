@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from lors_det.data.decoding import why_not_decoded
 from lors_det.errors import InputError
+from lors_det.plugin.config.size_rules import SIDE_STEP_PX
 
 
 def build_test_pipeline(cfg: Config) -> tuple[Callable[..., Any], Compose]:
@@ -37,6 +39,37 @@ def build_test_pipeline(cfg: Config) -> tuple[Callable[..., Any], Compose]:
             "'color', which grey ones become: train with that"
         )
     return TRANSFORMS.build(pipeline[0]), Compose(pipeline[1:])
+
+
+def set_side(cfg: Config, side: int, *, tta: bool = False) -> None:
+    """Have the test pipeline scale images to another long side; the other number of a scale changes in proportion.
+
+    Args:
+        cfg: changed in place; ``scale=(1333, 800)`` becomes ``(640, 384)`` at a side of 640.
+        side: pixels.
+        tta: whether :func:`lors_det.plugin.config.data.augment_test_time` comes after.
+
+    Raises:
+        InputError: if it is no number of at least ``SIDE_STEP_PX``, the pipeline has more sizes than that of one
+            Resize, or the config has a pipeline of its own for test-time augmentation.
+    """
+    if isinstance(side, bool) or not isinstance(side, Integral) or side < SIDE_STEP_PX:
+        raise InputError(f"the image side is {side!r}; it must be a whole number of at least {SIDE_STEP_PX} pixels")
+    if tta and cfg.get("tta_pipeline"):
+        raise InputError("the config's tta_pipeline has sizes of its own; leave out tta or the image side")
+    sizes = [
+        (step, key)
+        for step in cfg.test_dataloader.dataset.pipeline
+        for key in ("scale", "size", "crop_size", "scale_factor", "transforms")
+        if step.get(key) is not None
+    ]
+    steps = [step for step, key in sizes if key == "scale" and isinstance(step.scale, (list, tuple))]
+    if not len(sizes) == len(steps) == 1:
+        raise InputError(
+            f"config key test_dataloader.dataset.pipeline has {len(sizes)} sizes, and an image side takes the place of "
+            "one, the scale of a Resize; write the sizes into the config"
+        )
+    steps[0].scale = tuple(max(1, round(each * side / max(steps[0].scale))) for each in steps[0].scale)
 
 
 def decoded(loader: Callable[..., Any], path: Path) -> NDArray[np.uint8]:

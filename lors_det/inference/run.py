@@ -41,6 +41,7 @@ class InferenceRun:
     Args:
         detector: its threshold decides what is found at all.
         batch_size: images, or frames of a video, that are computed together; a batch never mixes them.
+        frame_step: of so many frames of a video one is looked at, and drawn; the others are left out.
         pictures: folder of pictures and videos with boxes, by the sources' names; None: none are written.
         score_threshold: of what is drawn.
         results: gets all that is found.
@@ -52,6 +53,7 @@ class InferenceRun:
 
     detector: Detector | TiledDetector
     batch_size: int = 1
+    frame_step: int = 1
     pictures: Path | None = None
     score_threshold: float = 0.3
     results: CocoResults | None = None
@@ -127,7 +129,7 @@ class InferenceRun:
     def _video(self, source: Source) -> None:
         try:
             path = self._output(self.pictures, source) if self.pictures is not None else None
-            reader = VideoReader(source.where)
+            reader = VideoReader(source.where, step=self.frame_step)
             if path is None:
                 number = self._frames(source, reader, None)
             else:
@@ -140,8 +142,8 @@ class InferenceRun:
             self.failed(error)
 
     def _frames(self, source: Source, reader: VideoReader, writer: VideoWriter | None) -> int:
-        """Go through a video's frames; returns how many there were."""
-        index = 0
+        """Go through a video's frames; returns how many were looked at."""
+        number = 0
         for batch in batched(reader, self.batch_size):
             try:
                 detections = self.detector.detect(batch)
@@ -153,11 +155,12 @@ class InferenceRun:
             for found in detections:
                 if self.results is not None:
                     name = str(source.name)
+                    index = number * self.frame_step
                     self.results.add(self.results.image_id(name, None), found, name=name, frame_index=index)
                 self._count(found)
-                index += 1
+                number += 1
             self.done(len(batch))
-        return index
+        return number
 
     def _count(self, found: Detections) -> None:
         self.num_images += 1

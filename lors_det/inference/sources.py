@@ -67,15 +67,15 @@ def has_no_end(source: Source) -> bool:
     return source.kind == "live" and not str(source.where).startswith(("http://", "https://"))
 
 
-def count_images(sources: Iterable[Source]) -> int | None:
-    """How many images and frames there are, as the videos say; None where one does not, or has no end."""
+def count_images(sources: Iterable[Source], *, frame_step: int = 1) -> int | None:
+    """How many images and frames there are to look at, as the videos say; None where one does not, or has no end."""
     count = 0
     for source in sources:
         if source.kind == "image":
             count += 1
             continue
         try:
-            frames = VideoReader(source.where).num_frames if source.kind == "video" else None
+            frames = VideoReader(source.where, step=frame_step).num_frames if source.kind == "video" else None
         except InputError:  # it will be named when its turn comes
             continue
         if frames is None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,14 @@ class VideoReader:
 
     Args:
         where: a file, the number of a camera or the address of a stream.
+        step: of ``step`` frames the first is given; the others are passed over.
 
     Raises:
         InputError: if it cannot be opened.
     """
 
-    def __init__(self, where: Path | int | str) -> None:
+    def __init__(self, where: Path | int | str, *, step: int = 1) -> None:
+        self._step = step
         self.shown = shown_source(where)
         """What it is, in words."""
         if not isinstance(where, int):
@@ -75,10 +78,11 @@ class VideoReader:
                 )
             raise InputError(f"{self.shown} cannot be opened; it may be damaged, or of a format OpenCV does not read")
         fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if np.isfinite(fps) and 0 < fps < 1000 else UNKNOWN_FPS
+        self.fps = (fps if np.isfinite(fps) and 0 < fps < 1000 else UNKNOWN_FPS) / step
+        """Frames a second that are given."""
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.num_frames = int(count) if np.isfinite(count) and count > 0 else None
-        """As the file tells, which may be an estimate; None where it does not."""
+        self.num_frames = ceil(int(count) / step) if np.isfinite(count) and count > 0 else None
+        """That are given, as the file tells, which may be an estimate; None where it does not."""
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """Each frame, (H, W, 3), RGB.
@@ -94,6 +98,8 @@ class VideoReader:
                     break
                 empty = False
                 yield swap_red_and_blue(np.asarray(frame, np.uint8))
+                for _ in range(self._step - 1):
+                    self._capture.grab()  # at the end it fails, as the next read then does
         finally:
             self._capture.release()
         if empty:

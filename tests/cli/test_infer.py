@@ -33,7 +33,7 @@ def call(trained: Trained, *words: object) -> int:
 
 @pytest.fixture
 def inputs(trained, tmp_path) -> Path:
-    """Two images, one in a folder, a video of five frames, and a file that is no image."""
+    """Two images, one in a folder, and a video of four frames."""
     folder = tmp_path / "in"
     (folder / "sub").mkdir(parents=True)
     shutil.copy(trained.images[0], folder / "a.jpg")
@@ -67,6 +67,24 @@ def test_pictures_videos_and_json_of_a_folder(trained, inputs, tmp_path, capsys)
     (found,) = Detector.from_checkpoint(trained.checkpoint, score_threshold=0)([inputs / "a.jpg"])
     own = [each for each in record["annotations"] if each["image_id"] == 1]
     assert [each["score"] for each in own] == found.scores.tolist()
+
+
+def test_every_nth_frame_of_a_video_has_the_index_that_it_has_in_the_whole(trained, inputs, tmp_path, capsys):
+    out, path = tmp_path / "out", tmp_path / "found.json"
+    words = (inputs / "film.mp4", "--out", out, "--json", path, "--batch-size", 2, "--score-threshold", 0)
+    assert call(trained, *words) == 0
+    whole = json.loads(path.read_text())
+    assert call(trained, *words, "--frame-step", 3) == 0
+    assert "in 2 images" in capsys.readouterr().out
+    some = json.loads(path.read_text())
+    assert [image["frame_index"] for image in some["images"]] == [0, 3]
+    scores = [
+        [each["score"] for each in record["annotations"] if each["image_id"] == record["images"][index]["id"]]
+        for record, index in ((whole, 0), (some, 0), (whole, 3), (some, 1))
+    ]
+    assert scores[0] == scores[1] != scores[2] == scores[3] != []
+    film = VideoReader(out / "film.mp4")
+    assert (film.num_frames, round(film.fps, 2)) == (2, 3.33)
 
 
 def test_labels_for_images_without_pictures(trained, inputs, tmp_path, capsys):
@@ -127,6 +145,7 @@ def test_flags_reach_the_detector(trained, tmp_path):
     assert {each["category_id"] for each in chosen} == {label + 1}
     boxes = [each["bbox"] for each in everything]
     assert [each["bbox"] for each in entries("--score-threshold", 0, "--tta")] != boxes
+    assert [each["bbox"] for each in entries("--score-threshold", 0, "--image-side", 96)] != boxes
     assert [each["bbox"] for each in entries("--score-threshold", 0, "--tile", 40, "--tile-overlap", 0.5)] != boxes
     assert entries("--score-threshold", 0, "--config", trained.config) == everything
 
@@ -139,7 +158,7 @@ def test_what_was_seen_is_kept_where_a_run_is_ended(trained, tmp_path, monkeypat
     class Camera:
         fps = 25.0
 
-        def __init__(self, where: int) -> None:
+        def __init__(self, where: int, step: int) -> None:
             assert where == 3
 
         def __iter__(self):
@@ -171,7 +190,9 @@ def test_mistakes_end_with_one_line(trained, inputs, tmp_path, capsys):
         ((inputs / "a.jpg", "--out", inputs), "would overwrite"),
         ((inputs / "a.jpg", "--out", inputs / "a.jpg"), "is a file; name a folder"),
         ((inputs / "a.jpg", "--score-threshold", 30), "must be between 0 and 1"),
-        ((inputs / "a.jpg", "--batch-size", 0), "must be at least 1"),
+        ((inputs / "a.jpg", "--batch-size", 0), "--batch-size is 0; it must be at least 1"),
+        ((inputs / "a.jpg", "--frame-step", 0), "--frame-step is 0; it must be at least 1"),
+        ((inputs / "a.jpg", "--image-side", 16, "--out", tmp_path / "out"), "the image side is 16"),
         ((inputs / "a.jpg", "--tile", 2, "--out", tmp_path / "out"), "tile is 2 pixels"),
         ((inputs / "a.jpg", "--tile-overlap", 0.5), "name their size: --tile PIXELS"),
         ((inputs / "a.jpg", "--json", inputs / "a.jpg"), "must end in .json"),

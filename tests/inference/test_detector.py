@@ -17,7 +17,7 @@ from references.trained import evaluated
 from lors_det.errors import InputError
 from lors_det.inference import Detections, Detector
 from lors_det.inference.images import as_rgb
-from lors_det.inference.pipeline import decoded
+from lors_det.inference.pipeline import decoded, set_side
 from lors_det.inference.tiling import TiledDetector
 from lors_det.lors import SharedStack
 
@@ -157,6 +157,40 @@ def test_a_detector_that_takes_anothers_place_computes_with_the_weights_of_now(t
     assert len({float(each) for each in seen}) == 4
     del detector, former
     assert model.bbox_head.decoder.stack._kept is None
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_another_image_side_is_that_of_a_config_with_it(trained, detector, tta):
+    cfg = Config.fromfile(trained.config)
+    resize = next(step for step in cfg.test_dataloader.dataset.pipeline if step.type == "Resize")
+    resize.scale = (96, 96)
+    expected = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, tta=tta, config=cfg)
+    found = Detector.from_checkpoint(trained.checkpoint, score_threshold=0, tta=tta, image_side=96)
+    for image in trained.images[:3]:
+        assert equal(found(image), expected(image))
+    assert not equal(found(trained.images[0]), detector(trained.images[0]))
+
+
+def test_an_image_side_keeps_the_shape_of_a_scale_and_takes_the_place_of_one_alone(trained):
+    cfg = Config.fromfile(trained.config)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    resize = next(step for step in pipeline if step.type == "Resize")
+    resize.scale = (1333, 800)
+    set_side(cfg, 640)
+    assert resize.scale == (640, 384)
+    for side in (0, 31, -64, 64.0, True, "64"):
+        with pytest.raises(InputError, match=r"the image side is .*; it must be a whole number of at least 32"):
+            set_side(cfg, side)
+    pipeline.insert(2, {"type": "Pad", "size": (640, 640)})
+    with pytest.raises(InputError, match=r"test_dataloader.dataset.pipeline has 2 sizes"):
+        set_side(cfg, 640)
+    del pipeline[2]
+    cfg.tta_pipeline = pipeline
+    with pytest.raises(InputError, match="tta_pipeline has sizes of its own"):
+        set_side(cfg, 640, tta=True)
+    pipeline.remove(resize)
+    with pytest.raises(InputError, match=r"test_dataloader.dataset.pipeline has 0 sizes"):
+        set_side(cfg, 640)
 
 
 def test_wrong_arguments_are_named(trained):

@@ -73,7 +73,7 @@ def test_frames_are_let_go_after_their_batch(monkeypatch, tmp_path):
     class Film:
         fps = 10.0
 
-        def __init__(self, where) -> None:
+        def __init__(self, where, step) -> None:
             pass
 
         def __iter__(self):
@@ -144,7 +144,7 @@ def test_a_picture_that_cannot_be_written_costs_the_others_nothing(tmp_path):
 
 def test_a_video_that_no_network_takes_is_named(tmp_path, monkeypatch):
     class Film(list):
-        def __init__(self, where) -> None:
+        def __init__(self, where, step) -> None:
             super().__init__([np.zeros((1, 8, 3), np.uint8)])
             self.fps, self.shown = 10, "video film"
 
@@ -158,7 +158,7 @@ def test_a_video_that_no_network_takes_is_named(tmp_path, monkeypatch):
 
 def test_the_end_of_what_has_none_is_reported(monkeypatch):
     class Camera(list):
-        def __init__(self, where) -> None:
+        def __init__(self, where, step) -> None:
             super().__init__([np.zeros((8, 8, 3), np.uint8)] * 3)
             self.fps, self.shown, self.num_frames = 10, "camera 0", None
 

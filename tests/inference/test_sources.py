@@ -140,6 +140,7 @@ def test_images_and_frames_are_counted_before_their_turn(tree):
         for _ in range(3):
             writer.add(np.zeros((32, 32, 3), np.uint8))
     assert count_images(find_sources([str(tree / "other")])) == 4
+    assert count_images(find_sources([str(tree / "other")]), frame_step=2) == 3
     assert count_images(find_sources([str(tree / "other"), "camera:0"])) is None
     assert count_images(find_sources([str(tree / "deep")])) == 1  # beside a video that cannot be opened
 

@@ -38,6 +38,20 @@ def test_frames_come_back_in_order_and_colour(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(("step", "levels"), [(2, [60, 100, 140, 180, 220]), (4, [60, 140, 220]), (20, [60])])
+def test_every_nth_frame_alone(tmp_path, step, levels):
+    path = tmp_path / "film.mp4"
+    with written_video(path, 12) as writer:
+        for level in range(60, 240, 20):
+            writer.add(frame(level))
+    reader = VideoReader(path, step=step)
+    assert reader.fps == pytest.approx(12 / step)
+    assert reader.num_frames == len(levels)
+    means = [image[..., 0].mean() for image in reader]
+    assert np.allclose(means, levels, atol=9)
+    reader.check_whole(len(means))
+
+
 def test_an_error_leaves_nothing_and_ctrl_c_leaves_what_there_is(tmp_path):
     path = tmp_path / "film.mp4"
 
