@@ -18,6 +18,7 @@ from lors_det.lors.residual import (
     num_values,
     of_stage,
 )
+from lors_det.lors.shapes import in_words
 
 FactorInit = Literal["stacked", "matrix"]
 
@@ -202,7 +203,10 @@ def adaptive(
 
     def make(shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> AdaptiveResidual:
         if [len(shape) for shape in shapes] != [2, 1]:
-            raise ValueError("an adaptive residual corrects a linear map's weight and bias; name the map")
+            raise ValueError(
+                f"an adaptive residual corrects a linear map's weight and bias, and the name stands for "
+                f"{in_words(shapes)}; name the map, which must have both"
+            )
         return AdaptiveResidual(
             shapes[0][1],
             kernel_shape,

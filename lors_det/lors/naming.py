@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from lors_det.lors.needs_stack import need
 
 
 class ParameterTree(nn.Module):
@@ -13,6 +17,17 @@ class ParameterTree(nn.Module):
 
     It has no methods of its own, which names could collide with; see :func:`put` and :func:`find`.
     """
+
+    def register_forward_pre_hook(self, *_: Any, **__: Any) -> Any:
+        """Refuse: pruning and norms of the old kind compute a weight before each call, and this is never called.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(
+            "a base's parameters are in no module that is called, so that no hook of it would run; prune or normalise "
+            "the stages before a stack takes them, or use torch.nn.utils.parametrize"
+        )
 
 
 def put(tree: nn.Module, name: str, value: nn.Parameter | nn.Module) -> None:
@@ -47,9 +62,15 @@ def names_of(module: nn.Module, name: str) -> tuple[str, ...]:
     names = [name] if name in parameters else []
     if name in modules:
         names = [f"{name}.{each}" for each, value in modules[name]._parameters.items() if value is not None]
+        if is_parametrized(modules[name]):
+            made = [each for each in parameters if each.startswith(f"{name}.parametrizations.")]
+            raise ValueError(f"{name} is parametrised; name what is to be shared of it: {', '.join(names + made)}")
     if names:
         check_own(module, names)
         return tuple(names)
+    if below := [each for each in parameters if each.startswith(f"{name}.")]:
+        parts = dict.fromkeys(each.rpartition(".")[0] for each in below)
+        raise ValueError(f"{name} has no parameters but those of its parts; name them: {', '.join(parts)}")
     near = get_close_matches(name, [*parameters, *modules], n=3)
     hint = f"; near it are {', '.join(near)}" if near else ""
     raise ValueError(f"{type(module).__name__} has no parameter {name!r}{hint}")
@@ -96,6 +117,9 @@ def value_of(module: nn.Module, name: str) -> Tensor:
 
 
 def remove(module: nn.Module, name: str) -> None:
-    """Leave None in a parameter's place: its module knows of it, and no state dict does."""
+    """Leave None in a parameter's place: its module knows of it, refuses calls without it, and no state dict has it."""
     path, _, last = name.rpartition(".")
-    module.get_submodule(path).register_parameter(last, None)
+    owner = module.get_submodule(path)
+    owner.register_parameter(last, None)
+    if not isinstance(owner, ParameterTree):  # of a stack within a stage, which is never called
+        need(owner, last)

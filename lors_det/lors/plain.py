@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lors_det.lors.naming import find, parameter_of, put, value_of
+from lors_det.lors.needs_stack import need_no_more
 from lors_det.lors.residual import Residual
 from lors_det.lors.shapes import in_words
 
@@ -27,6 +28,7 @@ def fold(stack: SharedStack) -> nn.ModuleList:
         learns = {each: _learns(stack, number, name, each) for name, names in stack.names.items() for each in names}
         for name, weight in weights.items():
             put(stage, name, nn.Parameter(weight.detach().clone(), requires_grad=learns[name]))
+        need_no_more(stage)
     return stages
 
 
@@ -50,9 +52,18 @@ def fit(stack: SharedStack, stages: Sequence[nn.Module]) -> None:
         stages: S plain ones, of the same kind.
 
     Raises:
-        ValueError: if their number, or a shape in them, is another; the stack is then as it was.
+        ValueError: if their number, or a shape in them, is another; after any error the stack is as it was.
     """
     _check_plain(stack, stages)
+    before = {name: value.clone() for name, value in stack.state_dict().items()}
+    try:
+        _write(stack, stages)
+    except BaseException:
+        stack.load_state_dict(before)
+        raise
+
+
+def _write(stack: SharedStack, stages: Sequence[nn.Module]) -> None:
     for number, tree in enumerate(stack.bases):
         users = [stage for stage, used in zip(stages, stack.share) if used == number]
         for name, parameter in tree.named_parameters():

@@ -42,10 +42,10 @@ def check_keeps_activations(stage: nn.Module, number: int) -> None:
     A backward pass computes it again when its shared weights are put in no more.
 
     Raises:
-        ValueError: if a part is switched to do so, in the way of mmcv (``with_cp``) or of Transformers.
+        ValueError: if a part is switched to do so, in the way of mmcv (``with_cp``), of Transformers or of a stack.
     """
     for name, part in stage.named_modules():
-        for switch in ("with_cp", "gradient_checkpointing"):
+        for switch in ("with_cp", "gradient_checkpointing", "recompute"):  # the last of a stack within a stage
             if getattr(part, switch, False) is True:
                 raise ValueError(
                     f"stage {number} recomputes activations by itself ({'.'.join(filter(None, (name, switch)))}), when "

@@ -11,6 +11,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lors_det.lors.shapes import in_words
+
 
 class Residual(nn.Module):
     """A stage's private correction of parameters that it shares, of one or of several at once."""
@@ -26,7 +28,7 @@ class Residual(nn.Module):
 
     def fit(self, *corrections: Tensor) -> None:
         """Become the nearest to these corrections that its rank allows; what scales the base is left as it is."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no fit(), by which it would become near to a correction")
 
 
 def checked_scale(scale: float) -> float:
@@ -67,6 +69,56 @@ class MakeOfStages:
 
     def __call__(self, shapes: tuple[torch.Size, ...], stage: int, alone: bool) -> Residual:
         return self.make(shapes, stage, alone)
+
+
+def made_residual(
+    make: MakeResidual, shapes: tuple[torch.Size, ...], name: str, stage: int, *, alone: bool, num_stages: int
+) -> Residual:
+    """A stage's residual of what a name stands for, seen to fit.
+
+    Raises:
+        ValueError: if it has numbers for other stages than there are, cannot be made, is none, or is for other shapes.
+    """
+    if isinstance(make, MakeOfStages) and make.num_values not in (None, num_stages):
+        raise ValueError(
+            f"the residuals of {name} have numbers for {make.num_values} stages, and there are {num_stages}; give one "
+            "for each stage"
+        )
+    try:
+        residual = make(shapes, stage, alone)
+    except ValueError as error:
+        raise ValueError(f"the residual of {name} in stage {stage}: {error}") from error
+    if not isinstance(residual, Residual):
+        raise ValueError(
+            f"the residual of {name} in stage {stage} is a {type(residual).__name__}; derive it from "
+            "lors_det.lors.Residual, which says what it must have"
+        )
+    if residual.shapes != shapes:
+        raise ValueError(
+            f"the residual of {name} is for {in_words(residual.shapes)}, and stage {stage} has there {in_words(shapes)}"
+        )
+    return residual
+
+
+def corrected_by(
+    residual: Residual, parameters: Sequence[Tensor | None], names: Sequence[str], which: str
+) -> tuple[Tensor, ...]:
+    """Corrected parameters, as many as came.
+
+    Args:
+        residual: what corrects them.
+        parameters: of the base, or None for each.
+        names: of them.
+        which: the residual, in words.
+
+    Raises:
+        ValueError: if the residual gives something else.
+    """
+    given = residual(*parameters)
+    if not isinstance(given, tuple) or len(given) != len(names):
+        form = f"a tuple of {len(given)}" if isinstance(given, tuple) else f"a {type(given).__name__}"
+        raise ValueError(f"{which} gives {form}; it must give a tuple of the corrected {', '.join(names)}")
+    return given
 
 
 def num_values(**values: int | Sequence[int] | None) -> int | None:

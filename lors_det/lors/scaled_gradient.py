@@ -24,6 +24,11 @@ class ScaledGradient(torch.autograd.Function):
         _, ctx.factor = inputs
 
     @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        """The tangent as it is: forwards, this is x."""
+        return tangent.view_as(tangent)
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """The gradient times the number; none for the number."""
         return gradients[0] * ctx.factor, None

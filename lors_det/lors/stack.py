@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, overload
 
 import torch
@@ -22,7 +22,7 @@ from lors_det.lors.naming import (
     value_of,
 )
 from lors_det.lors.recompute import check_keeps_activations
-from lors_det.lors.residual import MakeOfStages, MakeResidual, Residual
+from lors_det.lors.residual import MakeResidual, Residual, corrected_by, made_residual
 from lors_det.lors.scaled_gradient import ScaledGradient
 from lors_det.lors.shapes import in_words
 from lors_det.lors.share import checked_share
@@ -49,7 +49,8 @@ class SharedStack(nn.Module):
     state dict that is taken meanwhile would find them.
 
     With ``stack.recompute`` a stage's activations are not kept for the backward pass, which computes them again. A
-    stage that does so by itself would be without its weights then, and is refused where it says so.
+    stage that does so by itself would be without its weights then, and is refused where it says so. A module that is
+    called without what it shares raises, whoever calls it: a part of a stage, or a stage but by the stack.
 
     Starts equal to its bases, if its residuals start at zero; a base starts as the first of its stages.
 
@@ -90,8 +91,13 @@ class SharedStack(nn.Module):
         twice = sorted({name for name in shared if shared.count(name) > 1})
         if twice:
             raise ValueError(f"residuals name {', '.join(twice)} more than once; name each parameter once")
-        for stage in stages[1:]:
+        for number, stage in enumerate(stages[1:], start=1):
             check_own(stage, shared)
+            for name in shared:
+                try:
+                    parameter_of(stage, name)
+                except ValueError as error:
+                    raise ValueError(f"stage {number}: {error}") from error
         corrected = [name for name, make in residuals.items() if make is not None]
         for name in corrected:
             for part in corrected:
@@ -122,20 +128,7 @@ class SharedStack(nn.Module):
             if make is None:
                 continue
             shapes = tuple(parameter_of(stage, each).shape for each in self.names[name])
-            if isinstance(make, MakeOfStages) and make.num_values not in (None, len(self.share)):
-                raise ValueError(
-                    f"the residuals of {name} have numbers for {make.num_values} stages, and there are "
-                    f"{len(self.share)}; give one for each stage"
-                )
-            try:
-                residual = make(shapes, number, alone)
-            except ValueError as error:
-                raise ValueError(f"the residual of {name} in stage {number}: {error}") from error
-            if residual.shapes != shapes:
-                raise ValueError(
-                    f"the residual of {name} is for {in_words(residual.shapes)}, and stage {number} has there "
-                    f"{in_words(shapes)}"
-                )
+            residual = made_residual(make, shapes, name, number, alone=alone, num_stages=len(self.share))
             put(tree, name, residual.to(parameter_of(stage, self.names[name][0])))  # its device and type
         return tree
 
@@ -180,26 +173,51 @@ class SharedStack(nn.Module):
         kept = self._kept
         if kept is not None:
             return dict(kept[number])  # a copy: functional_call writes into what it is given
-        return self._corrected(number)
+        with self._in_own_precision():
+            return self._corrected(number)
+
+    def _in_own_precision(self) -> AbstractContextManager[object]:
+        """Without autocast: weights are corrected, and gradients of a base's users added up, in the type they have."""
+        device = next((parameter.device.type for parameter in self.parameters()), "meta")
+        # nothing is computed, nor cast, on the meta device
+        cast = device != "meta" and torch.is_autocast_enabled(device)
+        return torch.autocast(device, enabled=False) if cast else nullcontext()
 
     def _corrected(self, number: int) -> dict[str, Tensor]:
+        if len(self.stages) != len(self.share):
+            raise RuntimeError(
+                f"stack.stages has {len(self.stages)} stages, and bases and residuals are for {len(self.share)}; make "
+                "a stack of as many: its fit() takes plain stages, such as those that fold() gave of this one"
+            )
         base = self.share[number]
         weights: dict[str, Tensor] = {}
         for name, names in self.names.items():
-            full: list[Any] = [None if base is None else value_of(self.bases[base], each) for each in names]
+            full: list[Any] = [None if base is None else self._of_base(base, each) for each in names]
             if self.mean_gradient and base is not None and torch.is_grad_enabled():
                 full = [ScaledGradient.apply(parameter, 1 / self.share.count(base)) for parameter in full]
             residual = find(self.residuals[number], name)
-            # a name without a residual may hold others' residuals: those of its parts
-            weights.update(zip(names, residual(*full) if isinstance(residual, Residual) else full))
+            if isinstance(residual, Residual):  # else the name may hold others' residuals: those of its parts
+                full = [*corrected_by(residual, full, names, f"the residual of {name} in stage {number}")]
+            weights.update(zip(names, full))
         return weights
+
+    def _of_base(self, base: int, name: str) -> Tensor:
+        value: Tensor | None = value_of(self.bases[base], name)
+        if value is None:
+            raise RuntimeError(
+                f"this stack's {name} is shared by a stack around it, which puts it in while it calls a stage; call or "
+                "fold the outer one"
+            )
+        return value
 
     @contextmanager
     def folded(self, dtype: torch.dtype | None = None) -> Iterator[None]:
         """Inside, stages compute with weights that were corrected once, on entering.
 
         A base or residual that changes inside has no effect on what it corrects until the end, and no gradient
-        reaches either, so calls in training mode with gradients are refused. What has no residual is used as ever.
+        reaches either, so calls in training mode with gradients are refused; in evaluation mode, what is private and
+        the input get theirs. What has no residual is the base's own parameter: changed in place, it has effect at
+        once, but not where another takes its place (``load_state_dict(assign=True)``, ``torch.func.functional_call``).
 
         Of folds that overlap, of threads or of objects that live for a while, the last to begin of those that have not
         ended is used.
@@ -233,8 +251,5 @@ class SharedStack(nn.Module):
 
     def corrected(self) -> list[dict[str, Tensor]]:
         """Every stage's shared parameters, corrected now: without gradients, in their own precision."""
-        device = next((parameter.device.type for parameter in self.parameters()), "meta")
-        # nothing is computed, nor cast, on the meta device
-        uncast = nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
-        with torch.no_grad(), uncast:
+        with torch.no_grad(), self._in_own_precision():
             return [self._corrected(number) for number in range(len(self))]

@@ -23,7 +23,8 @@ class StaticResidual(Residual):
     """A stage's private correction of a shared weight.
 
     W_i = W + up down, with W (out, in), down (K R, in), up (out, K R). K groups of rank R, the paper's sum over k of
-    B_k A_k, are one group of rank K R.
+    B_k A_k, are one group of rank K R. Beyond the paper, a convolution's weight is corrected as the matrix of its first
+    dimension by all others, in = C_in / groups x height x width.
 
     Two values beyond the paper: W_i = diag(1 + gain) W + scale up down, with a gain of each output: a correction of
     full rank for ``out`` numbers.
@@ -33,7 +34,7 @@ class StaticResidual(Residual):
     2 / (in + out). A residual that is ``alone`` has no base, so no gain, and is the whole weight: its start is 1.
 
     Args:
-        shape: (out, in) of the weight.
+        shape: (out, in) of the weight, or (out, ...).
         rank: R.
         num_groups: K.
         alone: whether there is no base.
@@ -42,7 +43,7 @@ class StaticResidual(Residual):
         start: standard deviation of the correction at the start, in units of that of a weight of the stage's own.
 
     Raises:
-        ValueError: if a number is less than 1, or the weight is no matrix.
+        ValueError: if a number is less than 1, or the weight has one dimension.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class StaticResidual(Residual):
         for name, value in (("rank", rank), ("num_groups", num_groups)):
             if value < 1:
                 raise ValueError(f"StaticResidual: {name}={value}; it must be at least 1")
-        if len(shape) != 2:
+        if len(shape) < 2:
             raise ValueError(f"StaticResidual corrects matrices, and the weight is {tuple(shape)}")
-        out_dim, in_dim = shape
+        out_dim, in_dim = shape[0], math.prod(shape[1:])
+        self.shape = torch.Size(shape)
         self.alone, self.scale, self.start = alone, checked_scale(scale), checked_start(start, alone=alone)
         self.down = nn.Parameter(torch.empty(num_groups * rank, in_dim))
         self.up = nn.Parameter(torch.empty(out_dim, num_groups * rank))
@@ -72,7 +74,7 @@ class StaticResidual(Residual):
     @property
     def shapes(self) -> tuple[torch.Size, ...]:
         """Of what it corrects."""
-        return (torch.Size((len(self.up), self.down.shape[1])),)
+        return (self.shape,)
 
     def reset_parameters(self) -> None:
         nn.init.kaiming_uniform_(self.down)
@@ -85,13 +87,15 @@ class StaticResidual(Residual):
             nn.init.uniform_(self.up, -bound, bound)
 
     def forward(self, *parameters: Tensor | None) -> tuple[Tensor, ...]:
-        """The corrected weight, (out, in), given the base's; alone, that is None."""
+        """The corrected weight, (out, in) or (out, ...), given the base's; alone, that is None."""
         (weight,) = parameters
         if weight is None:
-            return (self.scale * (self.up @ self.down) if self.scale != 1 else self.up @ self.down,)
+            product = self.up @ self.down
+            return ((product if self.scale == 1 else self.scale * product).view(self.shape),)
+        weight = weight.flatten(1)
         if self.gain is not None:
             weight = torch.addcmul(weight, weight, self.gain[:, None])
-        return (torch.addmm(weight, self.up, self.down, alpha=self.scale),)
+        return (torch.addmm(weight, self.up, self.down, alpha=self.scale).view(self.shape),)
 
     @torch.no_grad()
     def fit(self, *corrections: Tensor) -> None:
@@ -103,7 +107,7 @@ class StaticResidual(Residual):
         if self.gain is not None:
             self.gain.zero_()
         rank = self.up.shape[1]
-        left, values, right = torch.linalg.svd(correction.double() / self.scale, full_matrices=False)
+        left, values, right = torch.linalg.svd(correction.flatten(1).double() / self.scale, full_matrices=False)
         roots = values[:rank].sqrt()
         for factor, fitted in ((self.up.T, (left[:, :rank] * roots).T), (self.down, roots[:, None] * right[:rank])):
             factor.zero_()  # rows beyond the smaller side stay so

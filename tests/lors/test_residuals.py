@@ -148,6 +148,23 @@ def test_a_start_that_is_none_is_named(start):
             make(start=start)
 
 
+@pytest.mark.parametrize(("alone", "gain"), [(False, False), (False, True), (True, False)])
+def test_a_convolution_is_corrected_as_a_matrix(alone, gain):
+    conv = nn.Conv2d(6, 4, (3, 2), groups=2).double()
+    options = dict(rank=2, alone=alone, gain=gain, scale=0.5, start=0.3)
+    residual = randomise(StaticResidual(conv.weight.shape, **options)).double()
+    assert residual.shapes == (conv.weight.shape,)
+    assert residual.down.shape == (2, 3 * 3 * 2)
+    (found,) = residual(None if alone else conv.weight)
+    expected = 0.5 * torch.einsum("or,ri->oi", residual.up, residual.down).reshape(4, 3, 3, 2)
+    if not alone:
+        expected = expected + conv.weight * (1 + (residual.gain[:, None, None, None] if gain else 0))
+    torch.testing.assert_close(found, expected, **EXACT)
+    whole = StaticResidual(conv.weight.shape, rank=4, alone=alone).double()
+    whole.fit(conv.weight.detach())
+    torch.testing.assert_close(whole(None if alone else torch.zeros_like(conv.weight))[0], conv.weight, **EXACT)
+
+
 def test_adaptive_starts_at_zero():
     base = generator()
     corrected = make_adaptive()(base.weight, base.bias)

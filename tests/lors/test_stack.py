@@ -202,6 +202,6 @@ def test_a_stage_shows_its_attributes():
     with pytest.raises(AttributeError):  # it would be lost with this handle
         stack[0].embed_dims = 16
     twin = copy.deepcopy(stack[2])
-    assert twin.number == 2
-    assert twin.stack.stages is not stack.stages
+    assert twin._number == 2
+    assert twin._stack.stages is not stack.stages
     assert twin.embed_dims == DIM

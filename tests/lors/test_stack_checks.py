@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from references.foreign import DIM, HEADS, TORCH, WIDTH
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
-from lors_det.lors import SharedStack, adaptive, checked_share, static
+from lors_det.lors import Residual, SharedStack, adaptive, checked_share, static
 
 
 def refuse(words, residuals, share=(0, 0), stages=None):
@@ -30,6 +32,25 @@ def refuse(words, residuals, share=(0, 0), stages=None):
 )
 def test_an_unknown_name(name, near):
     refuse(f"TransformerDecoderLayer has no parameter '{name}'; near it are .*{near}", {name: None})
+
+
+def test_a_container():
+    stages = [nn.ModuleDict({"ffn": nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))}) for _ in "ab"]
+    refuse("ffn has no parameters but those of its parts; name them: ffn.0, ffn.2$", {"ffn": None}, stages=stages)
+
+
+def test_a_parametrised_module_is_shared_by_the_names_of_its_parameters():
+    """Its own are what is left of them; the weight would stay private in silence."""
+    stages = [nn.Sequential(weight_norm(nn.Linear(4, 4))) for _ in "ab"]
+    made = [f"0.parametrizations.weight.original{number}" for number in (0, 1)]
+    refuse(
+        rf"0 is parametrised; name what is to be shared of it: 0\.bias, {made[0]}, {made[1]}$",
+        {"0": None},
+        stages=stages,
+    )
+    stack = SharedStack(stages, share=(0, 0), residuals={made[0]: None, made[1]: static(rank=1), "0.bias": None})
+    x = torch.randn(3, 4)
+    assert torch.equal(stack[0](x), stack[1](x))
 
 
 @pytest.mark.parametrize("name", ["", "dropout", "nothing.like.it"])
@@ -78,6 +99,58 @@ def test_a_residual_that_does_not_fit(residuals, words):
     refuse(words, residuals)
 
 
+class Own(Residual):
+    """Adds a number to a weight; it is for a bias too."""
+
+    def __init__(self, shapes: tuple[torch.Size, ...]) -> None:
+        super().__init__()
+        self.own, self.number = shapes, nn.Parameter(torch.ones(()))
+
+    @property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        return self.own
+
+    def forward(self, *parameters):
+        return (parameters[0] + self.number,)
+
+
+def test_a_residual_of_ones_own():
+    def stages():
+        return [nn.Linear(4, 4) for _ in "ab"]
+
+    stack = SharedStack(stages(), share=(0, 0), residuals={"weight": lambda shapes, *_: Own(shapes)})
+    assert torch.equal(stack.weights(0)["weight"], stack.bases[0].weight + 1)
+    before = {name: value.clone() for name, value in stack.state_dict().items()}
+    with pytest.raises(NotImplementedError, match=r"Own has no fit\(\)"):
+        stack.fit(stages())
+    assert all(torch.equal(value, before[name]) for name, value in stack.state_dict().items())
+    both = [nn.ModuleDict({"map": stage}) for stage in stages()]
+    stack = SharedStack(both, share=(0, 0), residuals={"map": lambda shapes, *_: Own(shapes)})
+    words = (
+        "the residual of map in stage 0 gives a tuple of 1; it must give a tuple of the corrected map.weight, map.bias"
+    )
+    with pytest.raises(ValueError, match=words):
+        stack.weights(0)
+    refuse(
+        "the residual of weight in stage 0 is a Linear; derive it from lors_det.lors.Residual",
+        {"weight": lambda *_: nn.Linear(4, 4)},
+        stages=stages(),
+    )
+
+
+def test_another_number_of_stages_than_there_are_residuals():
+    stack = SharedStack(
+        [nn.Linear(4, 4) for _ in "abc"], share=(0, 0, 0), residuals={"weight": static(rank=1, start=1.0)}
+    )
+    plain, x = stack.fold(), torch.randn(2, 4)
+    del stack.stages[1]
+    with pytest.raises(RuntimeError, match=r"stack.stages has 2 stages, and bases and residuals are for 3"):
+        stack(x)
+    fewer = SharedStack([nn.Linear(4, 4) for _ in "ab"], share=(0, 0), residuals={"weight": static(rank=4)})
+    fewer.fit([plain[0], plain[2]])
+    torch.testing.assert_close(fewer(x), plain[2](plain[0](x)))
+
+
 def test_a_number_of_the_stages_is_whole():
     low_rank = static(rank=np.int64(2))
     stack = SharedStack([TORCH.make() for _ in "ab"], share=(0, 0), residuals={"linear1.weight": low_rank})
@@ -109,7 +182,9 @@ def test_stages_that_differ():
     )
     stack = SharedStack([layer(WIDTH), layer(9)], share=(0, 1), residuals={"linear1.weight": static(rank=1)})
     assert [len(weights["linear1.weight"]) for weights in map(stack.weights, range(2))] == [WIDTH, 9]
-    refuse("Linear has no parameter 'linear1.weight'", {"linear1": None}, stages=[layer(WIDTH), nn.Linear(2, 2)])
+    refuse(
+        "stage 1: Linear has no parameter 'linear1.weight'", {"linear1": None}, stages=[layer(WIDTH), nn.Linear(2, 2)]
+    )
 
 
 def test_a_stage_given_twice():

@@ -181,6 +181,16 @@ def test_autocast(kind):
     assert {parameter.grad.dtype for parameter in stack.parameters()} == {torch.float32}
 
 
+def test_weights_under_autocast_are_those_of_plain_layers(kind):
+    """Corrected in float32, and cast by the operation that takes them."""
+    stack = randomise(kind.stack())
+    x, arguments = inputs(kind, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert {weight.dtype for weight in stack.weights(0).values()} == {torch.float32}
+        found, expected = (run(stages, x, arguments)[-1] for stages in (stack, stack.fold()))
+    assert torch.equal(found, expected)
+
+
 def train(rank: int, world: int, folder: Path) -> None:
     """Three steps on this process's part of the batch, each kind of layers; writes the weights."""
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, grad, jacrev
+from torch.func import functional_call, grad, jacrev, jvp
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lors_det.lors import SharedStack, ledger, static
@@ -82,6 +82,27 @@ def test_transforms_of_torch_func(given, mean_gradient):
     found = jacrev(lambda x: stack(x).sum(0))(given)
     expected = torch.autograd.functional.jacobian(lambda x: stack(x).sum(0), given)
     torch.testing.assert_close(found, expected)
+
+
+def test_forwards_gradients_are_not_scaled(given):
+    stack = linear_stack(mean_gradient=True)
+    values = {name: parameter.detach() for name, parameter in stack.named_parameters()}
+    tangents = {name: torch.randn_like(value) for name, value in values.items()}
+    found = jvp(lambda values: functional_call(stack, values, (given,)), (values,), (tangents,))[1]
+    stack.mean_gradient = False
+    expected = jvp(lambda values: functional_call(stack, values, (given,)), (values,), (tangents,))[1]
+    torch.testing.assert_close(found, expected)
+    assert expected.abs().max() > 0
+
+
+def test_values_that_are_gone_are_not_computed_again_with_others(given):
+    stack = linear_stack()
+    stack.recompute = True
+    values = {name: torch.randn_like(each, requires_grad=True) for name, each in stack.named_parameters()}
+    output = functional_call(stack, values, (given,))
+    with pytest.raises(RuntimeError, match=r"other parameters than when .* set stack.recompute = False"):
+        output.sum().backward()
+    stack(given).sum().backward()
 
 
 def test_a_base_may_be_parametrised(given):
