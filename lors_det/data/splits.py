@@ -29,7 +29,7 @@ ALIASES: dict[str, SplitName] = {
 
 # words that may stand beside an alias in the name of a folder or list that is a split: images_train, train-labels
 _BESIDE = {"annotation", "annotations", "data", "image", "images", "img", "imgs", "jpegimages", "label", "labels"}
-_BESIDE |= {"list", "set", "split", "xml", "xmls"}
+_BESIDE |= {"dataset", "ds", "files", "folder", "frames", "list", "photos", "pictures", "set", "split", "xml", "xmls"}
 
 
 def _words(name: str) -> list[str]:

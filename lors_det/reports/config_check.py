@@ -148,6 +148,8 @@ def schedule_notes(cfg: Config) -> Iterator[str]:
     epochs, interval = lengths["epochs"], loop.get("val_interval", 1) or 1
     if epochs and cfg.get("val_dataloader") and interval > epochs:
         yield f"train_cfg.val_interval is {interval}, more than the {epochs} epochs: the last alone is validated"
+    if epochs and cfg.get("val_dataloader") and (begin := loop.get("val_begin", 1)) > epochs:
+        yield f"train_cfg.val_begin is {begin}, more than the {epochs} epochs: nothing is validated, no best is kept"
     for key, schedule in schedules_of(cfg):
         unit = "epochs" if schedule.get("by_epoch", True) else "iterations"
         length = lengths[unit]

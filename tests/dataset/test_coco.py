@@ -104,6 +104,20 @@ def test_crowds_are_what_the_file_calls_so(stated: Any, crowd: int, tmp_path: Pa
     assert (("malformed-entry", "warning") in kinds(folder)) == (stated == "maybe")
 
 
+def test_boxes_to_be_ignored_are_crowds(tmp_path: Path) -> None:
+    """mmdet learns nothing of them, and pycocotools would count them as missed."""
+    content = coco("a b c")
+    content["annotations"][0]["ignore"] = 1
+    content["annotations"][1]["ignore"] = 0
+    folder = read(tmp_path, content)
+    train = folder.splits["train"]
+    assert [each["iscrowd"] for each in train.content["annotations"]] == [1, 0, 0]
+    assert train.annotation_file is None
+    assert [each.what for each in folder.findings if each.kind == "filled-in"] == [
+        "ignore becomes iscrowd, which neither trains nor counts as missed, for 1 entry"
+    ]
+
+
 def test_the_first_annotation_does_not_decide_what_a_file_is(tmp_path: Path) -> None:
     content = coco("a b c")
     del content["annotations"][0]["bbox"]

@@ -246,6 +246,8 @@ def test_what_cannot_be_had_is_said(tmp_path, source, monkeypatch):
         prepare(tmp_path / "coco", source)
     with pytest.raises(InputError, match=r"ConnectionRefused|refused"):
         prepare_coco(tmp_path / "other", source="http://127.0.0.1:9", archives=source.archives, splits=SPLITS)
+    with pytest.raises(InputError, match=r"mirror/.* is no address; --source begins with http:// or https://"):
+        prepare_coco(tmp_path / "fourth", source="mirror/coco", archives=source.archives, splits=SPLITS)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
     with pytest.raises(InputError, match="GB free; name a folder on another"):
         prepare(tmp_path / "third", source)

@@ -13,6 +13,7 @@ from lors_det.errors import InputError
     ("name", "split"),
     [("train", "train"), ("Training", "train"), ("train2017", "train"), ("valid", "val"), ("dev", "val")]
     + [("images_val", "val"), ("test-labels", "test"), ("validation", "val"), ("testing", "test")]
+    + [("train_dataset", "train"), ("val_frames", "val"), ("test_photos", "test")]
     + [(name, None) for name in ("dog_train", "trainval", "testimony", "train_val", "", "2017", "trains")],
 )
 def test_names(name: str, split: str | None) -> None:

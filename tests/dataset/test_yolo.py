@@ -319,6 +319,45 @@ def test_an_empty_line_among_names_is_named(tmp_path: Path) -> None:
         read_folder(root)
 
 
+def test_lists_of_classes_that_differ_are_refused(tmp_path: Path) -> None:
+    """LabelImg writes one beside the labels of each split; ids mean its lines."""
+    files = {f"{split}/{name}.txt": GOOD for split in ("train", "val") for name in "ab"}
+    files |= {**pictures("train", "a b"), **pictures("val", "a b"), "train/classes.txt": "cat\ndog\n"}
+    root = lay(tmp_path, {**files, "val/classes.txt": "dog\ncat\n"})
+    with pytest.raises(
+        InputError, match=r"train/classes\.txt and .*val/classes\.txt list other classes, or in another"
+    ):
+        read_folder(root)
+    (root / "classes.txt").write_text("dog\ncat\n")  # that of the set rules
+    assert read_folder(root).classes == ("dog", "cat")
+    (root / "classes.txt").unlink()
+    (root / "val/classes.txt").write_text("cat\ndog")
+    assert read_folder(root).classes == ("cat", "dog")
+
+
+def test_lists_of_classes_in_other_encodings(tmp_path: Path) -> None:
+    root = lay(tmp_path, {"labels/a.txt": GOOD, "labels/b.txt": GOOD, **pictures("images", "a b")})
+    (root / "classes.txt").write_bytes("café\ndog\n".encode("utf-16"))  # as PowerShell's > does
+    assert read_folder(root).classes == ("café", "dog")
+    (root / "classes.txt").write_bytes("café\ndog\n".encode("cp1252"))
+    with pytest.raises(InputError, match=r"classes\.txt is not UTF-8, .* save it as UTF-8"):
+        read_folder(root)
+
+
+def test_a_list_is_of_its_own_set_wherever_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths that exist from the working folder too."""
+    lists = {"train.txt": "images/a.jpg\nimages/b.jpg\n", "val.txt": "set/images/c.jpg\n", "classes.txt": "cat"}
+    labels = {f"labels/{name}.txt": GOOD for name in "abc"}
+    root = lay(tmp_path / "set", {**lists, **labels, **pictures("images", "a b c")})
+    expected = read_folder(root)
+    for place in (root, tmp_path):
+        monkeypatch.chdir(place)
+        found = read_folder(root)
+        assert not found.findings
+        for name, split in expected.splits.items():
+            assert found.splits[name].content == split.content
+
+
 def test_a_class_id_beyond_all_sets_is_left_out(tmp_path: Path) -> None:
     """Names for each number below it would fill the memory."""
     labels = {"labels/a.txt": f"{GOOD}100000000 .5 .5 .1 .1", "labels/b.txt": GOOD}

@@ -22,6 +22,7 @@ def test_a_sound_config_has_nothing_to_note(data, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"train_cfg.val_begin": 9}, "val_begin is 9, more than the 3 epochs: nothing is validated"),
         ({"train_cfg.val_interval": 9}, "val_interval is 9, more than the 3 epochs: the last alone is validated"),
         ({"param_scheduler.1.end": 2}, "param_scheduler.1.end is 2, and training ends after 3 epochs"),
         ({"param_scheduler.0.end": 7}, "param_scheduler.0.end is 7, and one process trains 6 steps in all"),

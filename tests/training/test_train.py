@@ -155,6 +155,7 @@ def test_values_of_the_command_line_go_before_what_a_folder_makes_of_them(shapes
         ("val_evaluator.ann_file", "a.json"),
         ("train_dataloader.dataset.data_prefix.img", "images"),
         ("model.bbox_head.num_classes", 3),
+        ("train_dataloader.dataset.type", "VOCDataset"),
     ):
         with pytest.raises(InputError, match=rf"--cfg-options {key}: the folder of --data says it"):
             load_config(LORS, {key: value}, str(tmp_path), data=folder)

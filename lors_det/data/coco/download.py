@@ -134,7 +134,10 @@ def _download(url: str, path: Path, say: Callable[[str], object]) -> None:
     """The file at an address, from where a former try stopped; it has its name once it is whole."""
     part = _part_of(path)
     done = part.stat().st_size if part.is_file() else 0
-    request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    except ValueError as error:
+        raise InputError(f"{url} is no address; --source begins with http:// or https://") from error
     try:
         with urlopen(request, timeout=SILENCE_S) as answer:
             if done and answer.status != 206:  # it does not go on, and begins anew

@@ -200,6 +200,10 @@ def _annotations(
                 what = f"annotations[{number}] has iscrowd {str(entry['iscrowd'])[:60]!r}, neither 0 nor 1"
                 notes.warn("malformed-entry", f"{what}; it is taken for 0", "correct it")
             entry, alike = {**entry, "area": area if has_area else w * h, "iscrowd": int(crowd or 0)}, False
+        if entry.get("ignore") in (1, True) and not entry["iscrowd"]:
+            # mmdet learns nothing of such a box, and pycocotools would count it as missed
+            notes.counts["ignore becomes iscrowd, which neither trains nor counts as missed,"] += 1
+            entry, alike = {**entry, "iscrowd": 1}, False
         if not inside:
             doubtful.append(len(found))
         found.append(entry)

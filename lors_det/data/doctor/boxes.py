@@ -11,9 +11,12 @@ from lors_det.data.doctor.case import TRAINING_SIZE, Case
 from lors_det.data.doctor.sizes import has_other_size
 from lors_det.data.doctor.table import Floats, Mask, Table
 from lors_det.data.record import Finding, Level
-from lors_det.data.words import counted, have
+from lors_det.data.words import are, counted, have
 
 TINY_PX = 2.0
+LEAST_PX = 1.0
+"""Of a box that mmdet trains on."""
+
 LONGEST_ASPECT = 30.0
 WHOLE = 0.98
 """Of both sides of the image."""
@@ -86,6 +89,11 @@ def _sizes(case: Case, table: Table, judged: Mask) -> Iterator[Finding]:
             f"less than {TINY_PX:g} pixels wide or high once the image fits into {size}",
             "train at a larger size, or on tiles of the images",
         ),
+        "below-a-pixel": (
+            sides.min(1) < LEAST_PX,
+            f"less than {LEAST_PX:g} pixel wide or high: it is not trained on, and an evaluation counts it as missed",
+            "drop it or draw it again",
+        ),
         "aspect": (aspect > LONGEST_ASPECT, f"more than {LONGEST_ASPECT:g} times as long as wide", "look at it"),
         "whole-image": (whole, "it is as large as the image", "check that it is of one object"),
     }
@@ -102,6 +110,17 @@ def training_scale(sizes: Floats, fit_into: tuple[int, int]) -> Floats:
     """(n,) by how much images of (n, 2) pixels are scaled to fit into a size, lying or standing, as Resize does."""
     longest, shortest = max(fit_into), min(fit_into)
     return np.asarray(np.minimum(longest / sizes.max(1), shortest / sizes.min(1)))
+
+
+def check_crowds(case: Case) -> Iterator[Finding]:
+    """Boxes that count for nothing."""
+    for table in case.tables:
+        if number := int(table.crowd.sum()):
+            what = (
+                f"{counted(number, 'box')} of {len(table.crowd):,} {are(number)} of crowds, or difficult as Pascal VOC "
+            )
+            what += "has it: neither trained on nor counted as missed"
+            yield Finding("crowd", "note", table.name, what)
 
 
 def check_empty_images(case: Case) -> Iterator[Finding]:

@@ -120,7 +120,7 @@ def check_class_counts(case: Case) -> Iterator[Finding]:
             what = f"class {name} has no box, but {counts[elsewhere[0]][name]} in {elsewhere[0]}: it cannot be learnt"
             yield Finding("class-not-in-train", "warning", "train", what, "move some images, or drop the class")
         else:
-            what = f"class {name} has no box in any split"
+            what = f"class {name} has no box in any split, crowds and difficult ones aside"
             yield Finding("class-without-boxes", "warning", "train", what, "drop it, or annotate it")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from lors_det.data.doctor.amounts import check_amounts, check_constant
 from lors_det.data.doctor.box_form import check_box_form
-from lors_det.data.doctor.boxes import check_boxes, check_empty_images
+from lors_det.data.doctor.boxes import check_boxes, check_crowds, check_empty_images
 from lors_det.data.doctor.case import Case
 from lors_det.data.doctor.classes import check_class_counts, check_class_lists, check_ids, check_names
 from lors_det.data.doctor.duplicates import check_duplicates
@@ -26,6 +26,7 @@ CHECKS: tuple[Check, ...] = (
     check_sizes,
     check_box_form,
     check_boxes,
+    check_crowds,
     check_empty_images,
     check_duplicates,
     check_leaks,

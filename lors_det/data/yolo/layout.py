@@ -6,6 +6,7 @@ that does is taken.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,8 @@ def images_listed(place: str, bases: Sequence[str], listing: Listing, findings: 
         if folder not in known:
             ends = ["/".join(folder.split("/")[skipped:]) for skipped in range(folder.count("/") + 2)]
             options = [os.path.normpath(f"{base}/{end}") for end in ends for base in around]
-            known[folder] = [option for option in (folder, *options) if listing.files(option)]
+            options = [folder, *options] if os.path.isabs(folder) else options
+            known[folder] = [option for option in options if listing.files(option)]
         path = next((path for option in known[folder] if listing.holds(path := f"{option}/{name}")), None)
         if path is None:
             where = f"{os.path.basename(place)}, line {number}"
@@ -103,18 +105,44 @@ def from_folders(root: Path, listing: Listing, findings: list[Finding]) -> Layou
 
 
 def _names(root: Path, listing: Listing) -> tuple[str, ...] | None:
+    """The classes of the set: those of its own folder's list, else those on which the lists of its folders agree.
+
+    Raises:
+        InputError: if a list is not readable, or lists of two folders differ: their ids would mean other classes.
+    """
+    found: dict[str, tuple[str, ...]] = {}
     for place, files in listing.walk(str(root), _DEPTH_OF_NAMES):
         for name in files:
-            if name.lower() in NAME_FILES:
-                lines = Path(place, name).read_text(encoding="utf-8-sig", errors="replace").splitlines()
-                names = tuple(line.strip() for line in "\n".join(lines).rstrip().splitlines())
-                if "" in names:  # a class's id is the number of its line
-                    raise InputError(
-                        f"{place}/{name}: line {names.index('') + 1} is empty; write the class's name there"
-                    )
-                if names:
+            if name.lower() in NAME_FILES and (names := _names_in(Path(place, name))):
+                if place == str(root):
                     return names
-    return None
+                found.setdefault(f"{place}/{name}", names)
+    first = next(iter(found), None)
+    for path, names in found.items():
+        if first is not None and names != found[first]:
+            raise InputError(
+                f"{first} and {path} list other classes, or in another order, and labels name classes by their line; "
+                f"write one classes.txt into {root}, and labels that follow it"
+            )
+    return found.get(first) if first is not None else None
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    """The lines of a list of classes.
+
+    Raises:
+        InputError: if it is no text, or a line between others is empty: a class's id is the number of its line.
+    """
+    content = path.read_bytes()
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell writes
+    try:
+        text = content.decode("utf-16" if is_wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8, so that its names are not sure; save it as UTF-8") from error
+    names = tuple(line.strip() for line in text.rstrip().splitlines())
+    if "" in names:
+        raise InputError(f"{path}: line {names.index('') + 1} is empty; write the class's name there")
+    return names
 
 
 def label_folders(folder: str) -> list[str]:

@@ -86,7 +86,8 @@ def set_again(cfg: Config, options: Mapping[str, Any]) -> None:
     for key, value in options.items():
         first, *rest = key.split(".")
         of_data = first.endswith(("_dataloader", "_evaluator")) and _OF_THE_FOLDER.intersection(rest)
-        if of_data or (key == "model.bbox_head.num_classes" and value is not None):
+        of_reader = first.endswith("_dataloader") and rest[-2:] == ["dataset", "type"]
+        if of_data or of_reader or (key == "model.bbox_head.num_classes" and value is not None):
             raise InputError(f"--cfg-options {key}: the folder of --data says it; leave one of the two out")
         if first.endswith("_evaluator") or (first.endswith("_dataloader") and "filter_cfg" in rest):
             again[key] = value

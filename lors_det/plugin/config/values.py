@@ -69,7 +69,11 @@ NUMBERS = {
 """Keys with dots, as patterns, and what their values must be; a None may be filled in from the data."""
 
 
-WORDS = {"sync_bn": ("torch", "mmcv", None), "train_cfg.when_not_finite": ("stop", "skip")}
+WORDS: dict[str, tuple[str | bool | None, ...]] = {
+    "sync_bn": ("torch", "mmcv", None),
+    "train_cfg.when_not_finite": ("stop", "skip"),
+    **dict.fromkeys(("randomness.deterministic", "randomness.diff_rank_seed", "find_unused_parameters"), (True, False)),
+}
 """Keys with dots, and the values that they take."""
 
 
@@ -89,8 +93,8 @@ def check_numbers(cfg: Config) -> None:
                 raise InputError(f"config key {key} is {value!r}; {obstacle}")
 
 
-def _either(words: tuple[str | None, ...]) -> str:
-    return " or ".join(str(word) if word is None else f'"{word}"' for word in words)
+def _either(words: tuple[str | bool | None, ...]) -> str:
+    return " or ".join(f'"{word}"' if isinstance(word, str) else str(word) for word in words)
 
 
 def check_kinds(cfg: Config, options: Mapping[str, Any]) -> None:

@@ -28,13 +28,25 @@ def test_a_clean_set_has_no_findings(small):
         ((80, 10, 30, 30), "partly-outside", "warning"),
         ((80, 10, 17.5, 30), "partly-outside", "note"),
         ((0, 0, 96, 64), "whole-image", "note"),
-        ((10, 10, 0.1, 0.1), "tiny", "note"),
         ((10, 10, 80, 2), "aspect", "note"),
     ],
 )
 def test_each_is_found(small, box, kind, level):
     small.records["train"]["annotations"][3]["bbox"] = list(box)
     assert kinds(small) == {(kind, level)}
+
+
+def test_less_than_a_pixel_is_not_trained_on(small):
+    small.records["train"]["annotations"][3]["bbox"] = [10, 10, 0.1, 0.1]
+    assert kinds(small) == {("tiny", "note"), ("below-a-pixel", "note")}
+
+
+def test_crowds_are_counted(small):
+    for annotation in small.records["train"]["annotations"][:3]:
+        annotation["iscrowd"] = 1
+    assert ("crowd", "note") in kinds(small)
+    (found,) = (each for each in examine(small.case()) if each.kind == "crowd")
+    assert found.what.startswith("3 boxes of ")
 
 
 @pytest.mark.parametrize("box", [(-1, -1, 30, 30), (66, 34, 31, 31), (10, 10, 60, 3)])

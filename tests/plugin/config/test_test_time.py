@@ -86,3 +86,11 @@ def test_classes_that_no_file_of_coco_names(data, tmp_path, monkeypatch, kind, c
 def test_words_that_a_key_does_not_take_are_refused(data, tmp_path, key):
     with pytest.raises(InputError, match=rf'config key {key} is \'torchx\'; it must be "(torch|stop)" or "'):
         tiny_config(data, tmp_path, **{key: "torchx"})
+
+
+@pytest.mark.parametrize("key", ["randomness.deterministic", "randomness.diff_rank_seed", "find_unused_parameters"])
+def test_text_is_no_truth_value(data, tmp_path, key):
+    """mmengine takes "no" for True."""
+    with pytest.raises(InputError, match=rf"config key {key} is 'no'; it must be True or False"):
+        tiny_config(data, tmp_path, **{key: "no"})
+    tiny_config(data, tmp_path, **{key: False})
