@@ -55,7 +55,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a folder with a data set, or a config that names one",
     )
     parser.add_argument(
-        "--fix", type=Path, metavar="OUT_DIR", help="write repaired annotations there; images stay where they are"
+        "--fix",
+        type=shared.named,
+        metavar="OUT_DIR",
+        help="write repaired annotations there; images stay where they are",
     )
     parser.add_argument(
         "--fix-classes", action="store_true", help="with --fix, also rename classes that are probably misspelt"

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from lors_det.cli.shared import ConfigOptions, shape_argument
+from lors_det.cli.shared import ConfigOptions, named, shape_argument
 from lors_det.errors import InputError
 
 
@@ -25,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="config files, or folders of them; where their data is not there, 80 classes are counted",
     )
     shape_argument(parser)
-    parser.add_argument("--runs", type=Path, help="folder of the runs; without it the table has no AP")
+    parser.add_argument("--runs", type=named, help="folder of the runs; without it the table has no AP")
     parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, help="override values of all configs")
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from lors_det.cli.shared import named
 from lors_det.data.shapes import generate_shapes
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("out", nargs="?", type=Path, default=Path("data/shapes"), help="folder of the set; %(default)s")
+    parser.add_argument(
+        "out", nargs="?", type=named, default=Path("data/shapes"), help="folder of the set; %(default)s"
+    )
     parser.add_argument("--num-train", type=int, default=2000, help="images of the split train; %(default)s")
     parser.add_argument("--num-val", type=int, default=250, help="images of the split val; %(default)s")
     parser.add_argument("--image-size", type=int, default=128, help="side of the square images in pixels; %(default)s")

@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from shlex import quote
 
+from lors_det.cli.shared import named
 from lors_det.data.coco.download import SOURCE, prepare_coco
 from lors_det.data.coco.published import check_coco
 
@@ -21,7 +22,7 @@ CONFIG = "lors_det::lors_adamixer/lors-adamixer_r50_100-query_1x_coco.py"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("root", type=Path, nargs="?", default=PLACE, metavar="DIR", help="%(default)s")
+    parser.add_argument("root", type=named, nargs="?", default=PLACE, metavar="DIR", help="%(default)s")
     parser.add_argument("--check", action="store_true", help="only see whether all is there")
     parser.add_argument("--source", default=SOURCE, metavar="URL", help="a mirror; by default %(default)s")
 

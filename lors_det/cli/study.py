@@ -14,6 +14,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from lors_det.cli.shared import named
 from lors_det.errors import InputError
 from lors_det.files import check_folder, write_whole
 from lors_det.studies.reading import read_study
@@ -26,11 +27,11 @@ _ONLY = "run these alone, by name, SET/ARM/seedN, with * for anything: 'bccd/*'"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="the study, a YAML file")
+    parser.add_argument("file", type=named, help="the study, a YAML file")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time, which share the cores; 1")
     parser.add_argument("--only", nargs="+", action="extend", default=[], metavar="RUN", help=_ONLY)
-    parser.add_argument("--out", type=Path, help="folder of results, table and picture; by default the file's name")
-    parser.add_argument("--work-dir", type=Path, help="folder of the runs; work_dirs/studies/NAME by default")
+    parser.add_argument("--out", type=named, help="folder of results, table and picture; by default the file's name")
+    parser.add_argument("--work-dir", type=named, help="folder of the runs; work_dirs/studies/NAME by default")
     parser.add_argument("--again", action="store_true", help="run again what was run, or begun, of other values")
     parser.add_argument("--report", action="store_true", help="write table and picture of the results that there are")
 

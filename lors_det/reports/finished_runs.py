@@ -34,10 +34,18 @@ class FinishedRun:
     """Of the last validation."""
 
 
-_OF_A_TRAINING = re.compile(r"train_cfg\.max_epochs|custom_hooks|load_from|model\.(.*\.)?init_cfg.*|model\.test_cfg.*")
+_OF_A_TRAINING = re.compile(
+    r"train_cfg\.(max_epochs|max_iters)|custom_hooks|load_from|model\.(.*\.)?init_cfg.*|model\.test_cfg.*"
+    r"|val_dataloader\.dataset\.(.*\.)?(type|pipeline|indices|filter_cfg.*)"
+    r"|val_evaluator\.(?!ann_file).*|default_hooks\.(?!(timer|logger|param_scheduler|checkpoint|sampler_seed|"
+    r"visualization)\.).*"
+)
 """Beside :func:`lors_det.plugin.config.course.course`, which leaves out what may change where one is resumed."""
 
-_ANNOTATIONS = re.compile(r"train_dataloader\.dataset\.(.*\.)?ann_file")
+_LONGEST = 80
+"""Of a value in a message, such as a pipeline."""
+
+_ANNOTATIONS = re.compile(r"(train|val)_dataloader\.dataset\.(.*\.)?ann_file")
 
 
 def finished_runs(folder: Path, cfg: Config) -> list[FinishedRun]:
@@ -70,14 +78,19 @@ def _kept_config(work_dir: Path, name: str) -> Config | None:
             f"{work_dir} holds {len(files)} configs, {listed([path.name for path in files])}, and none called {name}; "
             "leave the one that was trained there"
         )
-    return Config.fromfile(files[0]) if files else None
+    try:
+        return Config.fromfile(files[0]) if files else None
+    except SyntaxError as error:
+        raise InputError(
+            f"config {files[0]} is damaged ({error}); the training wrote it, and can write it again"
+        ) from error
 
 
 def _check_seeds(folder: Path, kept: Mapping[Path, Config]) -> None:
     """Refuse runs that are not several seeds of one training."""
-    sets = {images: place for place, config in kept.items() for images in _validated_on(config)}
+    sets = {tuple(_validated_on(config)): place for place, config in kept.items()}
     if len(sets) > 1:
-        words = ", ".join(f"{place.name} on {images}" for images, place in sets.items())
+        words = ", ".join(f"{place.name} on {listed(images)}" for images, place in sets.items())
         raise InputError(f"runs in {folder} were validated on different sets: {words}; leave those of one there")
     courses = {place: dict(_values(config)) for place, config in kept.items()}
     seeds = {place: values.pop(_SEED, None) for place, values in courses.items()}
@@ -86,8 +99,8 @@ def _check_seeds(folder: Path, kept: Mapping[Path, Config]) -> None:
         if keys:
             key, more = keys[0], f" (and {len(keys) - 1} more)" if keys[1:] else ""
             raise InputError(
-                f"runs in {folder} are no seeds of one training: {key} is {values.get(key, 'not set')} in {one.name} "
-                f"and {others.get(key, 'not set')} in {other.name}{more}; leave those of one there, and give the "
+                f"runs in {folder} are no seeds of one training: {key} is {_shown(values, key)} in {one.name} "
+                f"and {_shown(others, key)} in {other.name}{more}; leave those of one there, and give the "
                 "others a config of their own"
             )
         if seeds[one] is not None and seeds[one] == seeds[other]:
@@ -95,6 +108,11 @@ def _check_seeds(folder: Path, kept: Mapping[Path, Config]) -> None:
                 f"runs {one.name} and {other.name} in {folder} have the same seed, {seeds[one]}, and are no two "
                 "results; leave one of them there"
             )
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    text = str(values.get(key, "not set"))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _values(config: Config) -> Iterator[tuple[str, Any]]:
@@ -122,11 +140,13 @@ def _final_ap(work_dir: Path, cfg: Config) -> float:
             f"the run in {work_dir} was never validated, so that it has no AP; lors-det test CONFIG CHECKPOINT --split "
             "val tells it"
         )
-    max_epochs = (cfg.get("train_cfg") or {}).get("max_epochs")  # a training by iterations has none
-    if max_epochs not in (None, val[-1]["step"]) and not _is_exhausted(val, cfg):
+    loop = cfg.get("train_cfg") or {}
+    unit = "iteration" if loop.get("max_iters") else "epoch"
+    last = loop.get("max_iters") or loop.get("max_epochs")
+    if last not in (None, val[-1]["step"]) and not _is_exhausted(val, cfg):
         raise InputError(
-            f"the run in {work_dir} has no AP of its last epoch, {max_epochs}, but of {val[-1]['step']:.0f}; let it "
-            "finish (--resume)"
+            f"the run in {work_dir} has no AP of its last {unit}, {last}, but of {val[-1]['step']:.0f}; let it finish "
+            "(--resume)"
         )
     return val[-1][_AP]
 

@@ -77,7 +77,7 @@ def _objects(dataset: BaseDataset) -> Iterator[list[dict[str, Any]]]:
     for entry in read_json(dataset.ann_file)["annotations"]:
         if entry["category_id"] in dataset.cat2label:
             kept = {"bbox": entry["bbox"], "area": entry["bbox"][2] * entry["bbox"][3]}
-            kept |= {"category_id": dataset.cat2label[entry["category_id"]], "iscrowd": int(entry.get("iscrowd", 0))}
+            kept |= {"category_id": dataset.cat2label[entry["category_id"]], "iscrowd": int(entry.get("iscrowd") or 0)}
             by_image.setdefault(entry["image_id"], []).append(kept)
     for number in range(len(dataset)):
         yield by_image.get(dataset.get_data_info(number)["img_id"], [])

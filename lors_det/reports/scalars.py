@@ -27,6 +27,8 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
             # an evaluation; or the validation that a run had left to make, of an epoch that no other log has
             val += [entry for entry in new_val if train and entry["step"] > (val[-1]["step"] if val else 0)]
             continue
+        if not all("iter" in entry for entry in new_train):
+            raise InputError(f"log {file} has losses without their iteration, and is of another training loop")
         train = [entry for entry in train if entry["iter"] < new_train[0]["iter"]] + new_train
         start = new_train[0].get("epoch", new_train[0]["iter"])  # a training by iterations validates at these
         val = [entry for entry in val if entry["step"] < start] + new_val

@@ -47,19 +47,21 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     left.yaxis.set_minor_formatter(NullFormatter())
     left.legend(edgecolor="none", framealpha=0.85)  # in a figure full of lines it covers some
 
-    # the last of each epoch; a training by iterations tells of none, and its validations tell theirs
+    # the last that is logged of each epoch; a training by iterations tells of none, and its validations tell theirs
     iteration_of = {entry["epoch"]: entry["iter"] for entry in train if "epoch" in entry}
     for name, label in (("bbox_mAP_50", "AP50"), ("bbox_mAP", "AP"), ("bbox_mAP_75", "AP75")):
         logged = [entry for entry in val if f"coco/{name}" in entry]  # an evaluator may be asked for others
         found = [(iteration_of.get(entry["step"], entry["step"]), entry[f"coco/{name}"]) for entry in logged]
         if found:
             right.plot(*zip(*found), marker="o", markersize=4, label=f"{label}  {found[-1][1]:.3f}")
-    right.set(xlabel="iteration", ylabel="COCO AP", title="Validation", ylim=(0, 1), xlim=left.get_xlim())
+    right.set(xlabel="iteration", ylabel="COCO AP", title="Validation", ylim=(0, 1))
     if not val:
         right.text(0.5, 0.5, "no validation was logged", ha="center", va="center", transform=right.transAxes)
     elif right.lines:
         right.legend(edgecolor="none", framealpha=0.85, title="at the end", loc="upper left")
+    ends = [*left.get_xlim(), *(right.get_xlim() if right.lines else ())]
     for axes in (left, right):
+        axes.set_xlim(min(ends), max(ends))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     write_figure(figure, path, dpi=130)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lors_det.errors import InputError
+
 LATER = 1000
 """Added to the seed of a training that another comes before, so that it draws other images than that did."""
 
@@ -110,5 +112,32 @@ class Study:
         return first and self._trained(run, *first)
 
     def _trained(self, run: Run, config: str, options: Mapping[str, Any]) -> Trained:
-        all_options = {**self.options, **self.sets[run.set].options, **options, "randomness.seed": run.seed}
-        return Trained(config.replace("{set}", run.set), all_options)
+        levels = {
+            "the study": self.options,
+            f"set {run.set}": self.sets[run.set].options,
+            f"arm {run.arm}": options,
+            "the seed": {"randomness.seed": run.seed},
+        }
+        return Trained(config.replace("{set}", run.set), _joined(self.path, levels))
+
+
+def _joined(path: Path, levels: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Values of several levels, of which the last holds.
+
+    Raises:
+        InputError: if a value would take the place of others that stand below its key.
+    """
+    found: dict[str, Any] = {}
+    for where, options in levels.items():
+        for key, value in options.items():
+            lost = [each for each in found if each.startswith(f"{key}.")]
+            before = found.get(key)
+            if isinstance(before, Mapping) and isinstance(value, Mapping):
+                lost += [f"{key}.{each}" for each in before if each not in value]
+            if lost:
+                raise InputError(
+                    f"{path}: options of {where} set {key} as a whole, so that {lost[0]}, set before, would be lost; "
+                    f"write the single values: {key}.NAME: VALUE"
+                )
+            found[key] = value
+    return found

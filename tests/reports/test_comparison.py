@@ -118,6 +118,26 @@ def test_unfinished_and_missing_runs_are_named(configs, tmp_path):
         comparison(configs, 64, 64, tmp_path / "runs")
 
 
+def test_unfinished_trainings_by_iterations_are_named(configs, tmp_path):
+    """Their validations tell iterations."""
+    log_run(tmp_path / "run", [0.1, 0.2])
+    Config(dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=5))).dump(tmp_path / "run/config.py")
+    with pytest.raises(InputError, match="has no AP of its last iteration, 5, but of 2"):
+        finished_runs(tmp_path / "run", configs[NAMES[0]])
+    Config(dict(train_cfg=dict(type="IterBasedTrainLoop", max_iters=2))).dump(tmp_path / "run/config.py")
+    assert [run.ap for run in finished_runs(tmp_path / "run", configs[NAMES[0]])] == [0.2]
+    (tmp_path / "run/config.py").write_text("train_cfg = dict(")
+    with pytest.raises(InputError, match=r"config .*config\.py is damaged"):
+        finished_runs(tmp_path / "run", configs[NAMES[0]])
+
+
+def test_a_run_may_be_validated_on_two_sets(configs, tmp_path):
+    log_run(tmp_path / "run", [0.1, 0.2, 0.3])
+    parts = [dict(data_root="", data_prefix=dict(img=f"/data/{name}/")) for name in ("cells", "fish")]
+    keep(tmp_path / "run", val_dataloader__dataset=dict(type="ConcatDataset", datasets=parts))
+    assert len(finished_runs(tmp_path / "run", configs[NAMES[0]])) == 1
+
+
 def keep(folder, **values):
     """A run's own config; keys with two underscores for a dot."""
     config = Config(dict(train_cfg=dict(max_epochs=3), randomness=dict(seed=0)))
@@ -170,16 +190,40 @@ def test_a_run_without_a_validation_is_named(configs, tmp_path):
             dict(randomness__seed=1, train_dataloader__dataset__ann_file="a/tenth.json"),
             r"ann_file is not set in one and tenth\.json",
         ),
+        (
+            dict(randomness__seed=1, val_dataloader__dataset__ann_file="a/part.json"),
+            "ann_file is not set in one and part",
+        ),
+        (dict(randomness__seed=1, val_dataloader__dataset__pipeline=[dict(type="a" * 99)]), r"pipeline is .*aaa\.\.\."),
+        (dict(randomness__seed=1, val_evaluator__metric="proposal"), "val_evaluator.metric is not set in one"),
+        (dict(randomness__seed=1, default_hooks__ema__type="EMAHook"), "default_hooks.ema.type is not set in one"),
+        (dict(randomness__seed=1, default_hooks__logger__interval=7, val_evaluator__ann_file="b/val.json"), None),
         (dict(randomness__seed=1), None),
         (dict(randomness__seed=None), None),
     ],
-    ids=["seed", "rate", "two", "mean", "start", "weights", "images", "seeds", "no seed"],
+    ids=[
+        "seed",
+        "rate",
+        "two",
+        "mean",
+        "start",
+        "weights",
+        "images",
+        "validated",
+        "pipeline",
+        "metric",
+        "named",
+        "log",
+        "seeds",
+        "no seed",
+    ],
 )
 def test_only_seeds_of_one_training_have_a_mean(configs, tmp_path, values, fault):
     folder = tmp_path / "runs"
+    data = dict(val_dataloader__dataset__data_root="")
     for name, others in (("one", {}), ("two", values)):
         log_run(folder / name, [0.1, 0.2, 0.3])
-        keep(folder / name, **others)
+        keep(folder / name, **data, **others)
     if fault is None:
         assert len(finished_runs(folder, configs[NAMES[0]])) == 2
         return

@@ -124,6 +124,28 @@ def test_a_training_by_iterations(tmp_path, drawn):
     assert curves(precision)["AP  0.200"] == [(20, 0.1), (40, 0.2)]
 
 
+def test_every_validation_is_in_the_picture(tmp_path, drawn):
+    """Before the first loss that was logged, and after the last."""
+    folder = tmp_path / "20260100_000000/vis_data"
+    folder.mkdir(parents=True)
+    entries = [{"loss": 1.0, "s0.loss_cls": 1.0, "iter": iteration} for iteration in (50, 100)]
+    entries += [{"coco/bbox_mAP": 0.1, "step": step} for step in (10, 130)]
+    (folder / "scalars.json").write_text("\n".join(map(json.dumps, entries)))
+    training_curves(tmp_path, tmp_path / "curves.png")
+    left, right = (axes.get_xlim() for axes in drawn[0].axes)
+    assert left == right
+    assert left[0] < 10
+    assert left[1] > 130
+
+
+def test_a_log_of_another_loop_is_refused(tmp_path):
+    folder = tmp_path / "20260100_000000/vis_data"
+    folder.mkdir(parents=True)
+    (folder / "scalars.json").write_text(json.dumps({"loss": 1.0, "s0.loss_cls": 1.0}))
+    with pytest.raises(InputError, match="losses without their iteration"):
+        training_curves(tmp_path, tmp_path / "curves.png")
+
+
 def test_an_evaluation_of_ap_alone(tmp_path, drawn):
     write_log(tmp_path, "20260101_000000", range(1, 3), ap=0.1)
     log = tmp_path / "20260101_000000/vis_data/scalars.json"

@@ -100,6 +100,21 @@ def test_what_is_wrong(tmp_path, old, new, words):
         read_study(written(tmp_path, WHOLE.replace(old, new)))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "lost"),
+    [
+        ("c: 1}", "train_cfg.max_epochs: 3}", "train_cfg.max_epochs"),
+        ("c: 1}", "train_cfg: {max_epochs: 3}}", "train_cfg.max_epochs"),
+    ],
+)
+def test_no_value_is_lost_where_a_later_level_sets_the_whole(tmp_path, old, new, lost):
+    text = WHOLE.replace(old, new, 1).replace("options: {c: 3}", "options: {train_cfg: {val_interval: 2}}")
+    study = read_study(written(tmp_path, text))
+    words = rf"options of arm better set train_cfg as a whole, so that {lost}, set before, would be lost"
+    with pytest.raises(InputError, match=words):
+        study.options_of(Run("cells", "better", 2))
+
+
 def test_what_is_trained_first_has_the_values_of_its_set(tmp_path):
     text = WHOLE.replace("options: {c: 3}", "options: {c: 3}, first: {config: 'dense/{set}.py', options: {d: 4}}")
     study = read_study(written(tmp_path, text))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -97,11 +98,13 @@ def read_config(source: str | Path | Config, cfg_options: dict[str, Any] | None 
         drop_unread_names(cfg, resolve_config_path(source))
     check_options(cfg, options)
     check_kinds(cfg, options)
-    options = {key: value for key, value in options.items() if not _turns_off(cfg, key, value)}
+    # merging keeps parts of them in the config, where they would be changed, and takes _delete_ out
+    options = deepcopy({key: value for key, value in options.items() if not _turns_off(cfg, key, value)})
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise InputError(f"--cfg-options do not fit config {name}: {type(error).__name__}: {error}") from error
+    _check_listed(cfg)
     check_types(cfg)
     check_keys(cfg)
     check_numbers(cfg)
@@ -119,6 +122,15 @@ def _of_file(path: str | Path) -> Config:
     except Exception as error:  # whatever the file's code raises
         reason = (str(error).strip() or "it says no more").splitlines()[0]
         raise InputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
+
+
+def _check_listed(cfg: Config) -> None:
+    """Refuse hooks and schedules that nothing can be built of."""
+    for name in ("custom_hooks", "param_scheduler"):
+        listed = cfg.get(name)
+        for number, each in enumerate(listed if isinstance(listed, (list, tuple)) else ()):
+            if each is not None and (not isinstance(each, Mapping) or "type" not in each):
+                raise InputError(f"config key {name}.{number} is {each!r}; it must be a dictionary with a type")
 
 
 def _turns_off(cfg: Config, key: str, value: Any) -> bool:

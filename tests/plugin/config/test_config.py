@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -249,3 +250,22 @@ def test_arguments_are_read_through_a_class_and_its_bases():
     assert taken_by(Closed) == {"height"}
     assert taken_by(lambda a, **kwargs: None) is None
     assert taken_by(lambda a: None) == {"a"}
+
+
+def test_values_that_are_given_stay_what_they_are(tmp_path):
+    """They are those of the next config, too, as of a study's next arm."""
+    options = {"train_cfg": {"max_epochs": 1}, "optim_wrapper": {"_delete_": True, "type": "OptimWrapper"}}
+    options["optim_wrapper"]["optimizer"] = {"type": "SGD", "lr": 1e-3}
+    before = deepcopy(options)
+    for _ in range(2):
+        cfg = read_config(child(tmp_path, ""), options)
+        cfg.train_cfg.max_epochs = 7
+        assert options == before
+        assert set(cfg.optim_wrapper) == {"type", "optimizer"}
+
+
+@pytest.mark.parametrize("key", ["custom_hooks", "param_scheduler"])
+@pytest.mark.parametrize("entry", [{"priority": 3}, 3])
+def test_what_nothing_can_be_built_of_is_named(tmp_path, key, entry):
+    with pytest.raises(InputError, match=rf"config key {key}\.0 is .*; it must be a dictionary with a type"):
+        read_config(child(tmp_path, ""), {key: [entry]})
