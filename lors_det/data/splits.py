@@ -29,16 +29,18 @@ ALIASES: dict[str, SplitName] = {
 
 # words that may stand beside an alias in the name of a folder or list that is a split: images_train, train-labels
 _BESIDE = {"annotation", "annotations", "data", "image", "images", "img", "imgs", "jpegimages", "label", "labels"}
-_BESIDE |= {"dataset", "ds", "files", "folder", "frames", "list", "photos", "pictures", "set", "split", "xml", "xmls"}
+_BESIDE |= {"list", "set", "split", "xml", "xmls"}
+_LOOSELY_BESIDE = {*_BESIDE, "dataset", "ds", "files", "folder", "frames", "photos", "pictures"}
+"""Of folders where none is called like a split by the others, and one is train: test_dataset may be all of a set."""
 
 
 def _words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
 
 
-def split_called(name: str) -> SplitName | None:
+def split_called(name: str, *, loosely: bool = False) -> SplitName | None:
     """The split that is called so: ``train``, ``train2017``, ``images_val``; None for ``dog_train``, ``testimony``."""
-    words = [word for word in _words(name) if word not in _BESIDE]
+    words = [word for word in _words(name) if word not in (_LOOSELY_BESIDE if loosely else _BESIDE)]
     return ALIASES.get(words[0]) if len(words) == 1 else None
 
 
@@ -47,9 +49,9 @@ def split_mentioned(name: str) -> SplitName | None:
     return next((ALIASES[word] for word in _words(name) if word in ALIASES), None)
 
 
-def split_of_folders(folder: str) -> SplitName | None:
+def split_of_folders(folder: str, *, loosely: bool = False) -> SplitName | None:
     """The split of a file in ``folder``, a path relative to the set: the outermost folder that is called like one."""
-    return next((split for part in folder.split("/") if (split := split_called(part))), None)
+    return next((split for part in folder.split("/") if (split := split_called(part, loosely=loosely))), None)
 
 
 def split_apart(folder: str, other: str) -> SplitName | None:
@@ -67,9 +69,14 @@ def by_folder(
     paths: Iterable[str], root: Path, what: str, findings: list[Finding]
 ) -> tuple[dict[SplitName, list[str]], dict[SplitName, str]]:
     """Files by the split that a folder of theirs is called like, and these folders; all are "train" where none is."""
+    places = {path: os.path.relpath(os.path.dirname(path), root) for path in paths}
+    splits = {path: split_of_folders(place) for path, place in places.items()}
+    if not any(splits.values()):
+        loosely = {path: split_of_folders(place, loosely=True) for path, place in places.items()}
+        splits = loosely if "train" in loosely.values() else splits
     parts: dict[SplitName | None, list[str]] = {}
-    for path in paths:
-        parts.setdefault(split_of_folders(os.path.relpath(os.path.dirname(path), root)), []).append(path)
+    for path, split in splits.items():
+        parts.setdefault(split, []).append(path)
     rest = parts.pop(None, [])
     found = {split: parts[split] for split in SPLITS if split in parts}
     if not found:

@@ -8,6 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from lors_det.lors.needs_stack import need
 
@@ -18,16 +21,18 @@ class ParameterTree(nn.Module):
     It has no methods of its own, which names could collide with; see :func:`put` and :func:`find`.
     """
 
-    def register_forward_pre_hook(self, *_: Any, **__: Any) -> Any:
-        """Refuse: pruning and norms of the old kind compute a weight before each call, and this is never called.
+    def register_forward_pre_hook(self, hook: Any, **options: Any) -> Any:
+        """Refuse what computes a weight before each call, for this is never called.
 
         Raises:
-            RuntimeError: always.
+            RuntimeError: of pruning, and of norms that are no parametrisations.
         """
-        raise RuntimeError(
-            "a base's parameters are in no module that is called, so that no hook of it would run; prune or normalise "
-            "the stages before a stack takes them, or use torch.nn.utils.parametrize"
-        )
+        if isinstance(hook, (BasePruningMethod, SpectralNorm, WeightNorm)):
+            raise RuntimeError(
+                "a base's parameters are in no module that is called, so that no hook of it would run; prune or "
+                "normalise the stages before a stack takes them, or use torch.nn.utils.parametrize"
+            )
+        return super().register_forward_pre_hook(hook, **options)
 
 
 def put(tree: nn.Module, name: str, value: nn.Parameter | nn.Module) -> None:
@@ -117,9 +122,11 @@ def value_of(module: nn.Module, name: str) -> Tensor:
 
 
 def remove(module: nn.Module, name: str) -> None:
-    """Leave None in a parameter's place: its module knows of it, refuses calls without it, and no state dict has it."""
-    path, _, last = name.rpartition(".")
-    owner = module.get_submodule(path)
-    owner.register_parameter(last, None)
-    if not isinstance(owner, ParameterTree):  # of a stack within a stage, which is never called
-        need(owner, last)
+    """Leave None in a parameter's place: no state dict has it, and all modules around it refuse calls without it.
+
+    Its own may never be called: ``nn.MultiheadAttention`` reads the parameters of its output layer.
+    """
+    *path, last = name.split(".")
+    module.get_submodule(".".join(path)).register_parameter(last, None)
+    for depth in range(len(path) + 1):
+        need(module.get_submodule(".".join(path[:depth])), ".".join([*path[depth:], last]))

@@ -11,11 +11,20 @@ class NeedsStack:
     """What a module begins its call with, once a stack has taken parameters of it.
 
     Args:
-        name: of the first parameter.
+        name: of the first parameter, with dots where it is a child's.
     """
 
     def __init__(self, name: str) -> None:
         self.names = [name]
+
+    def missing(self, module: nn.Module) -> list[str]:
+        """Those of the names where nothing stands."""
+        found = []
+        for name in self.names:
+            path, _, last = name.rpartition(".")
+            if module.get_submodule(path)._parameters.get(last) is None:
+                found.append(name)
+        return found
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Refuse the call outside of the stack's.
@@ -23,7 +32,7 @@ class NeedsStack:
         Raises:
             RuntimeError: if a parameter is not there; it names how it comes there.
         """
-        missing = [name for name in self.names if module._parameters.get(name) is None]
+        missing = self.missing(module)
         if missing:
             raise RuntimeError(
                 f"{type(module).__name__} was called without {', '.join(missing)}, which its stack owns and puts in "
@@ -42,8 +51,10 @@ def need(module: nn.Module, name: str) -> None:
 
 
 def need_no_more(stage: nn.Module) -> None:
-    """What was put back for good needs no stack: drop the hooks of :func:`need`."""
+    """What was put back for good needs no stack: drop the hooks of :func:`need` of which nothing is missing."""
     for module in stage.modules():
         for key, hook in list(module._forward_pre_hooks.items()):
             if isinstance(hook, NeedsStack):
-                del module._forward_pre_hooks[key]
+                hook.names = hook.missing(module)
+                if not hook.names:
+                    del module._forward_pre_hooks[key]

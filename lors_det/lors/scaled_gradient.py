@@ -24,11 +24,22 @@ class ScaledGradient(torch.autograd.Function):
         _, ctx.factor = inputs
 
     @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """The gradient times the number; none for the number."""
+        return gradients[0] * ctx.factor, None
+
+
+class _WithTangent(ScaledGradient):
+    """The same, forwards too; torch.compile takes none that says how."""
+
+    @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
         """The tangent as it is: forwards, this is x."""
         return tangent.view_as(tangent)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The gradient times the number; none for the number."""
-        return gradients[0] * ctx.factor, None
+
+def scaled_gradient(x: Tensor, factor: float) -> Tensor:
+    """x, whose gradient is multiplied by ``factor``, compiled or not."""
+    of_now = ScaledGradient if torch.compiler.is_compiling() else _WithTangent
+    scaled: Tensor = of_now.apply(x, factor)
+    return scaled

@@ -23,7 +23,7 @@ from lors_det.lors.naming import (
 )
 from lors_det.lors.recompute import check_keeps_activations
 from lors_det.lors.residual import MakeResidual, Residual, corrected_by, made_residual
-from lors_det.lors.scaled_gradient import ScaledGradient
+from lors_det.lors.scaled_gradient import scaled_gradient
 from lors_det.lors.shapes import in_words
 from lors_det.lors.share import checked_share
 from lors_det.lors.stage import SharedStage
@@ -194,7 +194,7 @@ class SharedStack(nn.Module):
         for name, names in self.names.items():
             full: list[Any] = [None if base is None else self._of_base(base, each) for each in names]
             if self.mean_gradient and base is not None and torch.is_grad_enabled():
-                full = [ScaledGradient.apply(parameter, 1 / self.share.count(base)) for parameter in full]
+                full = [scaled_gradient(parameter, 1 / self.share.count(base)) for parameter in full]
             residual = find(self.residuals[number], name)
             if isinstance(residual, Residual):  # else the name may hold others' residuals: those of its parts
                 full = [*corrected_by(residual, full, names, f"the residual of {name} in stage {number}")]

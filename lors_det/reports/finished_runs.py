@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from lors_det.data.words import listed
 from lors_det.errors import InputError
-from lors_det.plugin.config.course import course
+from lors_det.plugin.config.course import OWN_HOOKS, course
 from lors_det.plugin.config.data import image_folder, leaf_datasets
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.hooks.patience import PatienceHook, standing
@@ -37,8 +37,8 @@ class FinishedRun:
 _OF_A_TRAINING = re.compile(
     r"train_cfg\.(max_epochs|max_iters)|custom_hooks|load_from|model\.(.*\.)?init_cfg.*|model\.test_cfg.*"
     r"|val_dataloader\.dataset\.(.*\.)?(type|pipeline|indices|filter_cfg.*)"
-    r"|val_evaluator\.(?!ann_file).*|default_hooks\.(?!(timer|logger|param_scheduler|checkpoint|sampler_seed|"
-    r"visualization)\.).*"
+    r"|val_evaluator\.(?!ann_file|outfile_prefix|classwise|backend_args).*"
+    rf"|default_hooks\.(?!({OWN_HOOKS})\b).*"
 )
 """Beside :func:`lors_det.plugin.config.course.course`, which leaves out what may change where one is resumed."""
 
@@ -88,7 +88,7 @@ def _kept_config(work_dir: Path, name: str) -> Config | None:
 
 def _check_seeds(folder: Path, kept: Mapping[Path, Config]) -> None:
     """Refuse runs that are not several seeds of one training."""
-    sets = {tuple(_validated_on(config)): place for place, config in kept.items()}
+    sets = {images: place for place, config in kept.items() if (images := tuple(_validated_on(config)))}
     if len(sets) > 1:
         words = ", ".join(f"{place.name} on {listed(images)}" for images, place in sets.items())
         raise InputError(f"runs in {folder} were validated on different sets: {words}; leave those of one there")
@@ -110,6 +110,13 @@ def _check_seeds(folder: Path, kept: Mapping[Path, Config]) -> None:
             )
 
 
+def _lists(value: Any) -> Any:
+    """Tuples as lists, inside of others too: a config that was dumped and one that was read may differ there."""
+    if isinstance(value, dict):
+        return {key: _lists(each) for key, each in value.items()}
+    return [_lists(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
 def _shown(values: Mapping[str, Any], key: str) -> str:
     text = str(values.get(key, "not set"))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
@@ -120,7 +127,7 @@ def _values(config: Config) -> Iterator[tuple[str, Any]]:
     yield from course(config)
     for key, value in leaves(config._cfg_dict):
         if _OF_A_TRAINING.fullmatch(key):
-            yield key, value
+            yield key, _lists(value)
         elif _ANNOTATIONS.fullmatch(key):
             yield key, Path(str(value)).name
 

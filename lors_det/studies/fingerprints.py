@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from lors_det.data.listing import Listing
 from lors_det.errors import InputError
+from lors_det.plugin.config.course import OWN_HOOKS
 from lors_det.plugin.config.data import annotation_file, image_folder, leaf_datasets
 from lors_det.plugin.config.names import leaves
 from lors_det.plugin.config.reading import read_config
@@ -22,8 +23,7 @@ from lors_det.studies.results import Result
 _OF_NO_MATTER = re.compile(
     r"work_dir|launcher|log_|visualizer|vis_backends|env_cfg|resume\b|experiment_name|randomness\.seed"
     r"|.*_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor)"
-    r"|default_hooks\.(timer|logger|param_scheduler|checkpoint|sampler_seed|visualization|runtime_info|early_check"
-    r"|num_classes|plain_checkpoint|checkpoint_guard|data_guard|folding)\b"
+    rf"|default_hooks\.({OWN_HOOKS})\b"
 )
 """Beginnings of keys that decide neither weights nor figures, or that runs have by themselves.
 

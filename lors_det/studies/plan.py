@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lors_det.errors import InputError
+from lors_det.plugin.config.names import leaves
 
 LATER = 1000
 """Added to the seed of a training that another comes before, so that it draws other images than that did."""
@@ -125,19 +126,23 @@ def _joined(path: Path, levels: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     """Values of several levels, of which the last holds.
 
     Raises:
-        InputError: if a value would take the place of others that stand below its key.
+        InputError: if a dictionary would take the place of one that has more keys, which nothing says to be meant.
     """
     found: dict[str, Any] = {}
+    before: dict[str, Any] = {}  # with dots throughout
     for where, options in levels.items():
         for key, value in options.items():
-            lost = [each for each in found if each.startswith(f"{key}.")]
-            before = found.get(key)
-            if isinstance(before, Mapping) and isinstance(value, Mapping):
-                lost += [f"{key}.{each}" for each in before if each not in value]
-            if lost:
+            own = dict(leaves(value, key)) if isinstance(value, Mapping) else {key: value}
+            below = [each for each in before if each.startswith(f"{key}.")]
+            lost = [each for each in below if each not in own]
+            if lost and isinstance(value, Mapping) and not value.get("_delete_"):
                 raise InputError(
                     f"{path}: options of {where} set {key} as a whole, so that {lost[0]}, set before, would be lost; "
-                    f"write the single values: {key}.NAME: VALUE"
+                    f"write single values, {key}.NAME: VALUE, or _delete_: true into it, if that is meant"
                 )
+            for each in below:
+                del before[each]
+                found.pop(each, None)
+            before |= own
             found[key] = value
     return found

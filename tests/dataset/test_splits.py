@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lors_det.data.record import Split
-from lors_det.data.splits import complete, split_called, split_mentioned, split_of_folders
+from lors_det.data.splits import by_folder, complete, split_called, split_mentioned, split_of_folders
 from lors_det.errors import InputError
 
 
@@ -13,7 +13,7 @@ from lors_det.errors import InputError
     ("name", "split"),
     [("train", "train"), ("Training", "train"), ("train2017", "train"), ("valid", "val"), ("dev", "val")]
     + [("images_val", "val"), ("test-labels", "test"), ("validation", "val"), ("testing", "test")]
-    + [("train_dataset", "train"), ("val_frames", "val"), ("test_photos", "test")]
+    + [("train_dataset", None), ("test_files", None)]
     + [(name, None) for name in ("dog_train", "trainval", "testimony", "train_val", "", "2017", "trains")],
 )
 def test_names(name: str, split: str | None) -> None:
@@ -49,3 +49,18 @@ def test_parts_hold_every_image_and_box_once() -> None:
 def test_a_set_without_train_is_refused() -> None:
     with pytest.raises(InputError, match="no train split, only test"):
         complete({"test": Split("test", Path(), {}, "")}, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        ("train_dataset/a val_dataset/b test_photos/c", {"train": 1, "val": 1, "test": 1}),
+        ("test_dataset/train/a test_dataset/val/b", {"train": 1, "val": 1}),
+        ("dev_files/images/a dev_files/more/b", {"train": 2}),
+        ("train_dataset/a train/b", {"train": 1}),
+    ],
+)
+def test_looser_names_count_where_no_others_are_there(paths: str, found: dict[str, int]) -> None:
+    """A whole set may lie in a folder called test_dataset."""
+    parts, _ = by_folder([f"/set/{path}" for path in paths.split()], Path("/set"), "image", [])
+    assert {split: len(files) for split, files in parts.items()} == found

@@ -331,8 +331,9 @@ def test_lists_of_classes_that_differ_are_refused(tmp_path: Path) -> None:
     (root / "classes.txt").write_text("dog\ncat\n")  # that of the set rules
     assert read_folder(root).classes == ("dog", "cat")
     (root / "classes.txt").unlink()
-    (root / "val/classes.txt").write_text("cat\ndog")
-    assert read_folder(root).classes == ("cat", "dog")
+    (root / "val/classes.txt").write_text("cat\ndog\nbird")  # to which one was added
+    lay(root, {"tool/predefined_classes.txt": "person"})
+    assert read_folder(root).classes == ("cat", "dog", "bird")
 
 
 def test_lists_of_classes_in_other_encodings(tmp_path: Path) -> None:

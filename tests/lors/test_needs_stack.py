@@ -85,8 +85,14 @@ def test_a_stack_within_a_stage_is_used_by_the_outer_one_alone():
     words = "this stack's weight is shared by a stack around it"
     with outer.folded(), pytest.raises(RuntimeError, match=words):
         inner[0].folded().__enter__()
-    with pytest.raises(RuntimeError, match=words):
+    with pytest.raises(RuntimeError, match=r"SharedStack was called without bases\.0\.weight"):
         outer.stages[0](x)
+    biased = [SharedStack([nn.Linear(4, 4) for _ in "ab"], share=(0, 0), residuals={"bias": None}) for _ in "ab"]
+    plain = SharedStack(biased, share=(0, 0), residuals={"stages.0.weight": None}).fold()[0]
+    with pytest.raises(
+        RuntimeError, match="Linear was called without bias"
+    ):  # of the inner stack, which is none of fold's
+        plain.stages[1](x)
     torch.testing.assert_close(outer(x), expected)
 
 
@@ -102,3 +108,21 @@ def test_what_computes_a_weight_before_each_call_is_for_the_stages_not_for_a_bas
     assert not torch.allclose(stack[0](x), before)
     with pytest.raises(RuntimeError, match="prune or normalise the stages before a stack takes them"):
         spectral_norm(stack.bases[0], "weight_orig")
+
+
+def test_parameters_of_a_part_that_is_never_called_are_missed_by_what_is_around_it():
+    """An attention reads its output layer's parameters."""
+    stages = [nn.ModuleDict({"a": nn.MultiheadAttention(4, 2)}) for _ in "ab"]
+    stack = SharedStack(stages, share=(0, 0), residuals={"a.out_proj.bias": None})
+    x = torch.randn(3, 1, 4)
+    with pytest.raises(RuntimeError, match=r"MultiheadAttention was called without out_proj\.bias"):
+        stack.stages[0]["a"](x, x, x)
+
+
+def test_hooks_that_only_look_are_taken():
+    seen = []
+    stack = stack_of()
+    for module in stack.modules():
+        module.register_forward_pre_hook(lambda module, args: seen.append(type(module).__name__))
+    stack(torch.randn(1, 2, 3))
+    assert {"SharedStack", "Stage", "GroupNorm", "Conv1d"} <= set(seen)

@@ -149,3 +149,13 @@ def test_the_ledger_counts_a_module_that_stages_have_in_common():
     assert users["stages.0.1.weight"] == (0, 1, 2)
     assert users["bases.0.0.weight"] == (0, 1)
     assert users["stages.1.0.bias"] == (1,)
+
+
+def test_mean_gradients_compile_as_one_graph(given):
+    stack = linear_stack(mean_gradient=True)
+    stack(given).square().sum().backward()
+    expected = {name: parameter.grad.clone() for name, parameter in stack.named_parameters()}
+    stack.zero_grad()
+    torch.compile(stack, backend="eager", fullgraph=True)(given).square().sum().backward()
+    for name, parameter in stack.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name])

@@ -105,6 +105,7 @@ def test_what_is_wrong(tmp_path, old, new, words):
     [
         ("c: 1}", "train_cfg.max_epochs: 3}", "train_cfg.max_epochs"),
         ("c: 1}", "train_cfg: {max_epochs: 3}}", "train_cfg.max_epochs"),
+        ("c: 1}", "train_cfg: {deep: {er: 3}}}", "train_cfg.deep.er"),
     ],
 )
 def test_no_value_is_lost_where_a_later_level_sets_the_whole(tmp_path, old, new, lost):
@@ -113,6 +114,23 @@ def test_no_value_is_lost_where_a_later_level_sets_the_whole(tmp_path, old, new,
     words = rf"options of arm better set train_cfg as a whole, so that {lost}, set before, would be lost"
     with pytest.raises(InputError, match=words):
         study.options_of(Run("cells", "better", 2))
+
+
+@pytest.mark.parametrize(
+    ("study", "arm", "found"),
+    [
+        ("a.b.c: 1", "a.b: null", {"a.b": None}),
+        ("a: {b: 1, c: 2}", "a: {_delete_: true, b: 3}", {"a": {"_delete_": True, "b": 3}}),
+        ("a.b: 1", "a: {b: 2, c: 3}", {"a": {"b": 2, "c": 3}}),
+        ("a: {b: 1, c: 2}", "a.b: 3", {"a": {"b": 1, "c": 2}, "a.b": 3}),
+    ],
+)
+def test_what_is_said_to_be_whole_is(tmp_path, study, arm, found):
+    text = WHOLE.replace("options: {a: 1, b: 1, c: 1}", f"options: {{{study}}}").replace(
+        "options: {b: 2, c: 2}", "options: {}"
+    )
+    options = read_study(written(tmp_path, text.replace("options: {c: 3}", f"options: {{{arm}}}")))
+    assert options.options_of(Run("cells", "better", 2)) == {**found, "randomness.seed": 2}
 
 
 def test_what_is_trained_first_has_the_values_of_its_set(tmp_path):

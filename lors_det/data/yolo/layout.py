@@ -117,14 +117,16 @@ def _names(root: Path, listing: Listing) -> tuple[str, ...] | None:
                 if place == str(root):
                     return names
                 found.setdefault(f"{place}/{name}", names)
-    first = next(iter(found), None)
+    own = {path: names for path, names in found.items() if not path.endswith("/predefined_classes.txt")}
+    found = own or found  # that one is LabelImg's, and may lie beside the tool
+    longest = max(found, key=lambda path: len(found[path]), default=None)
     for path, names in found.items():
-        if first is not None and names != found[first]:
+        if longest is not None and names != found[longest][: len(names)]:
             raise InputError(
-                f"{first} and {path} list other classes, or in another order, and labels name classes by their line; "
+                f"{longest} and {path} list other classes, or in another order, and labels name classes by their line; "
                 f"write one classes.txt into {root}, and labels that follow it"
             )
-    return found.get(first) if first is not None else None
+    return found.get(longest) if longest is not None else None
 
 
 def _names_in(path: Path) -> tuple[str, ...]:

@@ -13,6 +13,12 @@ from lors_det.plugin.config.names import leaves
 _COURSE = ("model", "train_dataloader", "optim_wrapper", "param_scheduler", "train_cfg", "randomness", "sync_bn")
 """Parts of a config that do."""
 
+OWN_HOOKS = (
+    "timer|logger|param_scheduler|checkpoint|sampler_seed|visualization|runtime_info|early_check|num_classes"
+    "|plain_checkpoint|checkpoint_guard|data_guard|folding"
+)
+"""Names of the hooks that runs have by themselves and that decide no figure, as a pattern."""
+
 _OF_NO_MATTER = re.compile(
     r"train_dataloader\.(num_workers|persistent_workers|pin_memory|prefetch_factor|timeout|disable_subprocess_warning)"
     r"|train_dataloader\.dataset\..*(data_root|ann_file|data_prefix\.\w+|backend_args.*)"  # the set may have moved

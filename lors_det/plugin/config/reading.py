@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -99,7 +98,7 @@ def read_config(source: str | Path | Config, cfg_options: dict[str, Any] | None 
     check_options(cfg, options)
     check_kinds(cfg, options)
     # merging keeps parts of them in the config, where they would be changed, and takes _delete_ out
-    options = deepcopy({key: value for key, value in options.items() if not _turns_off(cfg, key, value)})
+    options = {key: _copied(value) for key, value in options.items() if not _turns_off(cfg, key, value)}
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -122,6 +121,13 @@ def _of_file(path: str | Path) -> Config:
     except Exception as error:  # whatever the file's code raises
         reason = (str(error).strip() or "it says no more").splitlines()[0]
         raise InputError(f"config {path} cannot be read: {type(error).__name__}: {reason}") from error
+
+
+def _copied(value: Any) -> Any:
+    """With containers of its own; what is in them stays."""
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if type(value) is list else value
 
 
 def _check_listed(cfg: Config) -> None:

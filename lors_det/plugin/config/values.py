@@ -61,6 +61,7 @@ NUMBERS = {
     r"optim_wrapper\.clip_grad\.max_norm": POSITIVE,
     r"optim_wrapper\.accumulative_counts": Number(),
     r"train_cfg\.(max_epochs|val_interval)": Number(none=True),
+    r"train_cfg\.val_begin": Number(least=0),
     r"train_cfg\.max_iters": Number(),
     r"param_scheduler(\.\w+)*\.begin": Number(least=0, none=True),
     r"auto_scale_lr\.base_batch_size": POSITIVE,  # of a step that is one of several to an update, a fraction
@@ -72,7 +73,9 @@ NUMBERS = {
 WORDS: dict[str, tuple[str | bool | None, ...]] = {
     "sync_bn": ("torch", "mmcv", None),
     "train_cfg.when_not_finite": ("stop", "skip"),
-    **dict.fromkeys(("randomness.deterministic", "randomness.diff_rank_seed", "find_unused_parameters"), (True, False)),
+    **dict.fromkeys(
+        ("randomness.deterministic", "randomness.diff_rank_seed", "find_unused_parameters"), (True, False, None)
+    ),
 }
 """Keys with dots, and the values that they take."""
 
