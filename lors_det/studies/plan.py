@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lors_det.errors import InputError
-from lors_det.plugin.config.names import leaves
 
 LATER = 1000
 """Added to the seed of a training that another comes before, so that it draws other images than that did."""
@@ -128,6 +127,8 @@ def _joined(path: Path, levels: Mapping[str, Mapping[str, Any]]) -> dict[str, An
     Raises:
         InputError: if a dictionary would take the place of one that has more keys, which nothing says to be meant.
     """
+    from lors_det.plugin.config.names import leaves  # torch loads with it
+
     found: dict[str, Any] = {}
     before: dict[str, Any] = {}  # with dots throughout
     for where, options in levels.items():
