@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
 
 from lors_det.errors import InputError
 from lors_det.files import check_folder
@@ -33,13 +36,7 @@ from lors_det.training.launch import (
 )
 from lors_det.training.not_mixed import check_not_mixed
 from lors_det.training.result import TrainingResult, constant_box_of, report, result_of, stored_result
-from lors_det.training.resuming import (
-    check_agreed,
-    check_same,
-    former_run,
-    may_be_restarted,
-    resume,
-)
+from lors_det.training.resuming import FormerRun, check_agreed, check_same, former_run, may_be_restarted, resume
 from lors_det.training.shown_folder import read_shown
 
 
@@ -89,29 +86,18 @@ def train(
         InputError: if config, data or checkpoint is wrong; it names what, where and the remedy.
         KeyboardInterrupt: on Ctrl-C, :class:`~lors_det.errors.Terminated` on SIGTERM; it says how to go on.
     """
-    chosen: list[str] = []
-    if load_from is not None and "://" not in str(load_from):
-        load_from = Path(load_from).expanduser()
-        if not load_from.is_file():
-            raise InputError(f"load_from {load_from} is no file; name a checkpoint")
-    if trust_checkpoint:
-        named = [path for path in (load_from, resume_from) if path not in (None, "auto")]
-        if not named:
-            raise InputError("--trust-checkpoint trusts no file: name one with --load-from or --resume")
-        for path in named:
-            trust(path)
     if resume_from is None and may_be_restarted():
         resume_from = "auto"
-    if resume_anyway and resume_from is None:
-        raise InputError("--resume-anyway goes on with a run, and none is named: add --resume")
-    flags = {
+    if load_from is not None and "://" not in str(load_from):
+        load_from = Path(load_from).expanduser()
+    _check_files(load_from, resume_from, trusted=trust_checkpoint, anyway=resume_anyway)
+    given = {
         "train_cfg.max_epochs": epochs,
         "train_dataloader.batch_size": batch_size,
         "randomness.seed": seed,
-        "load_from": load_from,
+        "load_from": None if load_from is None else str(load_from),
     }
-    given = {key: str(value) if key == "load_from" else value for key, value in flags.items() if value is not None}
-    all_options = {**(options or {}), **given}
+    all_options = {**(options or {}), **{key: value for key, value in given.items() if value is not None}}
     place = str(Path(work_dir).expanduser()) if work_dir is not None else None
     if place is not None:
         check_folder(Path(place))
@@ -124,6 +110,7 @@ def train(
     former = former_run(resume_from, place_of_run) if resume_from is not None else None
     hook = (written.get("default_hooks") or {}).get("checkpoint") or {}
     check_not_mixed(place_of_run, former, resume_from, hook.get("out_dir"))
+    chosen: list[str] = []
     cfg = load_config(
         config,
         all_options,
@@ -136,8 +123,9 @@ def train(
     )
     check_by_iterations(cfg)
     check_chosen(cfg)
+    own_data = data is not None or bool(chosen)
     if former and former.is_validated and former.epoch >= cfg.train_cfg.get("max_epochs", math.inf):
-        result = stored_result(cfg, former.checkpoint, constant_box_of(cfg) if data is not None or chosen else None)
+        result = stored_result(cfg, former.checkpoint, constant_box_of(cfg) if own_data else None)
         if is_first_process():
             print(f"nothing is left to train: {former.checkpoint} is of epoch {former.epoch}; --epochs N goes on")
             report(result)
@@ -145,8 +133,7 @@ def train(
     if is_first_process():
         for words in chosen if console != "quiet" else ():
             print(f"chosen: {words}")
-        for note in schedule_notes(cfg):
-            print(f"warning: {note}", file=sys.stderr)
+        _warn(schedule_notes(cfg))
     launch(cfg, launcher, local_rank)
     if amp:
         use_mixed_precision(cfg)
@@ -154,10 +141,32 @@ def train(
     if auto_scale_lr:
         scale_learning_rate(cfg)
     if former is None and is_first_process():
-        for note in rate_notes(cfg, process_count(launcher)):
-            print(f"warning: {note}", file=sys.stderr)
+        _warn(rate_notes(cfg, process_count(launcher)))
     if resume_from is not None:
         resume(cfg, str(resume_from), former)
+    runner = _run(cfg, former, anyway=resume_anyway, console=console)
+    result = result_of(runner, constant_box_of(cfg) if own_data else None)
+    if runner.rank == 0:
+        report(result)
+    return result
+
+
+def _check_files(load_from: str | Path | None, resume_from: str | Path | None, *, trusted: bool, anyway: bool) -> None:
+    """Refuse a file of weights that is none, and words about checkpoints where none is named; trust those that are."""
+    if isinstance(load_from, Path) and not load_from.is_file():
+        raise InputError(f"load_from {load_from} is no file; name a checkpoint")
+    if trusted:
+        named = [path for path in (load_from, resume_from) if path not in (None, "auto")]
+        if not named:
+            raise InputError("--trust-checkpoint trusts no file: name one with --load-from or --resume")
+        for path in named:
+            trust(path)
+    if anyway and resume_from is None:
+        raise InputError("--resume-anyway goes on with a run, and none is named: add --resume")
+
+
+def _run(cfg: Config, former: FormerRun | None, *, anyway: bool, console: str) -> Runner:
+    """Build what a config says, refuse what only the built parts tell, and train."""
     runner = None
     try:
         runner = make_runner(cfg, console)
@@ -165,15 +174,15 @@ def train(
         check_activation_checkpointing(recomputed, runner.model)
         check_efficient_conv_bn_eval(folded, runner.model, recomputed=recomputed)
         check_custom_keys(runner.model, cfg.optim_wrapper.get("paramwise_cfg"))
-        check_training_set(runner.train_loop.dataloader, by_epochs="max_iters" not in cfg.train_cfg)
-        for note in unfinished_schedules(cfg, runner.max_iters) if runner.rank == 0 else ():
-            print(f"warning: {note}", file=sys.stderr)
-        if "max_iters" not in cfg.train_cfg:  # the loss that is told of a short epoch is a mean of its own steps
+        by_epochs = "max_iters" not in cfg.train_cfg
+        check_training_set(runner.train_loop.dataloader, by_epochs=by_epochs)
+        _warn(unfinished_schedules(cfg, runner.max_iters) if runner.rank == 0 else ())
+        if by_epochs:  # the loss that is told of a short epoch is a mean of its own steps
             steps = len(runner.train_loop.dataloader)
             runner.log_processor.window_size = min(runner.log_processor.window_size, steps)
         check_agreed(former, runner)
         if former:
-            check_same(former, runner, anyway=resume_anyway)
+            check_same(former, runner, anyway=anyway)
         runner.train()
     except KeyboardInterrupt as interrupt:
         last = finish_writing(runner) or (former and former.checkpoint)
@@ -183,7 +192,9 @@ def train(
         raise type(interrupt)(remedy) from interrupt
     finally:
         heard_again()
-    result = result_of(runner, constant_box_of(cfg) if data is not None or chosen else None)
-    if runner.rank == 0:
-        report(result)
-    return result
+    return runner
+
+
+def _warn(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"warning: {note}", file=sys.stderr)

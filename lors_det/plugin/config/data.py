@@ -57,11 +57,21 @@ def fill_classes(cfg: Config) -> None:
         dataset.metainfo = dict(dataset.get("metainfo", {}), classes=tuple(named))
 
 
+_METRICS = {
+    **dict.fromkeys(("CocoMetric", "LVISMetric"), ("bbox", "segm", "proposal", "proposal_fast")),
+    "VOCMetric": ("mAP", "recall"),
+}
+"""What evaluations can be asked for by name."""
+
+
 def check_evaluators(cfg: Config) -> None:
-    """Refuse evaluations whose figures mean nothing: against another annotation file, or of images given repeatedly.
+    """Refuse evaluations that end before the first figure, or whose figures mean nothing.
+
+    The first ask for a metric that there is not; the others are against another annotation file, or of images given
+    repeatedly.
 
     Raises:
-        InputError: it names both files, or the wrapper that repeats.
+        InputError: it names the metric, both files, or the wrapper that repeats.
     """
     for split in ("val", "test"):
         if not cfg.get(f"{split}_dataloader"):
@@ -74,12 +84,21 @@ def check_evaluators(cfg: Config) -> None:
             )
         files = {annotation_file(each).resolve() for each in leaf_datasets(dataset)}
         for evaluator in _with_inner(evaluators_of(cfg, split)):
+            _check_metric(evaluator, split)
             file = evaluator.get("ann_file")
             if file and Path(file).resolve() not in files:
                 raise InputError(
                     f"config key {split}_evaluator.ann_file is {file}, but {split}_dataloader evaluates "
                     f"{', '.join(map(str, files))}; set both to the same file"
                 )
+
+
+def _check_metric(evaluator: ConfigDict, split: str) -> None:
+    names = evaluator.get("metric")
+    allowed = _METRICS.get(str(evaluator.get("type")), ())
+    for name in names if isinstance(names, (list, tuple)) else [names]:
+        if allowed and name not in (*allowed, None):
+            raise InputError(f"config key {split}_evaluator.metric is {name!r}; it must be one of {', '.join(allowed)}")
 
 
 def _repeating(dataset: ConfigDict) -> Iterator[str]:

@@ -82,10 +82,17 @@ def test_classes_that_no_file_of_coco_names(data, tmp_path, monkeypatch, kind, c
             fill_classes(cfg)
 
 
-@pytest.mark.parametrize("key", ["sync_bn", "train_cfg.when_not_finite"])
+@pytest.mark.parametrize("key", ["sync_bn", "train_cfg.when_not_finite", "env_cfg.mp_cfg.mp_start_method"])
 def test_words_that_a_key_does_not_take_are_refused(data, tmp_path, key):
-    with pytest.raises(InputError, match=rf'config key {key} is \'torchx\'; it must be "(torch|stop)" or "'):
+    with pytest.raises(InputError, match=rf'config key {key} is \'torchx\'; it must be "(torch|stop|fork)" or "'):
         tiny_config(data, tmp_path, **{key: "torchx"})
+
+
+@pytest.mark.parametrize("metric", ["mAP", ["bbox", "mAP"]])
+def test_a_metric_that_there_is_not_is_refused_by_name(data, tmp_path, metric):
+    """mmdet ends at the first validation, with a KeyError."""
+    with pytest.raises(InputError, match=r"val_evaluator\.metric is 'mAP'; it must be one of bbox, segm"):
+        tiny_config(data, tmp_path, **{"val_evaluator.metric": metric})
 
 
 @pytest.mark.parametrize("key", ["randomness.deterministic", "randomness.diff_rank_seed", "find_unused_parameters"])
