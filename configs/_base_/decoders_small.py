@@ -9,7 +9,7 @@ lors = dict(
     adaptive_rank=4,
     adaptive_groups=(1, 1, 2, 2),
     static_rank=8,
-    out_init="xavier",  # louder than the published start: short schedules gain from it
+    out_init="xavier",  # louder than the published start
     **_shape,
 )
 

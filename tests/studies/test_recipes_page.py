@@ -1,9 +1,9 @@
-"""The table of docs/recipes.md says what the results of the studies are."""
+"""The tables of docs/recipes.md and README.md say what the results of the studies are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import pytest
 
@@ -26,6 +26,8 @@ ROWS = {
         "lors_flat-third lors",
         "adamixer_flat-third adamixer",
     ),
+    "twice the rate of everything": ("rates-and-ranks", "lors_lr-2 lors", "adamixer_lr-2 adamixer"),
+    "half the rate of everything": ("rates-and-ranks", "lors_lr-half lors", "adamixer_lr-half adamixer"),
     "a third, then a schedule begun anew: two parts": (
         "factorised",
         "in-two-parts lors",
@@ -46,6 +48,12 @@ ROWS = {
     "mean gradients on bases": ("sharing-levers", "mean-gradient lors", None),
     "gradients of the last two stages": ("sharing-levers", "gradient-last-2 lors", None),
     "noise on queries": ("sharing-levers", "noise lors", None),
+    "half the rate on bases": ("rates-and-ranks", "base-half lors", None),
+    "half the rate on residuals": ("rates-and-ranks", "residual-half lors", None),
+    "twice the rate on residuals": ("rates-and-ranks", "residual-2 lors", None),
+    "residuals without decay": ("rates-and-ranks", "residual-no-decay lors", None),
+    "fewer groups from stage to stage": ("rates-and-ranks", "groups-falling lors", None),
+    "ranks in place of groups": ("rates-and-ranks", "ranks-for-groups lors", None),
     "residuals that start different": ("start", "lors_start lors", None),
     "mixing that starts equal": ("start", None, "adamixer_equal adamixer"),
     "eight stages, LORS+": ("depth", "depth-8 lors", None),
@@ -81,3 +89,31 @@ def test_row_is_what_was_measured(row):
         f"[{study}](studies/{study}/README.md)",
     ]
     assert "| " + " | ".join(cells) + " |" in (ROOT / "docs/recipes.md").read_text().splitlines()
+
+
+README_ROWS = {
+    "published-size": [""],
+    "leave-one-out": ["_published"],
+    "rates-and-ranks": ["", "_lr-half", "_lr-2"],
+    "flat-recipe": ["_flat-third"],
+}
+"""Ends of the arms' names: of the one that a row is of, or of those of which it has the best."""
+
+
+def best(study: str, arms: list[str], data: str) -> str:
+    """Mean and deviation of the arm whose mean is the highest, of those that have three seeds or more."""
+    runs = read_results(ROOT / "docs/studies" / study / "results.json").values()
+    found = [[run.metrics["coco/bbox_mAP"] for run in runs if (run.arm, run.set) == (arm, data)] for arm in arms]
+    whole = [values for values in found if len(values) >= 3]
+    if not whole:
+        return ""
+    values = max(whole, key=mean)
+    return f"{mean(values):.3f} ± {stdev(values):.3f}".replace("0.", ".")
+
+
+@pytest.mark.parametrize("study", README_ROWS)
+def test_readme_has_what_was_measured(study):
+    models = ("lors", "adamixer")
+    cells = [best(study, [f"{model}{end}" for end in README_ROWS[study]], data) for data in SETS for model in models]
+    row = next(line for line in (ROOT / "README.md").read_text().splitlines() if f"{study}/README.md)" in line)
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == cells
