@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lors_det.cli.shared import ConfigOptions
 from lors_det.data.words import counted
@@ -55,7 +56,7 @@ def changes(cfg: Config) -> Table:
     for column in ("key", "bases", "here"):
         table.add_column(column, overflow="fold")
     for row in differences(Path(cfg.filename), cfg):
-        table.add_row(*map(str, row))
+        table.add_row(*(Text(str(value)) for value in row))
     return table
 
 
@@ -81,7 +82,7 @@ def facts(cfg: Config) -> Table:
         }
     table = Table(title="What it is", title_justify="left", show_header=False)
     for name, value in rows.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(str(value)))  # a path may look like rich's markup
     return table
 
 

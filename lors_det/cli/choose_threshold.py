@@ -42,6 +42,11 @@ def main(args: Namespace) -> None:
 
     predictions = read_predictions(args.predictions)
     matches = matches_of(set_of(predictions, load_config(args.config)), predictions, iou=args.iou)
+    if not any(each.num_objects for each in matches.values()):
+        raise InputError(
+            f"the set of {args.predictions} has no box that counts, so that no detection is right; test the model on "
+            "one that has, lors-det test --split val --out FILE, and name these predictions"
+        )
     Console().print(table_of(matches, iou=args.iou, threshold=args.score_threshold))
     if args.score_threshold is None:
         best = all_classes(matches).best()

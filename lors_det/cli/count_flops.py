@@ -7,7 +7,7 @@ GFLOPs as detection papers state them are 10^9 multiply-accumulates, each of whi
 are printed. Counted are convolutions, matrix products and the sums of 3-D sampling; norms, activations and other
 element-wise work are not. LORS is counted as it is evaluated, folded, which is the work of an AdaMixer of the same
 shape; the last row is what correcting the weights takes, once in an evaluation, and once in a training step, whatever
-its batch.
+its batch. All stages classify and regress, as in training; a detection needs the classes of the last stage alone.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def main(args: Namespace) -> None:
     table = Table(title=f"One image of {counts['height']} x {counts['width']} pixels")
     for column in ("", "GMACs (papers' GFLOPs)", "10^9 operations (torch)"):
         table.add_column(column, justify="right" if column else "left")
-    rows = {name: counts[name] for name in ("backbone", "neck", "decoder")}
-    if counts["selection"]:
-        rows["selection of queries"] = counts["selection"]
+    names = {"backbone": "backbone", "neck": "neck", "selection": "selection of queries", "decoder": "decoder"}
+    rows = {words: counts[name] for name, words in names.items() if name != "selection" or counts[name]}
     rows |= {f"  {name}": macs for name, macs in counts["components"].items()} | {"total": counts["total"]}
     if counts["correction"]:
         rows["correcting weights, once"] = counts["correction"]

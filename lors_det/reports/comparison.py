@@ -68,7 +68,7 @@ def comparison(configs: Mapping[str, Config], height: int, width: int, runs: Pat
         cfg = next((run.config for run in found[name] if run.config is not None), cfg)
         counts, macs = count_parameters(cfg), count_macs(cfg, height, width)
         parts = (counts[part] for part in ("shared", "private_mixing", "per_stage", "decoder"))
-        row = [PurePath(name).relative_to(common).as_posix(), *(f"{part:,}" for part in parts)]
+        row = [PurePath(name).relative_to(common).as_posix().replace("|", r"\|"), *(f"{part:,}" for part in parts)]
         row += [f"{macs[part] / 1e9:.3f}" for part in ("decoder", "total")]
         if runs:
             aps = [run.ap for run in found[name]]

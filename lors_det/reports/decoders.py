@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lors_det.adamixer import Decoder, DecoderSpec
 from lors_det.lors import LedgerEntry
@@ -28,7 +29,7 @@ def print_decoders(configs: Mapping[str, Config]) -> None:
         table.add_column(column, justify="right")
     for name, count in counts.items():
         values = [f"{count[key]:,}" for key in ("shared", "private_mixing", "per_stage", "total")]
-        table.add_row(name, *values, f"{count['total'] / reference['total']:.1%}")
+        table.add_row(Text(name), *values, f"{count['total'] / reference['total']:.1%}")
     Console(width=110).print(table)
 
 

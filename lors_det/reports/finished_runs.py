@@ -155,6 +155,11 @@ def _final_ap(work_dir: Path, cfg: Config) -> float:
             f"the run in {work_dir} has no AP of its last {unit}, {last}, but of {val[-1]['step']:.0f}; let it finish "
             "(--resume)"
         )
+    if val[-1][_AP] < 0:
+        raise InputError(
+            f"the run in {work_dir} has {_AP} {val[-1][_AP]:g}, which says that its validation set has no box that "
+            "counts; validate it on another"
+        )
     return val[-1][_AP]
 
 

@@ -74,7 +74,7 @@ def _objects(dataset: BaseDataset) -> Iterator[list[dict[str, Any]]]:
             ]
         return
     by_image: dict[Any, list[dict[str, Any]]] = {}
-    for entry in read_json(dataset.ann_file)["annotations"]:
+    for entry in read_json(dataset.ann_file).get("annotations", []):  # a test set may have none
         if entry["category_id"] in dataset.cat2label:
             kept = {"bbox": entry["bbox"], "area": entry["bbox"][2] * entry["bbox"][3]}
             kept |= {"category_id": dataset.cat2label[entry["category_id"]], "iscrowd": int(entry.get("iscrowd") or 0)}

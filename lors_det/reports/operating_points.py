@@ -87,12 +87,13 @@ def table_of(matches: Mapping[str, Matches], *, iou: float, threshold: float | N
     measures = ("prec.", "recall", "F1")
     table = Table(caption=f"a detection is right with an IoU of {iou:g} or more", caption_justify="left")
     table.add_column("class", overflow="fold")
-    table.add_column("objects", justify="right")
+    table.add_column("objects", justify="right", no_wrap=True, min_width=len("objects"))
     for heading in (
         *(["own\nbest", *measures] if threshold is None else []),
         *(f"{each}\n{shared:g}" for each in measures),
     ):
-        table.add_column(heading, justify="right")
+        # of a narrow terminal the classes' names are folded, and no figure is cut
+        table.add_column(heading, justify="right", no_wrap=True, min_width=max(map(len, heading.split("\n"))))
     for name, each in (*matches.items(), ("all", together)):
         cells = [f"{each.num_objects:,}"]
         if threshold is None:

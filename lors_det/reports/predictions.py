@@ -61,6 +61,11 @@ def check_detections(predictions: Sequence[Mapping[str, Any]], dataset: BaseData
         parts = boxes, scores, labels = found["bboxes"], found["scores"], found["labels"]
         if not all(isinstance(part, Tensor) for part in parts):
             raise InputError(f"{where}: predictions that are no tensors; lors-det test --out writes such")
+        if scores.ndim != 1 or labels.ndim != 1 or labels.is_floating_point():
+            raise InputError(
+                f"{where}: scores of shape {tuple(scores.shape)}, labels of {tuple(labels.shape)} and {labels.dtype}; "
+                "each must be one for a box, and labels whole numbers; lors-det test --out writes such"
+            )
         if boxes.shape != (len(scores), 4) or len(labels) != len(scores):
             raise InputError(
                 f"{where}: {len(boxes)} boxes, {len(scores)} scores and {len(labels)} labels do not belong together; "

@@ -31,6 +31,8 @@ def read_scalars(work_dir: str | Path) -> tuple[list[dict[str, float]], list[dic
             raise InputError(f"log {file} has losses without their iteration, and is of another training loop")
         train = [entry for entry in train if entry["iter"] < new_train[0]["iter"]] + new_train
         start = new_train[0].get("epoch", new_train[0]["iter"])  # a training by iterations validates at these
+        if new_val:  # the first may come before the first losses are logged
+            start = min(start, new_val[0]["step"])
         val = [entry for entry in val if entry["step"] < start] + new_val
     if not train:
         raise InputError(f"{work_dir} holds no log of a training (*/vis_data/scalars.json); check the work dir")

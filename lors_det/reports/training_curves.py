@@ -36,12 +36,14 @@ def training_curves(work_dir: str | Path, path: str | Path) -> None:
     for (part, label), shade in zip(parts.items(), shades):
         losses = [sum(value for name, value in entry.items() if name.startswith(f"{part}.loss_")) for entry in train]
         left.plot(iterations, losses, color=shade, label=label)
-    if any(".dn_loss_" in name for name in train[0]):
+    if stages and any(".dn_loss_" in name for name in train[0]):
         losses = [sum(value for name, value in entry.items() if ".dn_loss_" in name) / len(stages) for entry in train]
         left.plot(iterations, losses, color="tab:orange", linestyle="--", label="denoising, mean of the stages")
-    left.set(
-        xlabel="iteration", ylabel="loss (class + L1 + GIoU)", title="Training loss of each decoder stage", yscale="log"
-    )
+    title = "Training loss of each decoder stage"
+    if not left.lines:  # of a detector whose losses have other names
+        left.plot(iterations, [entry["loss"] for entry in train], label="all together")
+        title = "Training loss"
+    left.set(xlabel="iteration", ylabel="loss (class + L1 + GIoU)" if stages else "loss", title=title, yscale="log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     left.yaxis.set_major_formatter(ScalarFormatter())
     left.yaxis.set_minor_formatter(NullFormatter())

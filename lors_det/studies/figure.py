@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from lors_det.reports.figures import as_written, write_figure
 from lors_det.studies.plan import Run, Study
@@ -16,6 +17,9 @@ from lors_det.studies.results import Result
 
 _ROWS = 20
 """Of a column of the legend."""
+
+_BESIDE_PT, _ABREAST_PT = 7, 35
+"""From one arm to the next of the same size, and of all of these together."""
 
 _STYLES = [(colour, mark) for mark in "os^D" for colour in ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C7")]
 
@@ -47,22 +51,29 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
             if not kept:
                 continue
             values = [result.metrics[study.metric] for result in kept]
-            panel.plot([places[arm]] * len(values), values, mark, color=colour, alpha=0.5, markersize=3)
+            size, shift_pt = places[arm]
+            beside = panel.transData + ScaledTranslation(shift_pt / 72, 0, figure.dpi_scale_trans)
+            panel.update_datalim([(size, value) for value in values])  # which marks beside them do not
+            x = [size] * len(values)
+            panel.plot(x, values, mark, color=colour, alpha=0.5, markersize=3, transform=beside)
             is_hollow = len(kept) < len(runs)
             are_hollow |= is_hollow
             (drawn_mean,) = panel.plot(
-                places[arm],
+                size,
                 statistics.mean(values),
                 mark,
                 color=colour,
                 markersize=8,
                 fillstyle="none" if is_hollow else "full",
+                transform=beside,
             )
             if arm not in handles or not is_hollow:
                 handles[arm] = drawn_mean
         as_written([panel.set_title(name)])
         panel.set_xlabel("parameters of the decoder, millions; those of one size side by side")
         as_written([panel.set_ylabel(study.metric)])
+        panel.margins(0.08)
+        panel.autoscale_view()
         panel.grid(alpha=0.3)
     if are_hollow:
         panels[-1].annotate(
@@ -73,8 +84,10 @@ def draw_study(study: Study, results: Mapping[Run, Result], path: Path) -> None:
     write_figure(figure, path, dpi=120)
 
 
-def _places(study: Study, results: Mapping[Run, Result], name: str, arms: Sequence[str]) -> dict[str, float]:
-    """Where each arm of a set stands, millions of parameters, those of the same size a little apart."""
+def _places(
+    study: Study, results: Mapping[Run, Result], name: str, arms: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Millions of parameters of each arm of a set, and by how many points of the page its marks stand beside that."""
     sizes = {
         arm: next(
             results[run].parameters["decoder"] / 1e6
@@ -84,12 +97,11 @@ def _places(study: Study, results: Mapping[Run, Result], name: str, arms: Sequen
         for arm in arms
         if any(Run(name, arm, seed) in results for seed in study.arms[arm].seeds)
     }
-    span = max(sizes.values()) - min(sizes.values()) or max(sizes.values())
     alike: dict[float, list[str]] = defaultdict(list)
     for arm, size in sizes.items():
         alike[round(size, 2)].append(arm)
     return {
-        arm: size + min(0.02, 0.1 / len(group)) * span * (number - (len(group) - 1) / 2)
-        for size, group in alike.items()
+        arm: (sizes[arm], min(_BESIDE_PT, _ABREAST_PT / len(group)) * (number - (len(group) - 1) / 2))
+        for group in alike.values()
         for number, arm in enumerate(group)
     }

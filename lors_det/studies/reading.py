@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from lors_det.studies.plan import Arm, Data, Study, Trained
 
 _MULTIPLE = 32  # pixels, the coarsest stride, for which arithmetic is counted
 _OF_RUNS = {"randomness.seed": "write it into seeds", "work_dir": "--work-dir names the folder of all"}
+_OF_ALL_CLASSES = re.compile(r"coco/bbox_(mAP(_50|_75|_s|_m|_l)?|AR@(100|300|1000)|AR_[sml]@1000)")
+"""Figures by mmdet's names; those of single classes have the classes'."""
 _KEYS = ("question", "answer", "sets", "arms", "seeds", "options", "compare", "metric")
 
 
@@ -143,6 +146,9 @@ def _metric(value: Any, path: Path) -> str:
         raise InputError(
             f"study {path}: metric is {metric}, and results keep those of COCO alone, such as coco/bbox_mAP_50"
         )
+    if metric.startswith("coco/bbox_") and not _OF_ALL_CLASSES.fullmatch(metric):
+        near = get_close_matches(metric, ("coco/bbox_mAP", "coco/bbox_mAP_50", "coco/bbox_mAP_75"), n=1, cutoff=0)
+        raise InputError(f"study {path}: metric is {metric}, which no validation tells; did you mean {near[0]}?")
     return metric
 
 

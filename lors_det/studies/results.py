@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from lors_det.errors import InputError
 from lors_det.files import write_whole
@@ -66,14 +67,16 @@ def read_results(path: Path) -> dict[Run, Result]:
         return {}
     if not path.is_file():
         raise InputError(f"{path} is no file, which results are kept in; move it away")
-    names = {field.name for field in fields(Result)}
     try:
-        results = [
-            Result(**{key: value for key, value in entry.items() if key in names})
-            for entry in json.loads(path.read_text(encoding="utf-8"))["runs"]
-        ]
+        entries = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        odd = next(
+            (f"run {number} {odd}" for number, entry in enumerate(entries, 1) for odd in _odd_fields(entry)), None
+        )
+        results = [Result(**entry) for entry in entries] if odd is None else []
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} holds no results of a study ({error!r}); move it away") from error
+    if odd is not None:
+        raise InputError(f"{path}: {odd}")
     known: dict[Run, Result] = {}
     for result in results:
         if wrong := next(_misfits(result), None):
@@ -81,6 +84,15 @@ def read_results(path: Path) -> dict[Run, Result]:
         if known.setdefault(result.run, result) != result:  # files of two machines, put together
             raise InputError(f"{path} holds {result.run} twice, of other values; take one out")
     return known
+
+
+def _odd_fields(entry: Mapping[str, Any]) -> Iterator[str]:
+    """What an entry of another version has, which would be lost where the file is written anew, or has not."""
+    needed = {each.name for each in fields(Result) if each.default is MISSING and each.default_factory is MISSING}
+    if unknown := sorted(entry.keys() - {each.name for each in fields(Result)}):
+        yield f"has {', '.join(unknown)}, of a newer lors_det; go on with that one"
+    if missing := sorted(needed - entry.keys()):
+        yield f"has no {', '.join(missing)}; mend it, or take it out, and it is run again"
 
 
 def _misfits(result: Result) -> Iterator[str]:

@@ -231,11 +231,14 @@ def test_a_batch_larger_than_the_set_trains_nothing_and_says_so(config, tmp_path
     assert not list(tmp_path.glob("*.pth"))
 
 
-def test_a_validation_set_without_boxes_is_refused_before_the_first_step(config, tmp_path):
-    source = config.parent / "shapes/annotations/val.json"
+@pytest.mark.parametrize("left", ["none", "crowds"])
+def test_a_validation_set_without_boxes_is_refused_before_the_first_step(config, tmp_path, left):
+    """Of crowds alone COCO's AP is -1, which is no figure."""
+    content = json.loads((config.parent / "shapes/annotations/val.json").read_text())
+    crowds = [{**each, "iscrowd": 1} for each in content["annotations"]]
     empty = tmp_path / "empty.json"
-    empty.write_text(json.dumps({**json.loads(source.read_text()), "annotations": []}))
+    empty.write_text(json.dumps({**content, "annotations": [] if left == "none" else crowds}))
     options = {"val_dataloader.dataset.ann_file": str(empty), "val_evaluator.ann_file": str(empty)}
-    with pytest.raises(InputError, match=r"empty\.json has no boxes, so nothing can be validated on it"):
+    with pytest.raises(InputError, match=r"empty\.json has no boxes that count, so nothing can be validated"):
         train.main(train_arguments(config, tmp_path / "run", cfg_options=options))
     assert not list(tmp_path.glob("run/*.pth"))

@@ -110,6 +110,18 @@ def test_ap_of_several_seeds_and_of_one_run(configs, tmp_path):
     assert (adamixer["AP"], adamixer["runs"]) == ("0.250", "0.250")
 
 
+def test_an_ap_that_says_that_there_is_nothing_to_find_is_none(configs, tmp_path):
+    log_run(tmp_path / f"runs/{NAMES[0]}", [0.1, 0.2, -1.0])
+    with pytest.raises(InputError, match="coco/bbox_mAP -1, which says that its validation set has no box that counts"):
+        comparison(configs, 64, 64, tmp_path / "runs")
+
+
+def test_a_name_is_one_cell(configs, tmp_path):
+    (cfg,) = [*configs.values()][:1]
+    (line,) = comparison({"a|b": cfg}, 64, 64).splitlines()[2:]
+    assert line.startswith(r"| a\|b | ")
+
+
 def test_unfinished_and_missing_runs_are_named(configs, tmp_path):
     with pytest.raises(InputError, match=r"runs/ablations/shapes/lors holds no run"):
         comparison(configs, 64, 64, tmp_path / "runs")

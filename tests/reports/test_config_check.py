@@ -76,7 +76,7 @@ def test_milestones_that_are_never_met_are_told(data, tmp_path):
         ({"optim_wrapper.optimizer.betas": 5}, "config key optim_wrapper: "),
         ({"optim_wrapper.paramwise_cfg": dict(custom_keys=dict(decodr=dict(lr_mult=2.0)))}, "custom_keys has 'decodr'"),
         ({"param_scheduler.0.begin": 100}, "config key param_scheduler.0: "),
-        ({"val_evaluator.metric": "box"}, "config key val_evaluator: "),
+        ({"val_evaluator.metric": "box"}, "config key val_evaluator.metric is 'box'; it must be one of bbox, segm"),
         ({"activation_checkpointing": ["bakbone"]}, "activation_checkpointing names 'bakbone'"),
         ({"efficient_conv_bn_eval": ["bakbone"]}, "efficient_conv_bn_eval names 'bakbone'"),
         ({"train_cfg.when_not_finite": "skp"}, "train_cfg.when_not_finite is 'skp'"),

@@ -138,6 +138,15 @@ def test_parts_that_do_not_belong_together_are_named():
         matches_of(Images([[]]), [{"pred_instances": lists}], iou=0.5)
 
 
+@pytest.mark.parametrize(
+    ("name", "part"), [("scores", torch.zeros(1, 1)), ("labels", torch.zeros(1)), ("labels", torch.zeros(1, 1).long())]
+)
+def test_parts_of_another_form_are_named(name, part):
+    parts = {"bboxes": torch.zeros(1, 4), "scores": torch.zeros(1), "labels": torch.zeros(1, dtype=torch.long)}
+    with pytest.raises(InputError, match=r"image 0: scores of shape .* each must be one for a box, and labels whole"):
+        matches_of(Images([[]]), [{"pred_instances": {**parts, name: part}}], iou=0.5)
+
+
 def test_a_threshold_is_compared_in_the_type_of_the_scores():
     """As infer does: .7 of a detector, in 32 bits, is less than .7 of Python."""
     matches = matches_of(Images([[(0, square(0), False)]]), [predicted((0, square(0), 0.7))], iou=0.5)["fish"]
@@ -211,6 +220,9 @@ def test_the_table_and_the_picture(tmp_path, drawn):
     console.print(table_of(matches, iou=0.5, threshold=0.9))
     row = next(line for line in console.export_text().splitlines() if line.startswith("│ ray"))
     assert [cell.strip() for cell in row.split("│")[2:-1]] == ["1", "0.000", "0.000", "0.000"]
+    narrow = Console(width=50, record=True, file=StringIO())
+    narrow.print(table_of(matches, iou=0.5))
+    assert narrow.export_text().count("0.46") == 1, "figures are whole where there is little room"
     for threshold in (None, 0.3):
         curves(matches, tmp_path / "curves.png", threshold)
         assert cv2.imread(str(tmp_path / "curves.png")).std() > 10

@@ -47,6 +47,18 @@ def test_a_run_that_starts_anew_replaces_a_longer_one(tmp_path):
     assert steps(tmp_path) == ([1, 2], [(1, 0.2)])
 
 
+def test_a_validation_is_replaced_that_comes_before_the_first_losses_of_a_log(tmp_path):
+    """A training by iterations that goes on from 120, validates at 125 and logs every ten steps."""
+    for start, entries in (
+        ("20260101_000000", [{"loss": 1.0, "iter": 120}, {"coco/bbox_mAP": 0.2, "step": 125}]),
+        ("20260101_000100", [{"coco/bbox_mAP": 0.21, "step": 125}, {"loss": 1.0, "iter": 130}]),
+    ):
+        folder = tmp_path / start / "vis_data"
+        folder.mkdir(parents=True)
+        (folder / "scalars.json").write_text("\n".join(map(json.dumps, entries)))
+    assert steps(tmp_path) == ([120, 130], [(125, 0.21)])
+
+
 def curves(axes: Axes) -> dict[str, list[tuple[float, float]]]:
     """Points of each curve by its label."""
     return {str(line.get_label()): list(map(tuple, np.asarray(line.get_xydata()).tolist())) for line in axes.lines}
@@ -152,3 +164,13 @@ def test_an_evaluation_of_ap_alone(tmp_path, drawn):
     log.write_text(log.read_text().replace(', "coco/bbox_mAP_50": 0.1, "coco/bbox_mAP_75": 0.1', ""))
     training_curves(tmp_path, tmp_path / "curves.png")
     assert list(curves(drawn[0].axes[1])) == ["AP  0.100"]
+
+
+@pytest.mark.parametrize("names", [["d0.dn_loss_cls", "loss_cls"], ["loss_rpn_cls"]])
+def test_other_detectors_have_their_whole_loss(tmp_path, drawn, names):
+    folder = tmp_path / "20260101_000000" / "vis_data"
+    folder.mkdir(parents=True)
+    lines = [{"loss": 3.0 - number, **dict.fromkeys(names, 0.5), "epoch": 1, "iter": number} for number in (1, 2)]
+    (folder / "scalars.json").write_text("\n".join(map(json.dumps, lines)))
+    training_curves(tmp_path, tmp_path / "curves.png")
+    assert curves(drawn[0].axes[0]) == {"all together": [(1, 2.0), (2, 1.0)]}

@@ -92,6 +92,11 @@ def test_what_it_says(tmp_path):
             "metric: pascal_voc/mAP\nquestion:",
             "metric is pascal_voc/mAP, and results keep those of COCO alone",
         ),
+        (
+            "question:",
+            "metric: coco/bbox_mAP50\nquestion:",
+            r"metric is coco/bbox_mAP50, which no validation tells; did you mean coco/bbox_mAP_50\?",
+        ),
     ],
 )
 def test_what_is_wrong(tmp_path, old, new, words):

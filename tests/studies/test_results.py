@@ -61,6 +61,14 @@ def test_what_it_does_not(tmp_path, changed, words):
         read(tmp_path, {**ENTRY, **changed})
 
 
+def test_another_version_loses_nothing(tmp_path):
+    with pytest.raises(InputError, match="run 1 has energy_j, of a newer lors_det; go on with that one"):
+        read(tmp_path, {**ENTRY, "energy_j": 3})
+    without = {key: value for key, value in ENTRY.items() if key != "macs"}
+    with pytest.raises(InputError, match="run 2 has no macs; mend it, or take it out"):
+        read(tmp_path, ENTRY, without)
+
+
 def test_a_run_of_two_values(tmp_path):
     other = {**ENTRY, "metrics": {"coco/bbox_mAP": 0.9}}
     with pytest.raises(InputError, match="holds tiny/lors/seed1 twice, of other values; take one out"):

@@ -166,7 +166,12 @@ def test_no_mean_hides_another_and_one_that_lacks_seeds_is_hollow(tmp_path, stud
     (figure,) = figures
     for panel in figure.axes:
         means = [line for line in panel.lines if line.get_markersize() == 8]
-        assert len({float(line.get_xdata()[0]) for line in means}) == len(means) == len(study.arms)
+        on_page = {float(line.get_transform().transform(line.get_xydata())[0, 0]) for line in means}
+        assert len(on_page) == len(means) == len(study.arms)
+        sizes = {results[Run("cells", arm, 1)].parameters["decoder"] / 1e6 for arm in study.arms}
+        assert {float(line.get_xdata()[0]) for line in means} == sizes, "the axis tells what they have"
+        inside = panel.get_window_extent()
+        assert all(inside.contains(*line.get_transform().transform(line.get_xydata())[0]) for line in panel.lines)
         styles = {arm: line.get_fillstyle() for arm, line in zip(study.arms, means)}
         assert styles == {arm: "none" if arm == "better" else "full" for arm in study.arms}
     assert [text.get_text() for text in figure.axes[-1].texts] == ["hollow: seeds are missing"]

@@ -41,8 +41,8 @@ def fill_classes(cfg: Config) -> None:
             paths = ", ".join(map(str, annotation_files(cfg)))
             raise InputError(
                 f"no annotation file exists to read the classes from: {paths}; check data_root and ann_file, "
-                "or name a folder: --data DIR. Of what was trained on one, the config that the training left in its "
-                "work dir names the files"
+                "or name a folder where the command takes one: --data DIR. Of what was trained on one, the config that "
+                "the training left in its work dir names the files"
             )
         smallest = min(files, key=lambda path: path.stat().st_size)
         content = read_json(smallest)

@@ -104,15 +104,16 @@ def check_training_set(loader: DataLoader, *, by_epochs: bool) -> None:
 
 
 def check_validation_set(dataset: Any) -> None:
-    """Refuse a set without a single box.
+    """Refuse a set without a single box that counts: of crowds alone, COCO's AP is -1.
 
     Raises:
         InputError: it names the annotation files.
     """
     sets = [each for each in datasets_in(dataset) if hasattr(each, "ann_file")]
-    if sets and not any(each.get_data_info(index).get("instances") for each in sets for index in range(len(each))):
+    images = (each.get_data_info(index) for each in sets for index in range(len(each)))
+    if sets and all(box.get("ignore_flag") for image in images for box in image.get("instances") or ()):
         raise InputError(
-            f"annotation file {', '.join(str(each.ann_file) for each in sets)} has no boxes, so nothing can be "
-            "validated on it; name another in val_dataloader.dataset.ann_file, or train without validation: "
+            f"annotation file {', '.join(str(each.ann_file) for each in sets)} has no boxes that count, so nothing "
+            "can be validated on it; name another in val_dataloader.dataset.ann_file, or train without validation: "
             "--cfg-options val_dataloader=None val_evaluator=None val_cfg=None"
         )
