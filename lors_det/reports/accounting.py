@@ -93,7 +93,8 @@ def count_macs(cfg: Config, height: int, width: int) -> dict[str, Any]:
     Counted are convolutions, matrix products (attention's too) and the sums of 3-D sampling, one for each corner row
     and channel; not counted, as usual, are norms, activations and other element-wise work. The decoder is folded, as it
     is evaluated: correcting its weights is no work of an image, but of a whole evaluation, or of a step in training
-    whatever its batch, and is told apart. All stages classify, as in training; a detection classifies in the last alone.
+    whatever its batch, and is told apart. All stages classify, as in training; a detection classifies in the last
+    alone.
 
     Args:
         cfg: the config.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
 from mmengine.config import Config
 from references.tiny import CONFIGS, LORS, tiny_config
+from rich.console import Console
 
+from lors_det.cli.check_config import changes, facts
 from lors_det.errors import InputError
 from lors_det.plugin.config.reading import load_config, read_config
 from lors_det.reports.config_check import check_config, schedule_notes
@@ -124,3 +128,12 @@ def test_a_visualizer_is_built_whatever_was_built_before(data, tmp_path):
     check_config(tiny_config(data, tmp_path, **SHORT, **named))
     with pytest.raises(InputError, match="config key visualizer"):
         check_config(tiny_config(data, tmp_path, **SHORT, **named, **{"visualizer.line_widht": 2}))
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(data, tmp_path):
+    """rich takes "[old]" for a style, and ends at "[/a]"."""
+    cfg = tiny_config(data, tmp_path)
+    cfg.work_dir = "runs/[old]/[/a]"
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(facts(cfg), changes(cfg))
+    assert "runs/[old]/[/a]" in console.export_text()

@@ -180,6 +180,18 @@ def test_objects_are_those_of_the_annotation_file(tmp_path):
     assert matches_of(joined, images * 2, iou=0.5)[names[label]].num_objects == 8
 
 
+def test_a_test_set_may_have_no_annotations(tmp_path):
+    """As those are published whose boxes others keep."""
+    files = coco("a b", boxes=[(4, 2, 10, 8)])
+    del files["annotations"]
+    lay(tmp_path, {"test.json": files, **pictures("", "a b")})
+    classes = tuple(each["name"] for each in files["categories"])
+    place = dict(ann_file=str(tmp_path / "test.json"), data_prefix=dict(img=f"{tmp_path}/"))
+    dataset = CocoDetection(**place, metainfo=dict(classes=classes), test_mode=True)
+    matches = matches_of(dataset, [predicted((0, square(0), 0.9)), predicted()], iou=0.5)
+    assert [each.num_objects for each in matches.values()] == [0] * len(classes)
+
+
 def test_what_lacks_a_part_is_named():
     masks = {"pred_instances": {"masks": torch.zeros(0), "scores": torch.zeros(0)}}
     with pytest.raises(InputError, match=r"image 1: predictions without bboxes, labels; .* not what a detector found"):
