@@ -205,6 +205,16 @@ def test_mistakes_end_with_one_line(trained, inputs, tmp_path, capsys):
     assert not (tmp_path / "a.json").exists()
 
 
+def test_labels_that_an_error_leaves_are_told_of(trained, inputs, tmp_path, capsys):
+    good, bad, out = inputs / "a.jpg", inputs / "bad.jpg", tmp_path / "labels"
+    bad.write_bytes(b"no image")
+    assert call(trained, good, bad, "--no-pictures", "--strict", "--quiet", "--yolo-labels", out) == 2
+    said = capsys.readouterr().err
+    assert "bad.jpg cannot be decoded" in said
+    assert f"the labels of 1 image before are in {out}, and a new run wants another folder, or an empty one" in said
+    assert (out / "a.txt").is_file()
+
+
 def test_an_extreme_image_and_other_formats_cost_the_others_nothing(trained, inputs, tmp_path, capsys):
     cv2.imwrite(str(inputs / "b.png"), np.zeros((2, 3000, 3), np.uint8))
     (inputs / "sub/c.gif").write_bytes(b"GIF89a")
