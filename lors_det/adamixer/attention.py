@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -49,13 +50,14 @@ class OverlapAttention(nn.Module):
         iof = pairwise_iof(xyzr_to_xyxy(xyzr.detach()))
         return self.tau[:, None, None] * (iof + 1e-7).log()[:, None]
 
-    def forward(self, state: QueryState, sets: Sequence[int] = ()) -> Tensor:
+    def forward(self, state: QueryState, sets: Sequence[int] = (), absent: Tensor | None = None) -> Tensor:
         """Attended content, (B, Q, D).
 
         Args:
             state: the queries.
             sets: sizes of parts along Q, one after the other and Q in all, whose queries attend to their own alone; one
                 part by default.
+            absent: (B, Q), queries that none attends to; each part of an image needs another.
         """
         place = position_embedding(state.xyzr.detach(), state.content.shape[-1])
         # boxes are float32 in a decoder of half precision too; where torch casts by itself, it keeps the sum in float32
@@ -63,22 +65,36 @@ class OverlapAttention(nn.Module):
         cast = device != "meta" and torch.is_autocast_enabled(device)
         u = state.content + (place if cast else place.to(state.content.dtype))
         qkv = self.qkv(u)
-        attended = self._attended(qkv, state.xyzr) if len(sets) < 2 else self._attended_apart(qkv, state.xyzr, sets)
+        if len(sets) < 2:
+            attended = self._attended(qkv, state.xyzr, absent)
+        else:
+            attended = self._attended_apart(qkv, state.xyzr, absent, sets)
         content: Tensor = self.norm(u + self.out(attended))
         return content
 
-    def _attended(self, qkv: Tensor, xyzr: Tensor) -> Tensor:
+    def _attended(self, qkv: Tensor, xyzr: Tensor, absent: Tensor | None) -> Tensor:
         """(B, Q, 3 D) -> (B, Q, D)."""
         query, key, value = qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         bias = self.bias(xyzr).to(query.dtype)
+        if absent is not None:
+            bias = bias.masked_fill(absent[:, None, None], -math.inf)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2).flatten(2)
 
-    def _attended_apart(self, qkv: Tensor, xyzr: Tensor, sets: Sequence[int]) -> Tensor:
+    def _attended_apart(self, qkv: Tensor, xyzr: Tensor, absent: Tensor | None, sets: Sequence[int]) -> Tensor:
         """The same of each set by itself; neighbours of equal size go through together, as images do."""
         runs = [(size, len(list(run))) for size, run in groupby(sets)]
         lengths = [size * number for size, number in runs]
+        gaps = [None] * len(runs) if absent is None else absent.split(lengths, dim=1)
         attended = []
-        for (size, number), *parts in zip(runs, qkv.split(lengths, dim=1), xyzr.split(lengths, dim=1)):
-            as_images = (part.unflatten(1, (number, size)).flatten(0, 1) for part in parts)
-            attended.append(self._attended(*as_images).unflatten(0, (-1, number)).flatten(1, 2))
+        for run, part, boxes, gap in zip(runs, qkv.split(lengths, dim=1), xyzr.split(lengths, dim=1), gaps):
+            found = self._attended(
+                _as_images(part, *run), _as_images(boxes, *run), gap if gap is None else _as_images(gap, *run)
+            )
+            attended.append(found.unflatten(0, (-1, run[1])).flatten(1, 2))
         return torch.cat(attended, dim=1)
+
+
+def _as_images(part: Tensor, size: int, number: int) -> Tensor:
+    """(B, number size, ...) -> (B number, size, ...)."""
+    images: Tensor = part.unflatten(1, (number, size)).flatten(0, 1)
+    return images

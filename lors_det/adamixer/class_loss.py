@@ -39,7 +39,11 @@ def focal(logits: Tensor, positive: Tensor, quality: Tensor) -> Tensor:
 
 
 def varifocal(logits: Tensor, positive: Tensor, quality: Tensor) -> Tensor:
-    """Varifocal loss (Zhang et al., 2021, equation 2): q BCE(p, q) where q > 0, alpha p^gamma BCE(p, 0) elsewhere."""
+    """Varifocal loss (Zhang et al., 2021, equation 2): q BCE(p, q) where q > 0, alpha p^gamma BCE(p, 0) elsewhere.
+
+    The weight carries no gradient, as in detectors of queries that learn by it (RT-DETR, 2024); with one, as in
+    VarifocalNet, negatives are pushed down up to three times as much.
+    """
     weight = torch.where(quality > 0, quality, VARIFOCAL_ALPHA * logits.detach().sigmoid() ** VARIFOCAL_GAMMA)
     return weight * F.binary_cross_entropy_with_logits(logits, quality, reduction="none")
 
@@ -47,7 +51,8 @@ def varifocal(logits: Tensor, positive: Tensor, quality: Tensor) -> Tensor:
 def matchability(logits: Tensor, positive: Tensor, quality: Tensor) -> Tensor:
     """Matchability-aware loss (DEIM, 2025, equation 4): BCE(p, q^gamma) where matched, p^gamma BCE(p, 0) elsewhere.
 
-    A poor match is not passed over, as varifocal's weight q does: its score is pushed down.
+    A poor match is not passed over, as varifocal's weight q does: its score is pushed down. The weight carries no
+    gradient.
     """
     weight = positive + (1 - positive) * logits.detach().sigmoid() ** MATCHABILITY_GAMMA
     return weight * F.binary_cross_entropy_with_logits(logits, quality**MATCHABILITY_GAMMA, reduction="none")

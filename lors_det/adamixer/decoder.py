@@ -135,7 +135,10 @@ class Decoder(nn.Module):
         state = own.state if beside is None else _joined(own.state, beside.state)
         sets = [size for each in parts for size in each.sizes]
         entering = state if is_first else QueryState(state.content, state.xyzr.detach())
-        output = stage(entering, bank, classify=classify, sets=sets)
+        absent = None
+        if any(each.absent is not None for each in parts):
+            absent = torch.cat([_absent(each) for each in parts], dim=1)
+        output = stage(entering, bank, classify=classify, sets=sets, absent=absent)
         if self.training and self.spec.look_forward_twice and output.deltas is not None:
             output = output._replace(boxes_xyxy=xyzr_to_xyxy(refine(state.xyzr, output.deltas)))
         if beside is None:
@@ -175,6 +178,12 @@ class Decoder(nn.Module):
 def _detached(queries: QuerySets) -> QuerySets:
     """Through which no gradient flows, by content or by position."""
     return queries._replace(state=QueryState(*(part.detach() for part in queries.state)))
+
+
+def _absent(queries: QuerySets) -> Tensor:
+    """(B, Q), where there are none too."""
+    given = queries.absent
+    return torch.zeros_like(queries.state.xyzr[..., 0], dtype=torch.bool) if given is None else given
 
 
 def _joined(*states: QueryState) -> QueryState:

@@ -24,7 +24,8 @@ class Denoising(nn.Module):
     and of n more queries that belong to none. Corners of the first are moved by less than ``box_noise`` of half the
     box's side, and these queries are to become the objects, without any matching (DN-DETR, section 4). Corners of the
     others are moved by between once and twice that, and they are to become nothing (DINO, section 3.3). Random boxes
-    fill up the sets of images with fewer objects; no loss asks for what becomes of them. Contents are learned, one for
+    fill up the sets of images with fewer objects; no query attends to them, and no loss asks for what becomes of them,
+    so that an image learns what it would by itself. Contents are learned, one for
     each class, and of a share ``label_noise`` of the queries any class's. Sets do not see each other, nor the queries
     that detect, which do not see them.
 
@@ -95,7 +96,10 @@ class Denoising(nn.Module):
         # a label that is no class is refused where costs are made, by all processes together
         content = F.layer_norm(self.content, (dim,))[labels.clamp(0, num_classes - 1)]
         moved = _upright(boxes + self.box_noise * sign * distance * half)
-        return QuerySets(QueryState(content, xyxy_to_xyzr(moved)), num_groups)
+        index = torch.arange(most, device=boxes.device)
+        # of an image without objects all attend to all, as a query has to attend to something
+        absent = torch.stack([index >= (len(target.labels) or most) for target in targets]).repeat(1, 2 * num_groups)
+        return QuerySets(QueryState(content, xyxy_to_xyzr(moved)), num_groups, absent)
 
 
 def _padded(labels: Tensor, most: int, num_classes: int) -> Tensor:

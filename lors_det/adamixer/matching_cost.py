@@ -26,7 +26,7 @@ def matching_cost(
 ) -> Tensor:
     """class_weight * focal + l1_weight * |box - target|_1 / (w, h, w, h) - giou_weight * GIoU.
 
-    focal is what the class loss of the target's class changes by if the query is matched.
+    focal is what the focal loss of the target's class changes by if the query is matched, whichever the class loss is.
 
     Args:
         logits: (T, B, Q, N), of T rows of queries, at least float32, as the costs are.

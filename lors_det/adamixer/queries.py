@@ -31,10 +31,13 @@ class QuerySets(NamedTuple):
     Attributes:
         state: all of them.
         num_sets: how many sets.
+        absent: (B, Q), queries that fill up a set and that none attends to; None: there are none. Each set of an image
+            has another.
     """
 
     state: QueryState
     num_sets: int
+    absent: Tensor | None = None
 
     @property
     def sizes(self) -> list[int]:
@@ -86,8 +89,8 @@ class InitialQueries(nn.Module):
             raise ValueError(f"start is {start!r}; choose from {', '.join(get_args(Start))}")
         self.start = start
         self.content = nn.Parameter(torch.empty(num_queries, dim))
-        # follows from the number of queries: nothing to store
-        self.register_buffer("cells", grid_centres(num_queries), persistent=False)
+        # follow from the number of queries, so that nothing is stored; whole numbers stay exact in half precision
+        self.register_buffer("cells", grid_cells(num_queries), persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -111,19 +114,24 @@ class InitialQueries(nn.Module):
         content = F.layer_norm(self.content, (dim,)).expand(image_sizes.shape[0], -1, -1)
         xyzr = whole_image_xyzr(image_sizes)[:, None].expand(-1, num_queries, -1)
         if self.start == "grid":
-            centres = self.cells.to(image_sizes) * image_sizes[:, None]
+            part, whole = self.cells.to(image_sizes)
+            centres = part / whole * image_sizes[:, None]
             size = xyzr[..., 2:3] + (1 - math.log2(num_queries) / 2)  # log2 of 2 / sqrt(Q)
             xyzr = torch.cat([centres, size, xyzr[..., 3:]], dim=-1)
         return QueryState(content, xyzr)
 
 
-def grid_centres(num_queries: int) -> Tensor:
-    """Centres of a grid of Q cells over the unit square, (Q, 2) float32, row by row; a row has about sqrt(Q)."""
+def grid_cells(num_queries: int) -> Tensor:
+    """Centres of a grid of Q cells over the unit square, row by row; a row has about sqrt(Q).
+
+    Returns:
+        (2, Q, 2) int64: numerators of x and y, and their denominators.
+    """
     num_rows = max(1, round(math.sqrt(num_queries)))
     bounds = [row * num_queries // num_rows for row in range(num_rows + 1)]
-    centres = [
-        ((column + 0.5) / (end - begin), (row + 0.5) / num_rows)
+    cells = [
+        ((2 * column + 1, 2 * row + 1), (2 * (end - begin), 2 * num_rows))
         for row, (begin, end) in enumerate(pairwise(bounds))
         for column in range(end - begin)
     ]
-    return torch.tensor(centres, dtype=torch.float32).reshape(num_queries, 2)
+    return torch.tensor(cells, dtype=torch.int64).reshape(num_queries, 2, 2).transpose(0, 1).contiguous()

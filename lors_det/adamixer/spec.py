@@ -56,11 +56,13 @@ class DecoderSpec:
             before theirs.
         look_forward_twice: whether, in training, the boxes of a stage are those that it makes of the former stage's
             boxes with their gradients, so that its losses move the former stage's boxes too (DINO, section 3.5).
-        recollect_from: in training, the first stage, from 1 on, that also gets the queries that entered the stage
-            before it, and so do all after it, each set of queries by itself: selective query recollection (SQR, 2023),
-            by which late stages learn from the queries of early ones too. Sets grow as 1, 2, 3, 5, ...; None: never.
+        recollect_from: in training, the first stage, from 1 on, that also gets what the stage two before it gave, or
+            the initial queries, and so do all after it, each set of queries by itself: selective query recollection
+            (SQR, 2023), by which late stages learn from the queries of early ones too. Sets grow as 1, 2, 3, 5, ...;
+            None: never.
         equal_start: whether the mixing of all stages starts as that of the first, as it does where they share it.
-        out_init: initialisation of the output projections, see :class:`lors_det.adamixer.mixing.Mixing`.
+        out_init: initialisation of the output projections, see :class:`lors_det.adamixer.mixing.Mixing`; of no effect
+            on stages without a base.
         factor_init: initialisation of the adaptive factors, see :class:`lors_det.lors.AdaptiveResidual`.
 
     Raises:
@@ -135,6 +137,9 @@ class DecoderSpec:
             value = getattr(self, name)
             if not is_number(value) or not 0 <= value < math.inf:
                 raise ValueError(f"{name}={value!r}; it must be a number from 0 on")
+        for name in ("query_noise", "look_forward_twice", "gradient_stages", "recollect_from"):
+            if getattr(self, name) not in (None, False, 0) and len(share) == 1:
+                raise ValueError(f"{name}={getattr(self, name)!r} has no effect with one stage; drop it")
         stages = self.gradient_stages
         if stages is not None and (not is_int(stages) or not 1 <= stages < len(share)):
             raise ValueError(
@@ -158,9 +163,6 @@ class DecoderSpec:
             )
         if self.factor_init != "stacked" and not self.adaptive_rank:
             raise ValueError(f"factor_init={self.factor_init!r} has no effect with adaptive_rank=0; drop it")
-        for name in ("query_noise", "look_forward_twice"):
-            if getattr(self, name) and len(share) == 1:
-                raise ValueError(f"{name}={getattr(self, name)!r} has no effect with one stage; drop it")
         if self.look_forward_twice and len(share) == 2 and stages == 1:
             raise ValueError("look_forward_twice=True has no effect: gradient_stages=1 parts the two stages; drop one")
         if self.equal_start and len(set(share) - {None}) < 2:

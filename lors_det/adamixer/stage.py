@@ -124,10 +124,16 @@ class Stage(nn.Module):
         nn.init.zeros_(regress.bias)
 
     def forward(
-        self, state: QueryState, bank: FeatureBank, *, classify: bool = True, sets: Sequence[int] = ()
+        self,
+        state: QueryState,
+        bank: FeatureBank,
+        *,
+        classify: bool = True,
+        sets: Sequence[int] = (),
+        absent: Tensor | None = None,
     ) -> StageOutput:
-        """Refine the queries, and predict from them; without ``classify``, boxes alone. Sets: see the attention."""
-        content = self.attention(state, sets)
+        """Refine the queries, and predict from them; without ``classify``, boxes alone. The rest: see the attention."""
+        content = self.attention(state, sets, absent)
         sampled = sample_3d(bank, self.sampling(content, state.xyzr))
         content = self.ffn(self.mixing(sampled, content))
         deltas = self.regress(content)

@@ -95,9 +95,9 @@ class AdaMixerHead(BaseModule):
         if denoising is not None:
             with head_key("denoising"):
                 self.denoising = Denoising(num_classes, self.decoder.spec.dim, **denoising)
-        self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
-        if isinstance(self.criterion, SetCriterion):
-            with head_key("criterion"):
+        with head_key("criterion"):
+            self.criterion = MODELS.build({"type": "SetCriterion", **(criterion or {})})
+            if isinstance(self.criterion, SetCriterion):
                 self.criterion.repeats(self.decoder.spec.num_stages)
 
     def forward(self, levels: Sequence[Tensor], batch_data_samples: SampleList | None = None) -> list[StageOutput]:

@@ -17,5 +17,7 @@ def head_key(name: str) -> Iterator[None]:
     """
     try:
         yield
+    except InputError:  # which names its key already
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(f"config key model.bbox_head.{name}: {error}") from error

@@ -76,12 +76,12 @@ class MergedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     "weight_decay"
                 )
             scales.update(of_sharing)
-            bases, residuals = (
-                sorted({f"{scale.lr:.3g}" for name, scale in of_sharing.items() if part in name})
-                for part in (".bases.", ".residuals.")
-            )
-            words = f"sharing multiplies learning rates of bases by {', '.join(bases)}"
-            print_log(words + (f", of residuals by {', '.join(residuals)}" if residuals else ""), logger="current")
+            rates = {
+                part: sorted({f"{scale.lr:.3g}" for name, scale in of_sharing.items() if f".{part}." in name})
+                for part in ("bases", "residuals")
+            }
+            words = ", ".join(f"of {part} by {', '.join(values)}" for part, values in rates.items() if values)
+            print_log(f"sharing multiplies learning rates {words}", logger="current")
         by_parameter = {id(parameter): name for name, parameter in model.named_parameters()}
         own = {"lr": self.base_lr, "weight_decay": self.base_wd}
         return [_scale_group(group, own, scales.get(by_parameter[id(group["params"][0])])) for group in groups]

@@ -57,17 +57,22 @@ def sharing_scales(model: nn.Module, settings: Mapping[str, Any]) -> dict[str, S
     if exponent is None:
         exponent, factor = 0.0, _number(base_lr, "base_lr", words=f", or one of {', '.join(map(repr, _EXPONENTS))}")
     residual = Scale(*(_number(settings.get(name, 1), name) for name in known[1:]))
+    users: set[int] = set()
     scales: dict[str, Scale] = {}
     for prefix, stack in model.named_modules():
         if not isinstance(stack, SharedStack):
             continue
         start = f"{prefix}." if prefix else ""
         for number, base in enumerate(stack.bases):
-            lr = factor * stack.share.count(number) ** exponent
+            num_users = stack.share.count(number)
+            users.add(num_users)
+            lr = factor * num_users**exponent
             scales.update((f"{start}bases.{number}.{name}", Scale(lr, 1.0)) for name, _ in base.named_parameters())
         scales.update((f"{start}residuals.{name}", residual) for name, _ in stack.residuals.named_parameters())
     if not scales:
         raise InputError(f"config key {_KEY} is set, but no stages of the model share weights; leave it out")
+    if exponent and users == {1}:
+        raise InputError(f"config key {_KEY}.base_lr is {base_lr!r}, but each base has one user; leave it out")
     for setting in settings:
         part = "bases" if setting == "base_lr" else "residuals"
         if not any(f"{part}." in name for name in scales):

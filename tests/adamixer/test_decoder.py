@@ -555,6 +555,10 @@ def test_an_average_takes_a_shared_weight_once():
             {"share": (0,), "adaptive_groups": (1,), "static_groups": (1,), "query_noise": 0.1},
             "query_noise=0.1 has no effect with one stage",
         ),
+        (
+            {"share": (0,), "adaptive_groups": (1,), "static_groups": (1,), "gradient_stages": 1},
+            "gradient_stages=1 has no effect with one stage",
+        ),
         ({"share": (0, 1, 2), "mean_gradient": True}, "mean_gradient=True has no effect"),
         ({"equal_start": True}, "equal_start=True has no effect"),
         ({"equal_start": True, "share": (0, 0, 1), "residual_start": 0.5}, "contradict each other"),

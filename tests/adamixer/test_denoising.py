@@ -20,7 +20,7 @@ TARGETS = [Target(BOXES, torch.tensor([0, 2, 1])), Target(BOXES[:1], torch.tenso
 
 def made(targets: list[Target] = TARGETS, **changes: float) -> tuple[Denoising, QueryState]:
     denoising = Denoising(NUM_CLASSES, DIM, **{"num_groups": GROUPS, "max_queries": 10_000, **changes}).double()
-    state, num_sets = denoising(targets, SIZES)
+    state, num_sets, _ = denoising(targets, SIZES)
     assert num_sets == denoising.num_groups
     return denoising, state
 
@@ -75,7 +75,7 @@ def test_contents_are_those_of_classes(share):
 @pytest.mark.parametrize(("most", "sets"), [(6, 1), (11, 1), (12, 2), (100, 3)])
 def test_crowds_have_fewer_sets(most, sets):
     """Three objects and as many of none: six queries a set."""
-    state, num_sets = Denoising(NUM_CLASSES, DIM, num_groups=GROUPS, max_queries=most).double()(TARGETS, SIZES)
+    state, num_sets, _ = Denoising(NUM_CLASSES, DIM, num_groups=GROUPS, max_queries=most).double()(TARGETS, SIZES)
     assert num_sets == sets
     assert state.content.shape[1] == 6 * sets
 
@@ -87,6 +87,38 @@ def test_what_fills_up_is_of_any_class():
     found = torch.cdist(state.content[1], of_class).argmin(-1).unflatten(0, (400, 3))
     assert (found[:, 0] == 2).all()
     assert len(found[:, 1:].unique()) > 1
+
+
+def test_what_fills_up_is_said():
+    denoising, _ = made()
+    torch.manual_seed(0)
+    state, num_sets, absent = denoising(TARGETS, SIZES)
+    assert absent.shape == state.xyzr.shape[:2]
+    assert not absent[0].any()
+    assert absent[1].unflatten(0, (2 * num_sets, 3)).tolist() == [[False, True, True]] * 2 * num_sets
+    none = Target(torch.zeros(0, 4, dtype=torch.float64), torch.zeros(0, dtype=torch.int64))
+    assert not denoising([TARGETS[0], none], SIZES).absent[1].any()
+
+
+@pytest.mark.parametrize("num_sets", [1, 2])
+def test_an_image_is_restored_as_it_would_be_by_itself(num_sets):
+    """Beside one with more objects, an object and what belongs to none see nothing of what fills up their set."""
+    levels, detecting = inputs()
+    decoder = randomise(lors_decoder()).double()
+    denoising, _ = made()
+    whole = denoising(TARGETS, SIZES)
+    content, xyzr, absent = (part[:, : 6 * num_sets] for part in (*whole.state, whole.absent))
+    there = ~absent[1]
+    alone = QuerySets(QueryState(content[1:, there], xyzr[1:, there]), num_sets)
+    one = QueryState(*(part[1:] for part in detecting))
+    expected = decoder([level[1:] for level in levels], one, beside=alone)
+    together = QuerySets(QueryState(content, xyzr), num_sets, absent)
+    for found, own in zip(decoder(levels, detecting, beside=together), expected, strict=True):
+        torch.testing.assert_close(found.beside.logits[1:, there], own.beside.logits)
+        torch.testing.assert_close(found.beside.boxes_xyxy[1:, there], own.beside.boxes_xyxy)
+        torch.testing.assert_close(found.logits[1:], own.logits)
+    seen = decoder(levels, detecting, beside=together._replace(absent=None))
+    assert not torch.allclose(seen[-1].beside.logits[1:, there], expected[-1].beside.logits)
 
 
 def test_a_batch_without_objects_has_gradients_all_the_same():

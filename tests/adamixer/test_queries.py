@@ -51,6 +51,14 @@ def test_all_start_at_the_whole_image_by_default():
         assert box_iou(of_image, image[None]).min() > 0.999
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_model_of_half_precision_starts_at_the_same_pixels(dtype):
+    sizes = torch.tensor([[1333.0, 800.0]])
+    queries = InitialQueries(300, 8, start="grid")
+    expected = queries(sizes).xyzr
+    assert torch.equal(queries.to(dtype)(sizes).xyzr, expected)
+
+
 def test_a_start_is_not_stored():
     """Checkpoints of either start are of the same form."""
     assert set(InitialQueries(5, 8, start="grid").state_dict()) == set(InitialQueries(5, 8).state_dict()) == {"content"}

@@ -107,6 +107,7 @@ def test_a_selection_that_diverges_is_blamed_itself():
         ({"query_start": "corner"}, r"model\.bbox_head\.query_start: start is 'corner'"),
         ({"denoising": dict(num_groups=0)}, r"model\.bbox_head\.denoising: num_groups=0"),
         ({"denoising": dict(groups=2)}, r"model\.bbox_head\.denoising: .*groups"),
+        ({"criterion": dict(gamma=1)}, r"model\.bbox_head\.criterion: .*unexpected keyword argument 'gamma'"),
         ({"criterion": dict(class_loss="iou")}, r"model\.bbox_head\.criterion: class_loss='iou'"),
         ({"criterion": dict(queries_per_object=(2, 1))}, r"model\.bbox_head\.criterion: .* 2 values for 3 stages"),
     ],

@@ -83,6 +83,7 @@ def test_it_multiplies_what_the_other_keys_give():
         (VARIANTS["shared-only"], dict(residual_lr=2.0), "sharing.residual_lr is set, but the model has no residuals"),
         (VARIANTS["shared-only"], dict(residual_decay=0), "sharing.residual_decay is set, but .* no residuals"),
         (VARIANTS["private-only"], dict(base_lr=0.5), "sharing.base_lr is set, but the model has no bases"),
+        (dict(share=(0, 1, 2)), dict(base_lr="1/users"), "sharing.base_lr is '1/users', but each base has one user"),
     ],
 )
 def test_what_would_be_read_by_nothing_is_refused(changes, sharing, words):
