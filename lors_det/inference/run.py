@@ -115,10 +115,10 @@ class InferenceRun:
         for (source, image_id, _), found in zip(batch, detections):
             if self.results is not None:
                 self.results.add(image_id, found, name=str(source.name))
-            self._count(found)
             shown = found.select(score_threshold=self.score_threshold)
             if self.labels is not None:
                 self.labels.add(Path(source.name), shown)
+            self._count(found)
             if self.pictures is not None:
                 try:
                     shown.save(self._output(self.pictures, source))

@@ -15,10 +15,12 @@ import pytest
 from references.trained import Trained
 
 from lors_det.cli import infer, run_command
+from lors_det.errors import InputError
 from lors_det.inference import Detector
 from lors_det.inference import run as run_module
 from lors_det.inference.scoring import score
 from lors_det.inference.videos import VideoReader, written_video
+from lors_det.inference.yolo_labels import YoloLabels
 
 
 def call(trained: Trained, *words: object) -> int:
@@ -213,6 +215,18 @@ def test_labels_that_an_error_leaves_are_told_of(trained, inputs, tmp_path, caps
     assert "bad.jpg cannot be decoded" in said
     assert f"the labels of 1 image before are in {out}, and a new run wants another folder, or an empty one" in said
     assert (out / "a.txt").is_file()
+
+
+def test_a_label_file_that_cannot_be_written_is_not_counted(trained, inputs, tmp_path, capsys, monkeypatch):
+    def add(labels, name, found):
+        if name.name == "b.jpg":
+            raise InputError("no space is left for b.txt")
+
+    (inputs / "b.jpg").write_bytes((inputs / "a.jpg").read_bytes())
+    monkeypatch.setattr(YoloLabels, "add", add)
+    words = (inputs / "a.jpg", inputs / "b.jpg", "--no-pictures", "--quiet", "--yolo-labels", tmp_path / "labels")
+    assert call(trained, *words) == 2
+    assert "no space is left for b.txt; the labels of 1 image before are in" in capsys.readouterr().err
 
 
 def test_an_extreme_image_and_other_formats_cost_the_others_nothing(trained, inputs, tmp_path, capsys):

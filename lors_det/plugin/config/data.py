@@ -94,11 +94,15 @@ def check_evaluators(cfg: Config) -> None:
 
 
 def _check_metric(evaluator: ConfigDict, split: str) -> None:
-    names = evaluator.get("metric")
-    allowed = _METRICS.get(str(evaluator.get("type")), ())
-    for name in names if isinstance(names, (list, tuple)) else [names]:
-        if allowed and name not in (*allowed, None):
-            raise InputError(f"config key {split}_evaluator.metric is {name!r}; it must be one of {', '.join(allowed)}")
+    kind = str(evaluator.get("type"))
+    if kind not in _METRICS or "metric" not in evaluator:
+        return
+    allowed, metric = _METRICS[kind], evaluator.metric
+    several = isinstance(metric, list) and kind != "VOCMetric"  # which takes one, and no metric takes a tuple
+    wrong = [name for name in (metric if several else [metric]) if name not in allowed]
+    if wrong:
+        known = f"one of {', '.join(allowed)}{'' if kind == 'VOCMetric' else ', or a list of them'}"
+        raise InputError(f"config key {split}_evaluator.metric is {metric!r}; it must be {known}")
 
 
 def _repeating(dataset: ConfigDict) -> Iterator[str]:

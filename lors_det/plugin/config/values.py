@@ -73,7 +73,7 @@ NUMBERS = {
 WORDS: dict[str, tuple[str | bool | None, ...]] = {
     "sync_bn": ("torch", "mmcv", None),
     "train_cfg.when_not_finite": ("stop", "skip"),
-    "env_cfg.mp_cfg.mp_start_method": ("fork", "spawn", "forkserver"),
+    "env_cfg.mp_cfg.mp_start_method": ("fork", "spawn", "forkserver", None),
     **dict.fromkeys(
         ("randomness.deterministic", "randomness.diff_rank_seed", "find_unused_parameters"), (True, False, None)
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -88,11 +90,24 @@ def test_words_that_a_key_does_not_take_are_refused(data, tmp_path, key):
         tiny_config(data, tmp_path, **{key: "torchx"})
 
 
-@pytest.mark.parametrize("metric", ["mAP", ["bbox", "mAP"]])
+@pytest.mark.parametrize("metric", ["mAP", ["bbox", "mAP"], ("bbox",), ["bbox", None], None])
 def test_a_metric_that_there_is_not_is_refused_by_name(data, tmp_path, metric):
     """mmdet ends at the first validation, with a KeyError."""
-    with pytest.raises(InputError, match=r"val_evaluator\.metric is 'mAP'; it must be one of bbox, segm"):
-        tiny_config(data, tmp_path, **{"val_evaluator.metric": metric})
+    cfg = tiny_config(data, tmp_path)
+    check_evaluators(cfg)
+    cfg.val_evaluator.metric = metric
+    words = rf"val_evaluator\.metric is {re.escape(repr(metric))}; it must be one of bbox, segm, .* or a list of them"
+    with pytest.raises(InputError, match=words):
+        check_evaluators(cfg)
+
+
+def test_voc_has_one_metric(data, tmp_path):
+    cfg = tiny_config(data, tmp_path)
+    cfg.val_evaluator = ConfigDict(type="VOCMetric", metric="recall")
+    check_evaluators(cfg)
+    cfg.val_evaluator.metric = ["mAP", "recall"]
+    with pytest.raises(InputError, match=r"it must be one of mAP, recall$"):
+        check_evaluators(cfg)
 
 
 @pytest.mark.parametrize("key", ["randomness.deterministic", "randomness.diff_rank_seed", "find_unused_parameters"])
