@@ -115,7 +115,7 @@ def report(study: Study, results: Mapping[Run, Result]) -> str:
         )
     kept = [results[run] for run in study.runs() if run in results]
     for title, values in {
-        "commit": [result.commit for result in kept],
+        "commit": [each for result in kept for each in result.commit.split("; ")],  # a run that went on has several
         "versions": [", ".join(f"{key} {value}" for key, value in sorted(result.versions.items())) for result in kept],
     }.items():
         if values:

@@ -110,6 +110,14 @@ def test_time_and_memory_are_of_an_arms_own_trainings(study, results):
     assert "| plain | 1,234,567 | 1.000 | 2.000 |  |  | 0.113 ± 0.015 |" in text
 
 
+def test_a_commit_is_named_once(study, results):
+    """Also where a run began at one and went on at another."""
+    first, second, *others = results
+    for run, commit in ((first, "aaa"), (second, "aaa; bbb"), *((other, "bbb") for other in others)):
+        results[run] = replace(results[run], commit=commit)
+    assert "\ncommit: aaa; bbb\n" in report(study, results)
+
+
 def test_what_is_missing_is_said(study, results):
     some = {run: each for run, each in results.items() if run.seed == 0 and run.arm != "same"}
     text = report(study, some)

@@ -44,7 +44,9 @@ def test_where_there_is_data_nothing_stands_in(tmp_path):
 
 
 def test_a_training_still_asks_for_data():
-    with pytest.raises(InputError, match=r"check data_root and ann_file, or name a folder: --data DIR"):
+    with pytest.raises(
+        InputError, match=r"check data_root and ann_file, or name a folder where the command takes one: --data DIR"
+    ):
         load_config(FINETUNE)
 
 
