@@ -57,7 +57,7 @@ class OverlapAttention(nn.Module):
             state: the queries.
             sets: sizes of parts along Q, one after the other and Q in all, whose queries attend to their own alone; one
                 part by default.
-            absent: (B, Q), queries that none attends to; each part of an image needs another.
+            absent: (B, Q), queries that none attends to; of each part of an image at least one is not absent.
         """
         place = position_embedding(state.xyzr.detach(), state.content.shape[-1])
         # boxes are float32 in a decoder of half precision too; where torch casts by itself, it keeps the sum in float32

@@ -31,8 +31,8 @@ class QuerySets(NamedTuple):
     Attributes:
         state: all of them.
         num_sets: how many sets.
-        absent: (B, Q), queries that fill up a set and that none attends to; None: there are none. Each set of an image
-            has another.
+        absent: (B, Q), queries that fill up a set and that none attends to; at least one of each set is not. None:
+            there are none.
     """
 
     state: QueryState
