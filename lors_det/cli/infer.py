@@ -139,6 +139,8 @@ def main(args: Namespace) -> None:
     with terminable(), ExitStack() as open_files:
         if results is not None:
             open_files.enter_context(results)
+        if labels is not None:
+            open_files.enter_context(labels)
         open_files.enter_context(bar)
         task = bar.add_task("images", total=total)
         run = InferenceRun(
@@ -157,11 +159,6 @@ def main(args: Namespace) -> None:
             bar.update(task, total=bar.tasks[task].completed)  # a video may have other frames than it says
         except KeyboardInterrupt as interrupt:  # how a camera ends; what was found is written
             failures.status = TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
-        except InputError as error:
-            if labels is None:
-                raise
-            done = f"the labels of {counted(run.num_images, 'image')} before are in {args.yolo_labels}"
-            raise InputError(f"{error}; {done}, and a new run wants another folder, or an empty one") from error
     if failures.status in (INTERRUPTED, TERMINATED):
         of_all = f" of {total}" if total is not None else ""
         done = f"{counted(run.num_images, 'image')}{of_all}"

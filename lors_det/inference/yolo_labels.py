@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
+from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.files import check_folder, make_folder, write_whole
 from lors_det.inference.detections import Detections
@@ -40,6 +42,7 @@ class YoloLabels:
     def __init__(self, folder: Path, classes: Sequence[str], names: Iterable[Path]) -> None:
         check_new(folder)
         self._folder = folder
+        self._num_images = 0
         of_classes = folder / "classes.txt"
         of = {of_classes: "the classes"}
         for name in names:
@@ -48,6 +51,19 @@ class YoloLabels:
                 raise InputError(f"{path} would be of {name} and of {of[path]}; give the images names of their own")
             of[path] = str(name)
         self._write(of_classes, classes)
+
+    def __enter__(self) -> YoloLabels:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """After an error, say what is there: a new run does not write over it."""
+        if isinstance(error, InputError):
+            raise InputError(
+                f"{error}; the labels of {counted(self._num_images, 'image')} before are in {self._folder}, and a new "
+                "run wants another folder, or an empty one"
+            ) from error
 
     def _path(self, name: Path) -> Path:
         return (self._folder / name).with_suffix(".txt")
@@ -68,6 +84,7 @@ class YoloLabels:
                 for label, row in zip(found.labels, np.hstack([centres, sides]))
             ],
         )
+        self._num_images += 1
 
     def _write(self, path: Path, lines: Sequence[str]) -> None:
         make_folder(path.parent)

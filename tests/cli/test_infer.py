@@ -218,12 +218,15 @@ def test_labels_that_an_error_leaves_are_told_of(trained, inputs, tmp_path, caps
 
 
 def test_a_label_file_that_cannot_be_written_is_not_counted(trained, inputs, tmp_path, capsys, monkeypatch):
-    def add(labels, name, found):
-        if name.name == "b.jpg":
+    write = YoloLabels._write
+
+    def full(labels, path, lines):
+        if path.name == "b.txt":
             raise InputError("no space is left for b.txt")
+        write(labels, path, lines)
 
     (inputs / "b.jpg").write_bytes((inputs / "a.jpg").read_bytes())
-    monkeypatch.setattr(YoloLabels, "add", add)
+    monkeypatch.setattr(YoloLabels, "_write", full)
     words = (inputs / "a.jpg", inputs / "b.jpg", "--no-pictures", "--quiet", "--yolo-labels", tmp_path / "labels")
     assert call(trained, *words) == 2
     assert "no space is left for b.txt; the labels of 1 image before are in" in capsys.readouterr().err
