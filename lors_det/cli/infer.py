@@ -102,7 +102,7 @@ def main(args: Namespace) -> None:
     from lors_det.inference import passed_over
     from lors_det.inference.coco_results import CocoResults
     from lors_det.inference.progress import progress_bar
-    from lors_det.inference.run import InferenceRun, check_outputs
+    from lors_det.inference.run import InferenceRun, check_outputs, mark
     from lors_det.inference.sources import count_images, find_sources
     from lors_det.inference.terminable import terminable
     from lors_det.inference.yolo_labels import YoloLabels
@@ -134,6 +134,8 @@ def main(args: Namespace) -> None:
     labels = None
     if args.yolo_labels:
         names = (Path(source.name) for source in find())
+        if out is not None:
+            mark(out)  # before labels are in it: they may lie below
         labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
     total = None if args.quiet else count_images(find(), frame_step=args.frame_step)
     with terminable(), ExitStack() as open_files:
@@ -246,7 +248,9 @@ def _say_score(args: Namespace, classes: Sequence[str]) -> None:
     from lors_det.inference.scoring import score
 
     names = [name for name in classes if args.classes is None or name in args.classes]
-    figures = score(Path(args.json), Path(args.annotations), names)
+    figures = score(
+        Path(args.json), Path(args.annotations), names, lambda words: print(f"warning: {words}", file=sys.stderr)
+    )
     if figures is None:
         print(f"note: {args.annotations} has no boxes of these classes, so that there is no AP", file=sys.stderr)
         return

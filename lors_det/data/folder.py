@@ -2,10 +2,10 @@
 
 Kinds of findings: missing-image, unreadable-image, no-image, image-folder, missing-folder, malformed-file,
 malformed-entry, malformed-line, malformed-box, missing-label, no-label, no-image-of-label, label-of-two-images,
-listed-twice, ambiguous-line, no-area, outside, size-differs, no-size, zero-based, not-normalised, outlines,
-predictions, class-range, class-names, class-count, class-names-twice, class-extra, class-missing, class-order,
-class-ids, category-id-order, umbrella-category, duplicate-image-id, duplicate-category-id, annotation-id-0,
-unknown-image, filled-in, same-split, no-split, two-files, unread-format, no-annotations, no-box.
+label-elsewhere, listed-twice, ambiguous-line, no-area, outside, size-differs, no-size, zero-based, not-normalised,
+outlines, predictions, class-range, class-names, class-count, class-names-twice, class-extra, class-missing,
+class-order, class-ids, category-id-order, umbrella-category, duplicate-image-id, duplicate-category-id,
+annotation-id-0, unknown-image, filled-in, same-split, no-split, two-files, unread-format, no-annotations, no-box.
 """
 
 from __future__ import annotations

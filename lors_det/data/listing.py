@@ -11,8 +11,13 @@ _NO_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errn
 """Errors of what is not there, is a file, or has a name that no folder can have."""
 
 
+def is_visible(name: str) -> bool:
+    """Whether a file or a folder is one of a person's: no name with a dot before it, nor __MACOSX of archives."""
+    return not name.startswith(".") and name != "__MACOSX"
+
+
 class Listing:
-    """Visible files and folders; names that start with a dot, and __MACOSX of unpacked archives, are not seen."""
+    """Visible files and folders."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
@@ -24,7 +29,7 @@ class Listing:
             try:
                 with os.scandir(folder or ".") as entries:
                     for entry in entries:
-                        if not entry.name.startswith(".") and entry.name != "__MACOSX":
+                        if is_visible(entry.name):
                             (folders if _is_folder(entry) else files).append(entry.name)
             except OSError as error:  # others, such as a network's, would leave out part of a set
                 if error.errno not in _NO_FOLDER:

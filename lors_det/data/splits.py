@@ -29,7 +29,7 @@ ALIASES: dict[str, SplitName] = {
 
 # words that may stand beside an alias in the name of a folder or list that is a split: images_train, train-labels
 _BESIDE = {"annotation", "annotations", "data", "image", "images", "img", "imgs", "jpegimages", "label", "labels"}
-_BESIDE |= {"list", "set", "split", "xml", "xmls"}
+_BESIDE |= {"autosplit", "list", "set", "split", "xml", "xmls"}
 _LOOSELY_BESIDE = {*_BESIDE, "dataset", "ds", "files", "folder", "frames", "photos", "pictures"}
 """Of folders where none is called like a split by the others, and one is train: test_dataset may be all of a set."""
 

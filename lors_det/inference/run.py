@@ -72,7 +72,7 @@ class InferenceRun:
             InputError: if an output cannot be written.
         """
         if self.pictures is not None:
-            _mark(self.pictures)
+            mark(self.pictures)
         waiting: list[_Waiting] = []
         for source in sources:
             if source.kind == "image":
@@ -138,6 +138,8 @@ class InferenceRun:
             reader.check_whole(number)
             if has_no_end(source) and reader.num_frames is None:
                 raise InputError(f"{reader.shown} ended after {counted(number, 'frame')}, which are done")
+        except _UnwrittenError:  # the results of all: no matter of this video
+            raise
         except InputError as error:
             self.failed(error)
 
@@ -156,7 +158,10 @@ class InferenceRun:
                 if self.results is not None:
                     name = str(source.name)
                     index = number * self.frame_step
-                    self.results.add(self.results.image_id(name, None), found, name=name, frame_index=index)
+                    try:
+                        self.results.add(self.results.image_id(name, None), found, name=name, frame_index=index)
+                    except InputError as error:
+                        raise _UnwrittenError(str(error)) from error
                 self._count(found)
                 number += 1
             self.done(len(batch))
@@ -216,8 +221,16 @@ def _shown(source: Source) -> str:
     return shown_address(source.where) if isinstance(source.where, str) else str(source.where)
 
 
-def _mark(folder: Path) -> None:
-    """Mark a folder that this begins: pictures in it may be written over by those of a later run."""
+class _UnwrittenError(InputError):
+    """Results that cannot be written, which ends a run."""
+
+
+def mark(folder: Path) -> None:
+    """Mark a folder that a run begins, before anything is in it: its pictures may be written over by a later one's.
+
+    Raises:
+        InputError: if it cannot be made.
+    """
     if not folder.is_dir() or not any(folder.iterdir()):
         make_folder(folder)
         (folder / MARK).touch()

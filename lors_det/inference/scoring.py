@@ -6,13 +6,14 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from lors_det.data.words import counted
 from lors_det.plugin.dataset import read_json
 
 _FIGURES = ("AP", "AP50", "AP75", "small", "medium", "large")
@@ -24,16 +25,20 @@ _MOST = [100, 300, 1000]
 Ids = Mapping[int | str, int]
 
 
-def score(results: Path, annotations: Path, classes: Sequence[str]) -> dict[str, float] | None:
+def score(
+    results: Path, annotations: Path, classes: Sequence[str], warn: Callable[[str], object] = lambda words: None
+) -> dict[str, float] | None:
     """COCO's figures, those of ``lors-det test``; None where there is no box to hold detections against.
 
-    As it reads annotations, these do: boxes that are none are left out, and their ids count for nothing, of which
+    Boxes without an area are left out, as by that; so is what has no box or is of no image or category of the file,
+    which that refuses, and ``warn`` is called with words on it. Ids of annotations count for nothing, of which
     pycocotools takes 0 for none.
 
     Args:
         results: list of results, as :class:`lors_det.inference.coco_results.CocoResults` writes them.
         annotations: COCO annotation file that it took; images without a result count as missed.
         classes: names of the categories that count.
+        warn: called where annotations are left out that may be objects, which makes the figures too high.
 
     Returns:
         By name, AP, AP50, AP75, and AP of small, medium and large boxes; -1 where there are none of a size.
@@ -42,11 +47,18 @@ def score(results: Path, annotations: Path, classes: Sequence[str]) -> dict[str,
     images: Ids = {image["id"]: number for number, image in enumerate(content["images"], 1)}
     named = [category["id"] for category in content["categories"] if category["name"] in classes]
     categories: Ids = {each: number for number, each in enumerate(named, 1)}
+    entries = content.get("annotations")
+    others = [each["id"] for each in content["categories"] if each["id"] not in categories]
+    if lost := sum(_is_lost(entry, images, [*categories, *others]) for entry in _listed(entries)):
+        warn(
+            f"{annotations}: {counted(lost, 'annotation')} without a box of four numbers, or of no image or category "
+            "that it lists, left out: if these are objects, the figures are too high"
+        )
     truth = COCO()
     truth.dataset = {
         "images": [{"id": number} for number in images.values()],
         "categories": [{"id": number} for number in categories.values()],
-        "annotations": list(_boxes(content.get("annotations"), images, categories)),
+        "annotations": list(_boxes(entries, images, categories)),
     }
     if all(box["iscrowd"] for box in truth.dataset["annotations"]):
         return None
@@ -70,13 +82,10 @@ def score(results: Path, annotations: Path, classes: Sequence[str]) -> dict[str,
 def _boxes(entries: Any, images: Ids, categories: Ids) -> Iterator[dict[str, Any]]:
     """The annotations that can be met, numbered from 1; what need not be written is filled in."""
     number = 0
-    for entry in entries if isinstance(entries, list) else ():
-        entry = entry if isinstance(entry, dict) else {}
+    for entry in _listed(entries):
         image, category = (_of(entry.get(key), ids) for key, ids in (("image_id", images), ("category_id", categories)))
         box: Any = entry.get("bbox")
-        if image is None or category is None:
-            continue
-        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box)) and min(box[2:]) > 0):
+        if image is None or category is None or not _is_box(box) or min(box[2:]) <= 0:
             continue
         number += 1
         area: Any = entry.get("area")
@@ -88,6 +97,20 @@ def _boxes(entries: Any, images: Ids, categories: Ids) -> Iterator[dict[str, Any
             "area": area if _is_number(area) and area > 0 else box[2] * box[3],
             "iscrowd": int(entry.get("iscrowd") == 1),
         }
+
+
+def _listed(entries: Any) -> list[dict[str, Any]]:
+    return [entry if isinstance(entry, dict) else {} for entry in entries] if isinstance(entries, list) else []
+
+
+def _is_lost(entry: dict[str, Any], images: Ids, categories: Sequence[int | str]) -> bool:
+    """Whether nobody can tell what an annotation is of, or where."""
+    of_these = _of(entry.get("image_id"), images) is not None and entry.get("category_id") in categories
+    return not of_these or not _is_box(entry.get("bbox"))
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(_is_number, value))
 
 
 def _of(name: Any, ids: Ids) -> int | None:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from lors_det.data.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, is_image
+from lors_det.data.listing import is_visible
 from lors_det.errors import InputError
 from lors_det.inference.videos import VideoReader, shown_address, shown_source
 
@@ -146,7 +147,7 @@ def _files(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
 
 
 def _walked(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
-    """Files and all in folders, linked ones too, each folder sorted; a file that several paths lead to comes once.
+    """Files, and what is visible in folders, each sorted, linked ones too; what several paths lead to comes once.
 
     Raises:
         InputError: at a folder that cannot be read.
@@ -165,10 +166,12 @@ def _walked(paths: Iterable[Path], leave_out: Path | None) -> Iterator[Path]:
                     continue
                 walked.add(place)
             folders[:] = sorted(
-                name for name in folders if leave_out is None or (here / name).resolve() != leave_out.resolve()
+                name
+                for name in filter(is_visible, folders)
+                if leave_out is None or (here / name).resolve() != leave_out.resolve()
             )
             for name in sorted(names):
-                if (place, name) not in seen:
+                if (place, name) not in seen and (is_file or is_visible(name)):
                     seen.add((place, name))
                     yield here / name
 

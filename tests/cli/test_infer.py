@@ -113,6 +113,14 @@ def test_labels_for_images_without_pictures(trained, inputs, tmp_path, capsys):
     assert (words[1] / "a.txt").read_text() == ""
 
 
+def test_labels_below_the_pictures_leave_the_folder_the_runs_own(trained, tmp_path):
+    photographs, out = tmp_path / "photographs", tmp_path / "found"
+    photographs.mkdir()
+    shutil.copy(trained.images[0], photographs / "a.jpg")
+    assert call(trained, photographs, "--out", out, "--yolo-labels", out / "labels") == 0
+    assert call(trained, photographs, "--out", out) == 0  # its pictures may be written over
+
+
 def test_results_for_scoring_keep_every_detection(trained, tmp_path, capsys):
     path = tmp_path / "results.json"
     words = ("--no-pictures", "--json", path, "--annotations", trained.annotations)

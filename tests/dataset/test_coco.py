@@ -126,6 +126,18 @@ def test_the_first_annotation_does_not_decide_what_a_file_is(tmp_path: Path) -> 
     assert len(folder.splits["train"].content["annotations"]) == 2
 
 
+def test_what_a_model_found_is_no_truth(tmp_path: Path) -> None:
+    """Beside a set, as ``lors-det infer --json`` writes it; by itself it is named."""
+    found = coco("a")
+    for annotation in found["annotations"]:
+        annotation["score"] = 0.5
+    with pytest.raises(InputError, match="its annotations have scores, as what a model found has"):
+        read_folder(lay(tmp_path / "alone", {**pictures("", "a"), "found.json": json.dumps(found)}))
+    folder = read(tmp_path / "beside", coco("a"), coco("b"), **{"test_found.json": json.dumps(found)})
+    assert set(folder.splits) == {"train", "val"}
+    assert kinds(folder) == [("no-annotations", "warning")]
+
+
 def test_a_file_without_annotations_is_named_where_it_is_all_that_there_is(tmp_path: Path) -> None:
     content = {**coco("a b"), "annotations": []}
     with pytest.raises(InputError, match=r"labels\.json lists images but no annotations"):

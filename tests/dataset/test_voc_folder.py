@@ -253,6 +253,21 @@ def test_a_line_that_may_be_either_of_two_files_is_not_guessed(tmp_path: Path) -
     assert {name: len(split.content["images"]) for name, split in folder.splits.items()} == {"train": 3, "val": 1}
 
 
+def test_a_line_that_names_a_folder_means_no_image_of_another(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "one/a", "ImageSets/Main/val.txt": "one/b\ntwo/a"}
+    folder = read_folder(lay(tmp_path, {**in_folders("one"), **pictures("JPEGImages/two", "a b"), **lists}))
+    assert ("missing-label", "warning", "ImageSets/Main/val.txt, line 2") in kinds(folder)
+    named = {name: [image["file_name"] for image in split.content["images"]] for name, split in folder.splits.items()}
+    assert named == {"train": ["JPEGImages/one/a.jpg"], "val": ["JPEGImages/one/b.jpg"]}
+
+
+def test_lists_in_utf16(tmp_path: Path) -> None:
+    lists = {"ImageSets/Main/train.txt": "a\r\nb\r\n".encode("utf-16"), "ImageSets/Main/val.txt": "c".encode("utf-16")}
+    folder = read(tmp_path, **lists)
+    assert folder.findings == ()
+    assert {name: len(split.content["images"]) for name, split in folder.splits.items()} == {"train": 2, "val": 1}
+
+
 def test_folders_of_images_tell_the_splits_of_xml_files_in_one_folder(tmp_path: Path) -> None:
     xmls = {f"annotations/{name}.xml": voc(DOG) for name in "abcd"}
     places = {**pictures("images/train", "a b"), **pictures("images/val", "c"), **pictures("images/test", "d")}

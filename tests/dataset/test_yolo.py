@@ -118,6 +118,35 @@ def test_files_without_their_other_half(tmp_path: Path) -> None:
     assert found["unreadable-image"].where == "images/torn.jpg"
 
 
+@pytest.mark.parametrize("elsewhere", ["images/{}.txt", "labels/images/{}.txt"])
+def test_images_without_labels_where_those_of_others_lie_have_no_objects(tmp_path: Path, elsewhere: str) -> None:
+    """Old labels beside the images, or those of a model, are none that the set has."""
+    files = {"images/g.jpg": PICTURE, "images/h.jpg": PICTURE, **{elsewhere.format(stem): GOOD for stem in "agh"}}
+    folder = read(tmp_path, {}, **files)
+    assert boxes(folder, "g") == boxes(folder, "h") == []
+    assert boxes(folder, "a") == [[10, 5, 20, 10]]
+    found = {finding.kind: finding for finding in folder.findings}
+    assert set(found) == {"no-label", "label-elsewhere"}
+    assert found["label-elsewhere"].where == elsewhere.format("g")
+    assert found["label-elsewhere"].what == "and 1 file more are not read: labels of images in images lie in labels"
+
+
+def test_a_list_of_a_split_in_utf16(tmp_path: Path) -> None:
+    lists = {"train.txt": "images/a.jpg\r\nimages/b.jpg".encode("utf-16"), "val.txt": "images/c.jpg".encode("utf-16")}
+    texts = {f"labels/{stem}.txt": GOOD for stem in "abc"}
+    folder = read_folder(lay(tmp_path, {**pictures("images", "a b c"), **texts, **lists, "classes.txt": "cat"}))
+    assert {name: len(split.content["images"]) for name, split in folder.splits.items()} == {"train": 2, "val": 1}
+
+
+def test_a_list_of_a_split_that_leads_nowhere_is_told_of(tmp_path: Path) -> None:
+    texts = {f"labels/{stem}.txt": GOOD for stem in "abcdef"}
+    lists = {"train.txt": "images/a.png\nimages/b.png"}
+    root = lay(tmp_path, {**pictures("images", "a b c d e f"), **texts, **lists, "classes.txt": "cat"})
+    finding = only(read_folder(root))
+    assert (finding.kind, finding.where) == ("missing-image", "train.txt")
+    assert "lists 2 images, of which none is there (images/a.png does not exist)" in finding.what
+
+
 def test_labels_of_images_that_no_list_names_are_not_lost(tmp_path: Path) -> None:
     yaml = "names: [cat, dog]\ntrain: train.txt\nval: val.txt"
     files = {"train.txt": "images/a.jpg\nimages/b.jpg", "val.txt": "images/c.jpg", "data.yaml": yaml}

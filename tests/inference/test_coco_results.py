@@ -191,7 +191,9 @@ def test_what_is_scored(tmp_path, annotation_ids, image_ids):
     found.write_text(
         json.dumps([dict(image_id=image_ids[0], category_id=of_class["dog"], bbox=box, score=0.5) for box in boxes])
     )
-    assert score(found, path, ["dog"])["AP"] == pytest.approx(1)
+    said: list[str] = []
+    assert score(found, path, ["dog"], said.append)["AP"] == pytest.approx(1)
+    assert "4 annotations without a box of four numbers, or of no image or category that it lists" in said[0]
     assert score(found, path, ["dog", "cat"])["AP"] == pytest.approx(0.5)
     assert score(found, path, ["dog"])["large"] == -1
     assert score(found, path, ["cow"]) is None

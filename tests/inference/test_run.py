@@ -243,3 +243,28 @@ def test_a_folder_that_a_run_begins_is_its_own(tmp_path):
         else:
             with pytest.raises(InputError, match="would overwrite"):
                 check_outputs(folder, again)
+
+
+def test_results_that_cannot_be_written_end_the_run_at_a_video_too(monkeypatch):
+    class Film:
+        fps, num_frames, shown = 10.0, 2, "film"
+
+        def __init__(self, where, step) -> None:
+            pass
+
+        def __iter__(self):
+            return (np.zeros((8, 8, 3), np.uint8) for _ in range(2))
+
+    class Full:
+        def image_id(self, name, path):
+            return 1
+
+        def add(self, image_id, found, **named):
+            raise InputError("found.json cannot be written: No space left on device")
+
+    monkeypatch.setattr(run_module, "VideoReader", Film)
+    skipped: list[InputError] = []
+    run = InferenceRun(Counted(), results=Full(), failed=skipped.append)
+    with pytest.raises(InputError, match="No space left"):
+        run.process([Source("video", "/in/film.avi", PurePosixPath("film.avi"))])
+    assert not skipped

@@ -37,6 +37,15 @@ def test_folders_are_walked_in_order_less_the_outputs(tree):
     assert kinds["a.PNG"] == "image"
 
 
+def test_what_systems_and_notebooks_hide_is_no_input(tree):
+    for hidden in (".ipynb_checkpoints/a.jpg", "__MACOSX/a.jpg", "._a.jpg", "sub/.b.jpg"):
+        path = tree / hidden
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(b"")
+    assert not [name for name in names(tree) if name.startswith((".", "__")) or "/." in name]
+    assert names(tree / "._a.jpg") == ["._a.jpg"]  # named itself
+
+
 def test_linked_folders_are_walked_once(tree, tmp_path):
     """Though a link leads back."""
     elsewhere = tmp_path / "elsewhere"

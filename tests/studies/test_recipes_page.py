@@ -68,7 +68,7 @@ ROWS = {
     "twenty stages, LORS+": ("depth", "depth-20 lors", None),
     "twenty stages, gradients of the last four": ("depth", "depth-20_last-4 lors", None),
 }
-"""What a row changes: study (or that with it and that without), and for LORS and AdaMixer the arm with it and without."""
+"""What a row changes: study (or those with it and without), and for LORS and AdaMixer the arms with it and without."""
 
 
 def ap_of(study: str, arm: str, data: str) -> dict[int, float]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lors_det.data.images import is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
 from lors_det.data.splits import SPLITS, SplitName, split_called
+from lors_det.data.text import text_of
 from lors_det.data.voc.xml import VocObject
 
 _LISTS = ("ImageSets/Main", "ImageSets", "Main", "")
@@ -48,7 +50,8 @@ def listed_splits(
     for base in [str(root), *(parent for parent in parents if parent != str(root))]:
         lists = _lists(base, listing)
         inside = [item for path, item in annotated.items() if path.startswith(f"{base}/")]
-        names = [_Names((item.xml or "", item) for item in inside), _Names((item.image, item) for item in inside)]
+        folders = {os.path.basename(place) for place, files in listing.walk(base) if any(map(is_image, files))}
+        names = [_Names(((path_of(item), item) for item in inside), folders) for path_of in (_xml_of, _image_of)]
         found = {split: _named(path, names, root, findings) for split, path in lists.items()}
         if _BOTH in found:
             elsewhere = {item.image for split, part in found.items() if split != _BOTH for item in part}
@@ -87,9 +90,11 @@ class _Names:
 
     Args:
         items: paths, of the XML files or of the images, and what they belong to.
+        folders: names of those that hold images: a line that begins with one means an image of that one.
     """
 
-    def __init__(self, items: Iterable[tuple[str, Annotated]]) -> None:
+    def __init__(self, items: Iterable[tuple[str, Annotated]], folders: Container[str]) -> None:
+        self._folders = folders
         self._by_end: dict[tuple[str, ...], list[tuple[list[str], Annotated]]] = {}
         for path, item in items:
             parts = _parts(os.path.splitext(path)[0])
@@ -99,10 +104,20 @@ class _Names:
     def of(self, name: str) -> list[Annotated]:
         """Those whose path has the longest end in common with a name: one, none, or several that may be meant."""
         parts = _parts(name)
-        options = self._by_end.get(tuple(parts[-2:])) or self._by_end.get(tuple(parts[-1:])) or []
+        options = self._by_end.get(tuple(parts[-2:]), [])
+        if not options and not (len(parts) > 1 and parts[-2] in self._folders):
+            options = self._by_end.get(tuple(parts[-1:]), [])
         alike = [_common_end(path, parts) for path, _ in options]
         most = max(alike, default=0)
         return [item for (_, item), common in zip(options, alike) if common == most]
+
+
+def _xml_of(item: Annotated) -> str:
+    return item.xml or ""
+
+
+def _image_of(item: Annotated) -> str:
+    return item.image
 
 
 def _parts(path: str) -> list[str]:
@@ -127,7 +142,7 @@ def _named(path: str, names: Sequence[_Names], root: Path, findings: list[Findin
     """
     found: dict[str, Annotated] = {}
     missing = []
-    lines = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    lines = text_of(Path(path).read_bytes(), errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lors_det.data.images import UNREAD_SUFFIXES, is_image
@@ -15,29 +15,54 @@ from lors_det.data.yolo.layout import NAME_FILES, Layout, is_label, label_folder
 
 
 class LabelFiles:
-    """Finds the label file of an image, and knows in the end which belong to none."""
+    """Finds the label file of an image, and knows in the end which belong to none.
+
+    Labels of a folder's images lie in one folder, the likeliest that has any: an image that has none there is one
+    without objects, though another folder may hold a file of its name: old labels, or those that a model wrote.
+    """
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
-        self._folders: dict[str, list[str]] = {}
+        self._folders: dict[str, str | None] = {}
+        self._elsewhere: dict[str, list[str]] = {}
         self._named: dict[str, dict[str, str]] = {}
         self._used: set[str] = set()
 
     def of(self, image: str) -> str | None:
         """The path of an image's label file; None where it has none."""
         folder, name = os.path.split(image)
-        stem = os.path.splitext(name)[0]
         if folder not in self._folders:
-            options = label_folders(folder)
-            self._folders[folder] = [option for option in options if self._listing.files(option)]
-        for option in self._folders[folder]:
-            label = self._texts(option).get(_key(stem))
-            if f"{stem}.txt" in self._listing.files(option):  # two names may differ in their writing alone
-                label = f"{stem}.txt"
-            if label is not None and label.lower() not in NAME_FILES:
-                self._used.add(f"{option}/{label}")
-                return f"{option}/{label}"
-        return None
+            self._folders[folder] = self._choose(folder)
+        place = self._folders[folder]
+        path = None if place is None else self._label(place, name)
+        if path is not None:
+            self._used.add(path)
+        return path
+
+    def _choose(self, folder: str) -> str | None:
+        """The folder of labels of a folder's images; notes labels of those that have none there."""
+        images = sorted(filter(is_image, self._listing.files(folder)))
+        options = [option for option in dict.fromkeys(label_folders(folder)) if self._listing.files(option)]
+        chosen = next((option for option in options if any(self._label(option, image) for image in images)), None)
+        if chosen is not None:
+            without = [image for image in images if self._label(chosen, image) is None]
+            others = (self._label(option, image) for option in options for image in without)
+            if elsewhere := list(dict.fromkeys(path for path in others if path is not None)):
+                self._elsewhere[folder] = elsewhere
+        return chosen
+
+    def _label(self, place: str, image: str) -> str | None:
+        """The path of the label file of an image's name in a folder, where there is one."""
+        stem = os.path.splitext(image)[0]
+        label = self._texts(place).get(_key(stem))
+        if f"{stem}.txt" in self._listing.files(place):  # two names may differ in their writing alone
+            label = f"{stem}.txt"
+        return None if label is None or label.lower() in NAME_FILES else f"{place}/{label}"
+
+    def passed_over(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Folders of images, where their labels are, and label files elsewhere of images that have none there."""
+        for folder, paths in self._elsewhere.items():
+            yield folder, str(self._folders[folder]), paths
 
     def _texts(self, folder: str) -> dict[str, str]:
         """Names of the text files in a folder by what images' are compared with."""

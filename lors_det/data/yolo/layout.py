@@ -6,17 +6,17 @@ that does is taken.
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lors_det.data.images import images_below
+from lors_det.data.images import images_below, is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
 from lors_det.data.splits import SplitName, by_folder, split_called
+from lors_det.data.text import text_of
 from lors_det.data.words import are, counted
 from lors_det.errors import InputError
 
@@ -26,6 +26,7 @@ NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "classes.names", "p
 _BESIDE_LABELS = (*NAME_FILES, "notes.txt", "requirements.txt")  # no label files, unless an image is called so
 _TOLD = re.compile(r"(readme|license)(\.\w+)?\.txt")
 _DEPTH_OF_NAMES = 3
+_NOT_THERE = " does not exist"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def existing(entry: str, bases: Sequence[str]) -> str | None:
 
 def images_listed(place: str, bases: Sequence[str], listing: Listing, findings: list[Finding]) -> list[str]:
     """Paths of the images that a text file lists, relative to itself or to ``bases``, one a line; each once."""
-    text = Path(place).read_text(encoding="utf-8-sig", errors="replace")
+    text = text_of(Path(place).read_bytes(), errors="replace")
     around = list(dict.fromkeys([os.path.dirname(place), *bases]))
     found: list[str] = []
     known: dict[str, list[str]] = {}  # a folder is looked for once, not once for each image
@@ -76,7 +77,7 @@ def images_listed(place: str, bases: Sequence[str], listing: Listing, findings: 
         path = next((path for option in known[folder] if listing.holds(path := f"{option}/{name}")), None)
         if path is None:
             where = f"{os.path.basename(place)}, line {number}"
-            findings.append(Finding("missing-image", "warning", where, f"{entry} does not exist", "add the image"))
+            findings.append(Finding("missing-image", "warning", where, f"{entry}{_NOT_THERE}", "add the image"))
         else:
             found.append(path)
     once = list(dict.fromkeys(found))
@@ -96,9 +97,12 @@ def from_folders(root: Path, listing: Listing, findings: list[Finding]) -> Layou
         if split is not None and split not in images:
             missing: list[Finding] = []
             found = images_listed(f"{root}/{name}", [str(root)], listing, missing)
-            if found:  # else it lists something else
+            if found:
                 images[split], sources[split] = found, name
                 findings.extend(missing)
+            elif lost := [each.what for each in missing if is_image(each.what.removesuffix(_NOT_THERE))]:
+                what = f"lists {counted(len(lost), 'image')}, of which none is there ({lost[0]}); it is left out"
+                findings.append(Finding("missing-image", "warning", name, what, "correct its lines, or remove it"))
     if images:
         return Layout(names, images, sources)
     return Layout(names, *by_folder(images_below(str(root), listing), root, "image", findings))
@@ -135,10 +139,8 @@ def _names_in(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: if it is no text, or a line between others is empty: a class's id is the number of its line.
     """
-    content = path.read_bytes()
-    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # as PowerShell writes
     try:
-        text = content.decode("utf-16" if is_wide else "utf-8-sig")
+        text = text_of(path.read_bytes())
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8, so that its names are not sure; save it as UTF-8") from error
     names = tuple(line.strip() for line in text.rstrip().splitlines())

@@ -12,6 +12,7 @@ from lors_det.data.labelled import Box, LabelledImage, splits_of
 from lors_det.data.listing import Listing
 from lors_det.data.record import DataFolder, Finding
 from lors_det.data.splits import SplitName, split_called
+from lors_det.data.text import text_of
 from lors_det.data.words import are, counted, have, listed
 from lors_det.data.yolo.data_yaml import from_yaml, yaml_of
 from lors_det.data.yolo.label_files import LabelFiles, of_two_images
@@ -63,14 +64,13 @@ def read_folders(root: Path, listing: Listing) -> DataFolder | None:
 
 
 def _looks_like_labels(path: str) -> bool:
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        for line in file:
-            if line.strip():
-                try:
-                    parse_line(line, num_classes=None)
-                except LineError as error:
-                    return error.kind in ("predictions", "not-normalised")
-                return True
+    for line in text_of(Path(path).read_bytes(), errors="replace").splitlines():
+        if line.strip():
+            try:
+                parse_line(line, num_classes=None)
+            except LineError as error:
+                return error.kind in ("predictions", "not-normalised")
+            return True
     return False
 
 
@@ -87,12 +87,21 @@ def _without_image(root: Path, search: LabelFiles) -> Iterator[Finding]:
             yield Finding("unread-format", "warning", where, what, "convert the image to JPEG or PNG")
 
 
+def _passed_over(root: Path, search: LabelFiles) -> Iterator[Finding]:
+    """Of label files that would be an image's, if those of the images beside it did not lie in another folder."""
+    for images, labels, paths in search.passed_over():
+        where, of, place = (os.path.relpath(path, root) for path in (paths[0], images, labels))
+        others = f" and {counted(len(paths) - 1, 'file')} more" if len(paths) > 1 else ""
+        what = f"{others} {are(len(paths))} not read: labels of images in {of} lie in {place}".strip()
+        yield Finding("label-elsewhere", "warning", where, what, f"if they are meant, move them to {place}")
+
+
 def _fractions(path: str, where: str, layout: Layout, findings: list[Finding], counts: Counter[str]) -> list[Fraction]:
     """The usable objects of a label file; counts lines, and lines left out by the kind of their finding."""
     found = []
     num_classes = None if layout.names is None else len(layout.names)
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig", errors="replace")
+        text = text_of(Path(path).read_bytes(), errors="replace")
     except OSError as error:
         findings.append(Finding("malformed-file", "warning", where, f"cannot be read ({error.strerror})"))
         return []
@@ -136,7 +145,7 @@ def _read(root: Path, layout: Layout, listing: Listing, findings: list[Finding])
             what = f"{len(without):,} of {counted(len(paths), 'image')} {have(len(without))} no label file ({some})"
             remedy = "used as without objects: check that none of them shows what is to be found"
             findings.append(Finding("no-label", "note", split, what, remedy))
-    findings += _without_image(root, search)
+    findings += [*_without_image(root, search), *_passed_over(root, search)]
     if counts["outlines"]:
         number = counts["outlines"]
         what = f"{number:,} of {counted(counts['lines'], 'object')} {are(number)} outlined; bounding boxes are used"
