@@ -27,7 +27,7 @@ class Residual(nn.Module):
         raise NotImplementedError
 
     def fit(self, *corrections: Tensor) -> None:
-        """Become the nearest to these corrections that its rank allows; what scales the base is left as it is."""
+        """Become the nearest to these corrections that its rank allows; the base counts as it is then."""
         raise NotImplementedError(f"{type(self).__name__} has no fit(), by which it would become near to a correction")
 
 

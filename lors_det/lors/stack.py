@@ -64,9 +64,10 @@ class SharedStack(nn.Module):
 
     Raises:
         ValueError: if a name is no parameter or module of the stages, or is given twice; if stages that share it have
-            it in different shapes; if a residual has another shape than what it corrects; if ``share`` is not as
-            above, or a stage without a base lacks a residual; if a module is given as two stages, or recomputes its
-            activations. The stages are then as they were.
+            it in different shapes or types, or frozen in some of them; if two bases would be one parameter; if a
+            residual has another shape than what it corrects; if ``share`` is not as above, or a stage without a base
+            lacks a residual; if a module is given as two stages, or recomputes its activations. The stages are then as
+            they were.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class SharedStack(nn.Module):
             self._base_of([stage for stage, used in zip(stages, self.share) if used == base], shared)
             for base in range(len(set(self.share) - {None}))
         )
+        self._check_own_bases()
         for stage in stages:
             for name in shared:
                 remove(stage, name)
@@ -132,6 +134,15 @@ class SharedStack(nn.Module):
             put(tree, name, residual.to(parameter_of(stage, self.names[name][0])))  # its device and type
         return tree
 
+    def _check_own_bases(self) -> None:
+        base_of: dict[int, int] = {}
+        for number, base in enumerate(self.bases):
+            for name, parameter in base.named_parameters():
+                if (other := base_of.setdefault(id(parameter), number)) != number:
+                    raise ValueError(
+                        f"bases {other} and {number} have one {name}: stages that are tied so share one base"
+                    )
+
     @staticmethod
     def _base_of(users: Sequence[nn.Module], shared: Sequence[str]) -> ParameterTree:
         tree = ParameterTree()
@@ -139,6 +150,11 @@ class SharedStack(nn.Module):
             shapes = {parameter_of(stage, name).shape for stage in users}
             if len(shapes) > 1:
                 raise ValueError(f"stages that share {name} have it in different shapes: {in_words(sorted(shapes))}")
+            kinds = {str(parameter_of(stage, name).dtype) for stage in users}
+            if len(kinds) > 1:
+                raise ValueError(f"stages that share {name} have it of different types: {', '.join(sorted(kinds))}")
+            if len({parameter_of(stage, name).requires_grad for stage in users}) > 1:
+                raise ValueError(f"{name} is frozen in some of the stages that share it; freeze it in all or in none")
             put(tree, name, parameter_of(users[0], name))
         return tree
 

@@ -187,6 +187,27 @@ def test_stages_that_differ():
     )
 
 
+def test_stages_that_are_tied_and_have_two_bases():
+    """One weight in two bases would be there twice, and its users would be counted wrongly."""
+    stages = [nn.Linear(2, 2) for _ in "ab"]
+    stages[1].weight = stages[0].weight
+    refuse("bases 0 and 1 have one weight: stages that are tied so share one base", {"weight": None}, (0, 1), stages)
+    SharedStack(stages, share=(0, 0), residuals={"weight": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda stage: stage.weight.requires_grad_(False), "weight is frozen in some of the stages"),
+        (lambda stage: stage.double(), "stages that share weight have it of different types: torch.float32"),
+    ],
+)
+def test_weights_that_cannot_be_one(change, words):
+    stages = [nn.Linear(2, 2) for _ in "ab"]
+    change(stages[0])
+    refuse(words, {"weight": None}, stages=stages)
+
+
 def test_a_stage_given_twice():
     refuse("stage 1 is stage 0", {"linear1": None}, stages=[TORCH.make()] * 2)
 

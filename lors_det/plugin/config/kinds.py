@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 import mmdet.registry
@@ -20,10 +21,18 @@ _DICTIONARIES = (
     *("val_dataloader", "val_dataloader.dataset", "val_cfg", "test_dataloader", "test_dataloader.dataset", "test_cfg"),
     *("auto_scale_lr", "default_hooks", "env_cfg", "randomness", "model.backbone", "model.bbox_head"),
     *("model.bbox_head.decoder", "model.bbox_head.criterion", "model.test_cfg", "model.train_cfg"),
+    *("optim_wrapper.paramwise_cfg", "optim_wrapper.paramwise_cfg.custom_keys", "optim_wrapper.clip_grad"),
+    "log_processor",
 )
 _MAY_BE_NONE = (
     *("train_dataloader", "train_cfg", "optim_wrapper", "val_dataloader", "val_cfg", "test_dataloader", "test_cfg"),
     *("auto_scale_lr", "model.bbox_head.criterion", "model.test_cfg", "model.train_cfg"),
+    *("optim_wrapper.paramwise_cfg", "optim_wrapper.paramwise_cfg.custom_keys", "optim_wrapper.clip_grad"),
+)
+_TEXTS = (
+    *(f"{split}_dataloader.dataset.{key}" for split in ("train", "val", "test") for key in ("ann_file", "data_root")),
+    *(f"{split}_evaluator.ann_file" for split in ("val", "test")),
+    "optim_wrapper.constructor",
 )
 _LISTS = ("custom_hooks",)
 
@@ -47,6 +56,21 @@ def check_types(cfg: Config) -> None:
         fits = isinstance(found, Mapping) or (found is None and place in _MAY_BE_NONE)
         if found is not _ABSENT and not fits:
             raise InputError(f"config key {place} is {found!r}; it must be a dictionary")
+    for name, hook in (cfg.get("default_hooks") or {}).items():
+        if not isinstance(hook, Mapping | None):
+            raise InputError(
+                f"config key default_hooks.{name} is {hook!r}; it must be a dictionary, or None for no hook"
+            )
+    for split in ("val", "test"):
+        given = cfg.get(f"{split}_evaluator")
+        if not all(
+            isinstance(each, Mapping) for each in (given if isinstance(given, (list, tuple)) else [given or {}])
+        ):
+            raise InputError(f"config key {split}_evaluator is {given!r}; it must be a dictionary, or a list of them")
+    for place in _TEXTS:
+        found = _at(cfg._cfg_dict, place)
+        if found is not _ABSENT and not isinstance(found, str | PurePath | None):
+            raise InputError(f"config key {place} is {found!r}; it must be a text")
     for place in _LISTS:
         if not isinstance(cfg.get(place) or [], (list, tuple)):
             raise InputError(f"config key {place} is {cfg[place]!r}; it must be a list")

@@ -19,6 +19,7 @@ from lors_det.plugin.config.keys import check_keys
 from lors_det.plugin.config.kinds import check_types
 from lors_det.plugin.config.names import check_options, drop_unread_names
 from lors_det.plugin.config.own_data import set_again, use_folder
+from lors_det.plugin.config.schedules import check_multipliers
 from lors_det.plugin.config.values import check_kinds, check_numbers, complete_workers
 
 SAFE_HOOKS = {
@@ -107,6 +108,7 @@ def read_config(source: str | Path | Config, cfg_options: dict[str, Any] | None 
     check_types(cfg)
     check_keys(cfg)
     check_numbers(cfg)
+    check_multipliers(cfg)
     complete_workers(cfg)
     return cfg
 

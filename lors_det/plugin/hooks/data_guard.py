@@ -92,7 +92,8 @@ def check_training_set(loader: DataLoader, *, by_epochs: bool) -> None:
         if by_epochs:
             raise InputError(
                 "config key train_dataloader.sampler is an InfiniteSampler, with which no epoch ends; take "
-                "DefaultSampler, or train by iterations: train_cfg.type=IterBasedTrainLoop train_cfg.max_iters=N"
+                "DefaultSampler, or train by iterations, in a config file: "
+                'train_cfg = dict(_delete_=True, type="IterBasedTrainLoop", max_iters=N, val_interval=M)'
             )
     elif not len(loader):
         size = getattr(loader.batch_sampler, "batch_size", loader.batch_size)

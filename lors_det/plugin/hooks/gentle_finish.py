@@ -44,7 +44,7 @@ class GentleFinishHook(Hook):
                 f"GentleFinishHook changes the pipeline of one set, and train_dataloader.dataset is a "
                 f"{type(dataset).__name__} around it; take the wrapper away, or the hook out of custom_hooks"
             )
-        num_gentle = ceil(self.last * runner.max_epochs)
+        num_gentle = ceil(round(self.last * runner.max_epochs, 9))  # .28 of 25 is 7, and in binary a little more
         self._switch = PipelineSwitchHook(runner.max_epochs - num_gentle, self.pipeline)
 
     def before_train_epoch(self, runner: Runner) -> None:

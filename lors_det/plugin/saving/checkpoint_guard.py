@@ -72,7 +72,7 @@ class CheckpointGuardHook(Hook):
     def _fine_tune(runner: Runner, checkpoint: dict[str, Any], own: dict[str, Tensor]) -> None:
         """Class heads for the run's own classes; what fits is loaded, and said."""
         weights = _weights(checkpoint)
-        trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+        trained = _trained_classes(checkpoint)
         before = dict(weights)
         heads = adapt_class_heads(weights, own, trained, runner.train_loop.dataloader.dataset.metainfo["classes"])
         if heads is not None:
@@ -98,7 +98,7 @@ class CheckpointGuardHook(Hook):
 
     @staticmethod
     def _check_classes(runner: Runner, checkpoint: dict[str, Any]) -> None:
-        trained = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+        trained = _trained_classes(checkpoint)
         loop = next((loop for loop in (runner._test_loop, runner._val_loop) if isinstance(loop, BaseLoop)), None)
         if trained and loop:
             dataset = loop.dataloader.dataset
@@ -115,6 +115,12 @@ def _weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """By name, as mmengine loads them: a wrapped model's begin with "module."."""
     held = checkpoint["state_dict"]
     return {re.sub(r"^module\.", "", name): weight for name, weight in held.items()}
+
+
+def _trained_classes(checkpoint: dict[str, Any]) -> tuple[str, ...] | None:
+    """The classes that a checkpoint tells; one may be a text by itself."""
+    classes = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
+    return (classes,) if isinstance(classes, str) else classes and tuple(classes)
 
 
 def _of_another_model(words: str) -> InputError:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, MutableMapping, Sequence
 
 from torch import Tensor
 
-from lors_det.data.words import listed
+from lors_det.data.words import counted, listed
+from lors_det.errors import InputError
 
 _ROWS = re.compile(r".*\bclassify\.3\.(weight|bias)|.*\bselection\.classify\.(weight|bias)|.*\bdenoising\.content")
 """Classification heads of stages and of the selection of queries, and the contents of denoising queries: what has one
@@ -33,11 +34,20 @@ def adapt_class_heads(
 
     Returns:
         What was done, in words; None where the classes are the same, or there is no class head.
+
+    Raises:
+        InputError: if a head has another number of rows than the checkpoint tells classes.
     """
     heads = [name for name in weights if _ROWS.fullmatch(name) and name in model]
     heads = [name for name in heads if weights[name].shape[1:] == model[name].shape[1:]]
     if not heads or (trained is not None and tuple(trained) == tuple(classes)):
         return None
+    for name in heads:
+        if trained is not None and len(weights[name]) != len(trained):
+            raise InputError(
+                f"the checkpoint tells {counted(len(trained), 'class')} ({listed(trained)}), and its {name} has "
+                f"{len(weights[name])} rows; correct meta.dataset_meta.classes, or take it out"
+            )
     if trained is None and all(weights[name].shape == model[name].shape for name in heads):
         return f"the checkpoint does not tell its classes; its heads are taken for {listed(classes)}"
     kept = [name for name in classes if name in (trained or ())]

@@ -91,7 +91,11 @@ def _restore_schedules(runner: Runner, checkpoint: dict[str, Any]) -> None:
             has_changed = True
     if rebuilt:
         runner.logger.warning("the checkpoint's milestones were written wrongly, by lors_det 0.1.0, and are repaired")
-    if rebuilt > 1 or has_changed:  # resumed before, and without its decays since; or with another schedule
+    if has_changed and any(getattr(scheduler, "need_val_args", False) for scheduler, _ in pairs):
+        runner.logger.warning(
+            "a schedule follows the validations, which are not made again: the rates go on from these"
+        )
+    elif rebuilt > 1 or has_changed:  # resumed before, and without its decays since; or with another schedule
         _restore_rates(runner, checkpoint)
 
 
@@ -109,7 +113,8 @@ def _restore_rates(runner: Runner, checkpoint: dict[str, Any]) -> None:
     same = isinstance(schedulers, list) and [group.get("initial_lr") for group in groups] == [
         group.get("initial_lr") for group in saved
     ]
-    if not same or meta["iter"] // epoch_steps != meta["epoch"]:
+    counts_epochs = isinstance(schedulers, list) and any(each.by_epoch for each in schedulers)
+    if not same or (counts_epochs and meta["iter"] // epoch_steps != meta["epoch"]):
         runner.logger.warning(
             "the learning rate cannot be told from the schedule, and stays the checkpoint's: check it"
         )

@@ -40,7 +40,8 @@ def restore_containers(scheduler: Any, state: dict[str, Any]) -> None:
 
 CONSTANTS = (
     *("begin", "end", "milestones", "gamma", "step_size", "total_iters", "start_factor", "end_factor", "factor"),
-    *("T_max", "eta_min", "eta_min_ratio", "power", "periods", "restart_weights"),
+    *("T_max", "eta_min", "eta_min_ratio", "power", "periods", "restart_weights", "total_steps", "_schedule_phases"),
+    *("monitor", "rule", "worse", "patience", "threshold", "threshold_rule", "cooldown", "min_values"),
 )
 """Values of a schedule that a config says; all others tell how far it is."""
 
@@ -50,8 +51,10 @@ def take_constants(scheduler: Any, state: dict[str, Any]) -> dict[str, tuple[Any
 
     mmengine's schedules are restored whole, so that a run made longer would end its schedule where the shorter one did.
 
+    A schedule that is to follow another figure, or the same the other way round, begins to look for its best anew.
+
     Returns:
-        What differed, by name: (the checkpoint's value, the config's).
+        What differed, by name: (the checkpoint's value, the config's), without what follows from the others.
     """
     changed = {}
     for name in CONSTANTS:
@@ -59,7 +62,9 @@ def take_constants(scheduler: Any, state: dict[str, Any]) -> dict[str, tuple[Any
         if name in state and own != state[name]:
             changed[name] = state[name], own
             state[name] = own
-    return changed
+    if {"monitor", "rule"} & changed.keys():
+        state |= {name: getattr(scheduler, name) for name in ("best", "num_bad_epochs", "cooldown_counter")}
+    return {name: pair for name, pair in changed.items() if name not in ("_schedule_phases", "worse")}
 
 
 def repair_milestones(state: dict[str, Any]) -> int:

@@ -26,6 +26,11 @@ def test_classes_of_the_same_name_keep_their_rows_wherever_they_stand():
     assert words == "class heads: cat keeps what the checkpoint has learned; bird starts anew"
 
 
+def test_a_head_of_another_number_of_rows_than_classes_is_refused():
+    with pytest.raises(InputError, match=r"tells 3 classes \(cat, dog, cow\), and its .*classify.3.weight has 2 rows"):
+        adapt_class_heads(head(1, 2), head(-1, -2), ["cat", "dog", "cow"], ["bird", "cat"])
+
+
 def test_the_head_that_selects_queries_follows_too():
     names = ("bbox_head.selection.classify.weight", "bbox_head.selection.classify.bias")
     weights, model = (dict(zip(names, head(*values).values())) for values in ((1, 2, 3), (-1, -2)))

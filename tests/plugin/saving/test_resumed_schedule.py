@@ -6,6 +6,7 @@ import re
 import uuid
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,6 +136,81 @@ def test_a_run_that_goes_on_with_later_milestones_goes_on_as_if_it_always_had_th
     rates_of(tmp_path / "short", milestones=[2, 3], max_epochs=4)
     rest = rates_of(tmp_path / "short", resume=True, milestones=[8, 11])
     assert rest == pytest.approx(whole[4 * EPOCH :], rel=1e-9)
+
+
+def plateau_of(work_dir: Path, max_epochs: int, **options: Any) -> tuple[list[float], dict[str, Any]]:
+    """Rates by epoch of a run, or of the rest of one, whose loss never gets better, and what its schedule then is."""
+    runner = Runner(
+        Line(),
+        str(work_dir),
+        train_dataloader=dict(dataset=torch.zeros(4), batch_size=1, sampler=dict(type="DefaultSampler", shuffle=True)),
+        train_cfg=dict(by_epoch=True, max_epochs=max_epochs),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=1.0)),
+        param_scheduler=[dict(type="ReduceOnPlateauLR", monitor="loss", factor=0.5, patience=0, **options)],
+        default_hooks={name: SAFE_HOOKS[name] for name in ("plain_checkpoint", "data_guard")},
+        resume=work_dir.is_dir(),
+        default_scope="mmdet",
+        log_level="ERROR",
+        experiment_name=uuid.uuid4().hex,
+    )
+
+    class Validated(Hook):
+        def __init__(self) -> None:
+            self.rates: list[float] = []
+
+        def after_train_epoch(self, runner: Runner) -> None:
+            self.rates.append(runner.optim_wrapper.get_lr()["lr"][0])
+            for schedule in runner.param_schedulers:
+                schedule.step({"loss": 1.0})
+
+    hook = Validated()
+    runner.register_hook(hook, priority="VERY_HIGH")  # before the checkpoint
+    runner.train()
+    return hook.rates, vars(runner.param_schedulers[0])
+
+
+def test_a_schedule_that_follows_validations_goes_on_where_it_was_in_a_longer_run(tmp_path):
+    rates, _ = plateau_of(tmp_path / "run", 3)
+    assert rates == [1.0, 1.0, 0.5]
+    rates, state = plateau_of(tmp_path / "run", 5, threshold=0.3, cooldown=1)
+    assert rates == [0.25, 0.125]
+    assert (state["threshold"], state["cooldown"], state["best"]) == (0.3, 1, 1.0)
+
+
+def rates_by_steps(work_dir: Path, max_iters: int, schedule: dict[str, Any]) -> list[float]:
+    """Learning rates of a run by iterations, or of what is left of one."""
+    runner = Runner(
+        Line(),
+        str(work_dir),
+        train_dataloader=dict(dataset=torch.zeros(4), batch_size=1, sampler=dict(type="InfiniteSampler")),
+        train_cfg=dict(type="IterBasedTrainLoop", max_iters=max_iters),
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=1.0)),
+        param_scheduler=[dict(by_epoch=False, end=max_iters, **schedule)],
+        default_hooks={
+            "checkpoint": dict(type="CheckpointHook", by_epoch=False, interval=4),
+            **{name: SAFE_HOOKS[name] for name in ("plain_checkpoint", "data_guard")},
+        },
+        resume=work_dir.is_dir(),
+        default_scope="mmdet",
+        log_level="ERROR",
+        experiment_name=uuid.uuid4().hex,
+    )
+    hook = Rates()
+    runner.register_hook(hook)
+    runner.train()
+    return hook.rates
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"),
+    [(dict(type="OneCycleLR", eta_max=1.0), "total_steps"), (dict(type="CosineAnnealingLR"), "T_max")],
+)
+def test_a_schedule_of_steps_goes_on_as_a_long_one(tmp_path, kind, length):
+    whole = rates_by_steps(tmp_path / "whole", 8, {**kind, length: 8})
+    rates_by_steps(tmp_path / "short", 4, {**kind, length: 4})
+    rest = rates_by_steps(tmp_path / "short", 8, {**kind, length: 8})
+    assert len(rest) == 4
+    assert rest == pytest.approx(whole[4:], rel=1e-9)
 
 
 def test_a_cosine_that_is_made_shorter_goes_on_as_a_short_one(tmp_path):
