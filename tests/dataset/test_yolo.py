@@ -138,6 +138,15 @@ def test_a_list_of_a_split_in_utf16(tmp_path: Path) -> None:
     assert {name: len(split.content["images"]) for name, split in folder.splits.items()} == {"train": 2, "val": 1}
 
 
+def test_what_is_listed_and_not_read_is_left_out(tmp_path: Path) -> None:
+    yaml = "names: [cat, dog]\ntrain: train.txt\nval: val.txt"
+    files = {"train.txt": "images/a.jpg\nimages/g.gif", "val.txt": "images/c.jpg", "images/g.gif": b"GIF89a"}
+    folder = read(tmp_path, {}, **files, **{"data.yaml": yaml})
+    assert [image["file_name"] for image in folder.splits["train"].content["images"]] == ["images/a.jpg"]
+    assert (only(folder).kind, only(folder).where) == ("unread-format", "train.txt")
+    assert only(folder).what == "images/g.gif is of a format that is not read, and left out"
+
+
 def test_a_list_of_a_split_that_leads_nowhere_is_told_of(tmp_path: Path) -> None:
     texts = {f"labels/{stem}.txt": GOOD for stem in "abcdef"}
     lists = {"train.txt": "images/a.png\nimages/b.png"}

@@ -78,6 +78,11 @@ def images_listed(place: str, bases: Sequence[str], listing: Listing, findings: 
         if path is None:
             where = f"{os.path.basename(place)}, line {number}"
             findings.append(Finding("missing-image", "warning", where, f"{entry}{_NOT_THERE}", "add the image"))
+        elif not is_image(name):
+            what = f"{entry} is of a format that is not read, and left out"
+            findings.append(
+                Finding("unread-format", "warning", os.path.basename(place), what, "convert it to JPEG or PNG")
+            )
         else:
             found.append(path)
     once = list(dict.fromkeys(found))
