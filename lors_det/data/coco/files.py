@@ -13,6 +13,9 @@ from lors_det.data.listing import Listing, both_ends
 from lors_det.data.record import Finding
 from lors_det.data.splits import SPLITS, SplitName, split_mentioned, split_of_folders
 
+REPAIRED_FROM = "repaired_from"
+"""Key of ``info`` by which a repaired copy of a data set is known; it names the set's folder."""
+
 _DEPTH = 3  # below the set's folder
 _OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "image_info_", "stuff_")  # beside COCO's instances_
 
@@ -94,6 +97,9 @@ def unfit(content: Any) -> str | None:
     sections = [content.get(section) for section in ("images", "categories", "annotations")]
     if not all(isinstance(section, list) and section for section in sections[:2]):
         return ""
+    info = content.get("info")
+    if sections[2] == [] and isinstance(info, dict) and REPAIRED_FROM in info:
+        return None  # of photographs that were looked at, and show nothing
     if not isinstance(sections[2], list) or not sections[2]:
         return "lists images but no annotations"
     if not any(isinstance(entry, dict) and {"bbox", "segmentation"} & set(entry) for entry in sections[2]):

@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lors_det.data.coco.files import REPAIRED_FROM
 from lors_det.data.doctor.case import Case
 from lors_det.data.doctor.repair import Repair, repair
 from lors_det.data.splits import SPLITS
 from lors_det.data.words import counted
 from lors_det.errors import InputError
 from lors_det.files import write_whole
-
-_ORIGIN = "repaired_from"
-"""Key of a record's info: the data that it is a repair of, as seen from the copy's folder."""
 
 
 def write_repaired(case: Case, out: Path, *, fix_classes: bool = False) -> Repair:
@@ -86,12 +84,12 @@ def _check_free(out: Path, targets: Iterable[Path], origin: str) -> None:
 def _origin(path: Path) -> str | None:
     """What a repaired record says that it was made of."""
     try:
-        return str(json.loads(path.read_bytes())["info"][_ORIGIN])
+        return str(json.loads(path.read_bytes())["info"][REPAIRED_FROM])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _write(path: Path, content: dict[str, Any], origin: str) -> None:
     info = content.get("info")
-    marked = {**content, "info": {**(info if isinstance(info, dict) else {}), _ORIGIN: origin}}
+    marked = {**content, "info": {**(info if isinstance(info, dict) else {}), REPAIRED_FROM: origin}}
     write_whole(path, lambda file: file.write(json.dumps(marked).encode()))

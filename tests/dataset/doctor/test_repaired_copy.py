@@ -12,8 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from references.own_data import lay, pictures
 
-from lors_det.data.doctor import examine, repair
+from lors_det.data.doctor import examine, open_case, repair
 from lors_det.data.doctor.repaired_copy import write_repaired
 from lors_det.data.folder import read_folder
 from lors_det.data.record import Finding
@@ -52,6 +53,20 @@ def test_the_copy_is_read_back_and_trained_on_as_it_is(small, tmp_path, out):
     pixels = cv2.imread(str(small.root / "val3.jpg")).transpose(2, 0, 1)
     assert (opened[3]["inputs"].numpy() == pixels).all()
     assert opened.metainfo["classes"] == ("raccoon", "badger")
+
+
+def test_a_split_of_images_that_show_nothing_is_read_back(tmp_path):
+    files = {**pictures("images/train", "a b c"), **pictures("images/val", "d"), **pictures("images/test", "e")}
+    labels = {f"labels/{name}.txt": "0 .5 .5 .5 .5" for name in ("train/a", "train/b", "train/c", "val/d")}
+    folder = read_folder(lay(tmp_path / "set", {**files, **labels, "classes.txt": "cat"}))
+    write_repaired(open_case(folder, with_images=True), tmp_path / "mended")
+    read_back = read_folder(tmp_path / "mended")
+    assert read_back.findings == ()
+    assert {name: len(split.content["images"]) for name, split in read_back.splits.items()} == {
+        "train": 3,
+        "val": 1,
+        "test": 1,
+    }
 
 
 def test_what_is_done_is_said(small):
