@@ -134,8 +134,8 @@ def main(args: Namespace) -> None:
     labels = None
     if args.yolo_labels:
         names = (Path(source.name) for source in find())
-        if out is not None:
-            mark(out)  # before labels are in it: they may lie below
+        if out is not None and out.resolve() in Path(args.yolo_labels).resolve().parents:
+            mark(out)  # before labels are in it
         labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
     total = None if args.quiet else count_images(find(), frame_step=args.frame_step)
     with terminable(), ExitStack() as open_files:

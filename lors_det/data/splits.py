@@ -44,6 +44,11 @@ def split_called(name: str, *, loosely: bool = False) -> SplitName | None:
     return ALIASES.get(words[0]) if len(words) == 1 else None
 
 
+def own_first(name: str) -> tuple[bool, str]:
+    """Sorts lists of splits: those that Ultralytics' autosplit drew are behind a person's own."""
+    return "autosplit" in name.lower(), name
+
+
 def split_mentioned(name: str) -> SplitName | None:
     """The first split that a name mentions as a word: ``instances_train2017``, ``blood-cells.val``."""
     return next((ALIASES[word] for word in _words(name) if word in ALIASES), None)

@@ -158,8 +158,9 @@ class InferenceRun:
                 if self.results is not None:
                     name = str(source.name)
                     index = number * self.frame_step
+                    image_id = self.results.image_id(name, None)
                     try:
-                        self.results.add(self.results.image_id(name, None), found, name=name, frame_index=index)
+                        self.results.add(image_id, found, name=name, frame_index=index)
                     except InputError as error:
                         raise _UnwrittenError(str(error)) from error
                 self._count(found)

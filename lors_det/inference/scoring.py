@@ -48,8 +48,9 @@ def score(
     named = [category["id"] for category in content["categories"] if category["name"] in classes]
     categories: Ids = {each: number for number, each in enumerate(named, 1)}
     entries = content.get("annotations")
-    others = [each["id"] for each in content["categories"] if each["id"] not in categories]
-    if lost := sum(_is_lost(entry, images, [*categories, *others]) for entry in _listed(entries)):
+    others = {each["id"]: 0 for each in content["categories"] if each["id"] not in categories}
+    mine = (entry for entry in _listed(entries) if _of(entry.get("category_id"), others) is None)
+    if lost := sum(_is_lost(entry, images, categories) for entry in mine):
         warn(
             f"{annotations}: {counted(lost, 'annotation')} without a box of four numbers, or of no image or category "
             "that it lists, left out: if these are objects, the figures are too high"
@@ -103,10 +104,10 @@ def _listed(entries: Any) -> list[dict[str, Any]]:
     return [entry if isinstance(entry, dict) else {} for entry in entries] if isinstance(entries, list) else []
 
 
-def _is_lost(entry: dict[str, Any], images: Ids, categories: Sequence[int | str]) -> bool:
+def _is_lost(entry: dict[str, Any], images: Ids, categories: Ids) -> bool:
     """Whether nobody can tell what an annotation is of, or where."""
-    of_these = _of(entry.get("image_id"), images) is not None and entry.get("category_id") in categories
-    return not of_these or not _is_box(entry.get("bbox"))
+    ids = ((entry.get(key), known) for key, known in (("image_id", images), ("category_id", categories)))
+    return any(_of(name, known) is None for name, known in ids) or not _is_box(entry.get("bbox"))
 
 
 def _is_box(value: Any) -> bool:

@@ -64,7 +64,7 @@ class SharedStack(nn.Module):
 
     Raises:
         ValueError: if a name is no parameter or module of the stages, or is given twice; if stages that share it have
-            it in different shapes or types, or frozen in some of them; if two bases would be one parameter; if a
+            it in different shapes or types; if two bases would be one parameter; if a
             residual has another shape than what it corrects; if ``share`` is not as above, or a stage without a base
             lacks a residual; if a module is given as two stages, or recomputes its activations. The stages are then as
             they were.
@@ -153,8 +153,6 @@ class SharedStack(nn.Module):
             kinds = {str(parameter_of(stage, name).dtype) for stage in users}
             if len(kinds) > 1:
                 raise ValueError(f"stages that share {name} have it of different types: {', '.join(sorted(kinds))}")
-            if len({parameter_of(stage, name).requires_grad for stage in users}) > 1:
-                raise ValueError(f"{name} is frozen in some of the stages that share it; freeze it in all or in none")
             put(tree, name, parameter_of(users[0], name))
         return tree
 

@@ -119,6 +119,8 @@ def test_labels_below_the_pictures_leave_the_folder_the_runs_own(trained, tmp_pa
     shutil.copy(trained.images[0], photographs / "a.jpg")
     assert call(trained, photographs, "--out", out, "--yolo-labels", out / "labels") == 0
     assert call(trained, photographs, "--out", out) == 0  # its pictures may be written over
+    assert call(trained, photographs, "--out", tmp_path / "one/pictures", "--yolo-labels", tmp_path / "one") == 0
+    assert call(trained, photographs, "--out", tmp_path / "both", "--yolo-labels", tmp_path / "both") == 0
 
 
 def test_results_for_scoring_keep_every_detection(trained, tmp_path, capsys):

@@ -254,8 +254,9 @@ def test_a_line_that_may_be_either_of_two_files_is_not_guessed(tmp_path: Path) -
 
 
 def test_a_line_that_names_a_folder_means_no_image_of_another(tmp_path: Path) -> None:
-    lists = {"ImageSets/Main/train.txt": "one/a", "ImageSets/Main/val.txt": "one/b\ntwo/a"}
-    folder = read_folder(lay(tmp_path, {**in_folders("one"), **pictures("JPEGImages/two", "a b"), **lists}))
+    lists = {"ImageSets/Main/train.txt": "ImageSets/a", "ImageSets/Main/val.txt": "one/b\ntwo/a"}
+    stray = {"ImageSets/preview.jpg": PICTURE}
+    folder = read_folder(lay(tmp_path, {**in_folders("one"), **pictures("JPEGImages/two", "a b"), **lists, **stray}))
     assert ("missing-label", "warning", "ImageSets/Main/val.txt, line 2") in kinds(folder)
     named = {name: [image["file_name"] for image in split.content["images"]] for name, split in folder.splits.items()}
     assert named == {"train": ["JPEGImages/one/a.jpg"], "val": ["JPEGImages/one/b.jpg"]}

@@ -11,6 +11,7 @@ from lors_det.data.yolo.labels import LineError, parse_line
 from lors_det.errors import InputError
 
 GOOD = "0 .5 .5 .5 .5\n"
+YAML_OF_LISTS = "names: [cat, dog]\ntrain: train.txt\nval: val.txt"
 
 
 def read(root: Path, labels: dict[str, str], **more: bytes | str) -> DataFolder:
@@ -145,6 +146,39 @@ def test_what_is_listed_and_not_read_is_left_out(tmp_path: Path) -> None:
     assert [image["file_name"] for image in folder.splits["train"].content["images"]] == ["images/a.jpg"]
     assert (only(folder).kind, only(folder).where) == ("unread-format", "train.txt")
     assert only(folder).what == "images/g.gif is of a format that is not read, and left out"
+
+
+def test_labels_that_most_images_have_elsewhere_are_an_error(tmp_path: Path) -> None:
+    """One text file in a likelier folder takes those of the others away; and an image that is in no list has no say."""
+    beside = {f"images/{stem}.txt": GOOD for stem in "abcdef"}
+    files = {**pictures("images", "a b c d e f"), **beside, "labels/a.txt": GOOD, "data.yaml": "names: [cat, dog]\n"}
+    found = {finding.kind: finding.level for finding in read_folder(lay(tmp_path / "most", files)).findings}
+    assert found["label-elsewhere"] == "error"
+    lists = {"train.txt": "images/b.jpg\nimages/c.jpg\nimages/d.jpg", "val.txt": "images/e.jpg"}
+    folder = read_folder(lay(tmp_path / "listed", {**files, **lists, "data.yaml": YAML_OF_LISTS}))
+    assert folder.findings == ()
+    assert boxes(folder, "b") == [[10, 5, 20, 10]]
+
+
+def test_labels_of_other_images_are_not_called_unread(tmp_path: Path) -> None:
+    """In labels lies what images in images have; those in extra have theirs beside them."""
+    extra = {**pictures("extra", "a b"), "extra/b.txt": GOOD}
+    folder = read(tmp_path, {}, **extra)
+    assert {finding.kind for finding in folder.findings} == {"no-label"}
+
+
+def test_lists_of_ones_own_are_before_those_that_were_drawn(tmp_path: Path) -> None:
+    lists = {
+        "autosplit_train.txt": "images/a.jpg",
+        "train.txt": "images/a.jpg\nimages/b.jpg",
+        "val.txt": "images/c.jpg",
+    }
+    labels = {f"labels/{stem}.txt": GOOD for stem in "abc"}
+    root = lay(tmp_path, {**pictures("images", "a b c"), **labels, **lists, "classes.txt": "cat"})
+    assert len(read_folder(root).splits["train"].content["images"]) == 2
+    for name in ("train", "val"):
+        (root / f"{name}.txt").rename(root / f"autosplit_{name}.txt")
+    assert len(read_folder(root).splits["train"].content["images"]) == 2
 
 
 def test_a_list_of_a_split_that_leads_nowhere_is_told_of(tmp_path: Path) -> None:

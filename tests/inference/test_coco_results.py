@@ -194,6 +194,9 @@ def test_what_is_scored(tmp_path, annotation_ids, image_ids):
     said: list[str] = []
     assert score(found, path, ["dog"], said.append)["AP"] == pytest.approx(1)
     assert "4 annotations without a box of four numbers, or of no image or category that it lists" in said[0]
+    said.clear()
+    assert score(found, path, ["cow"], said.append) is None
+    assert said[0].startswith(f"{path}: 1 annotation without")  # what is of no category, and not of dogs
     assert score(found, path, ["dog", "cat"])["AP"] == pytest.approx(0.5)
     assert score(found, path, ["dog"])["large"] == -1
     assert score(found, path, ["cow"]) is None

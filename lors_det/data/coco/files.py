@@ -104,7 +104,7 @@ def unfit(content: Any) -> str | None:
         return "lists images but no annotations"
     if not any(isinstance(entry, dict) and {"bbox", "segmentation"} & set(entry) for entry in sections[2]):
         return "its annotations have neither boxes nor outlines"
-    if all(isinstance(entry, dict) and "score" in entry for entry in sections[2]):
+    if all(isinstance(entry, dict) and entry.get("score") is not None for entry in sections[2]):
         return "its annotations have scores, as what a model found has; take these out if people have checked them"
     return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from lors_det.data.images import is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
-from lors_det.data.splits import SPLITS, SplitName, split_called
+from lors_det.data.splits import SPLITS, SplitName, own_first, split_called
 from lors_det.data.text import text_of
 from lors_det.data.voc.xml import VocObject
 
@@ -50,8 +50,12 @@ def listed_splits(
     for base in [str(root), *(parent for parent in parents if parent != str(root))]:
         lists = _lists(base, listing)
         inside = [item for path, item in annotated.items() if path.startswith(f"{base}/")]
-        folders = {os.path.basename(place) for place, files in listing.walk(base) if any(map(is_image, files))}
-        names = [_Names(((path_of(item), item) for item in inside), folders) for path_of in (_xml_of, _image_of)]
+        images = {
+            (os.path.basename(place), os.path.splitext(name)[0])
+            for place, files in listing.walk(base)
+            for name in filter(is_image, files)
+        }
+        names = [_Names(((path_of(item), item) for item in inside), images) for path_of in (_xml_of, _image_of)]
         found = {split: _named(path, names, root, findings) for split, path in lists.items()}
         if _BOTH in found:
             elsewhere = {item.image for split, part in found.items() if split != _BOTH for item in part}
@@ -72,7 +76,7 @@ def _lists(base: str, listing: Listing) -> dict[str, str]:
     """Paths by split of the lists of the first folder that has any; trainval only where train is missing."""
     for folder in _LISTS:
         place = f"{base}/{folder}".rstrip("/")
-        names = sorted(name for name in listing.files(place) if name.endswith(".txt"))
+        names = sorted((name for name in listing.files(place) if name.endswith(".txt")), key=own_first)
         found: dict[str, str] = {}
         for name in names:
             split = _BOTH if name == f"{_BOTH}.txt" else split_called(name[:-4])
@@ -90,11 +94,11 @@ class _Names:
 
     Args:
         items: paths, of the XML files or of the images, and what they belong to.
-        folders: names of those that hold images: a line that begins with one means an image of that one.
+        images: folder and stem of all images: a line that ends in both means that one, and none of its stem elsewhere.
     """
 
-    def __init__(self, items: Iterable[tuple[str, Annotated]], folders: Container[str]) -> None:
-        self._folders = folders
+    def __init__(self, items: Iterable[tuple[str, Annotated]], images: Container[tuple[str, ...]]) -> None:
+        self._images = images
         self._by_end: dict[tuple[str, ...], list[tuple[list[str], Annotated]]] = {}
         for path, item in items:
             parts = _parts(os.path.splitext(path)[0])
@@ -105,7 +109,7 @@ class _Names:
         """Those whose path has the longest end in common with a name: one, none, or several that may be meant."""
         parts = _parts(name)
         options = self._by_end.get(tuple(parts[-2:]), [])
-        if not options and not (len(parts) > 1 and parts[-2] in self._folders):
+        if not options and tuple(parts[-2:]) not in self._images:
             options = self._by_end.get(tuple(parts[-1:]), [])
         alike = [_common_end(path, parts) for path, _ in options]
         most = max(alike, default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lors_det.data.images import UNREAD_SUFFIXES, is_image
@@ -19,10 +19,17 @@ class LabelFiles:
 
     Labels of a folder's images lie in one folder, the likeliest that has any: an image that has none there is one
     without objects, though another folder may hold a file of its name: old labels, or those that a model wrote.
+
+    Args:
+        listing: of the set.
+        images: paths of all of its images.
     """
 
-    def __init__(self, listing: Listing) -> None:
+    def __init__(self, listing: Listing, images: Iterable[str]) -> None:
         self._listing = listing
+        self._images: dict[str, set[str]] = {}
+        for folder, name in map(os.path.split, images):
+            self._images.setdefault(folder, set()).add(name)
         self._folders: dict[str, str | None] = {}
         self._elsewhere: dict[str, list[str]] = {}
         self._named: dict[str, dict[str, str]] = {}
@@ -41,7 +48,7 @@ class LabelFiles:
 
     def _choose(self, folder: str) -> str | None:
         """The folder of labels of a folder's images; notes labels of those that have none there."""
-        images = sorted(filter(is_image, self._listing.files(folder)))
+        images = sorted(self._images.get(folder, ()))
         options = [option for option in dict.fromkeys(label_folders(folder)) if self._listing.files(option)]
         chosen = next((option for option in options if any(self._label(option, image) for image in images)), None)
         if chosen is not None:
@@ -59,10 +66,16 @@ class LabelFiles:
             label = f"{stem}.txt"
         return None if label is None or label.lower() in NAME_FILES else f"{place}/{label}"
 
-    def passed_over(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Folders of images, where their labels are, and label files elsewhere of images that have none there."""
+    def passed_over(self) -> Iterator[tuple[str, str, list[str], bool]]:
+        """Folders of images, where their labels are, and label files elsewhere of images that have none there.
+
+        Without those that are another image's, once all have been asked for; and whether they are most of the labels.
+        """
         for folder, paths in self._elsewhere.items():
-            yield folder, str(self._folders[folder]), paths
+            chosen = str(self._folders[folder])
+            number = sum(self._label(chosen, image) is not None for image in self._images[folder])
+            if left := [path for path in paths if path not in self._used]:
+                yield folder, chosen, left, len(left) > number
 
     def _texts(self, folder: str) -> dict[str, str]:
         """Names of the text files in a folder by what images' are compared with."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from lors_det.data.images import images_below, is_image
 from lors_det.data.listing import Listing
 from lors_det.data.record import Finding
-from lors_det.data.splits import SplitName, by_folder, split_called
+from lors_det.data.splits import SplitName, by_folder, own_first, split_called
 from lors_det.data.text import text_of
 from lors_det.data.words import are, counted
 from lors_det.errors import InputError
@@ -40,6 +41,10 @@ class Layout:
     """Of each split, in words."""
     keypoints: bool = False
     """Whether labels go on after the box with keypoints."""
+
+    def all_images(self) -> Iterator[str]:
+        """Their paths, those in several splits several times."""
+        return chain.from_iterable(self.images.values())
 
 
 def existing(entry: str, bases: Sequence[str]) -> str | None:
@@ -97,7 +102,7 @@ def from_folders(root: Path, listing: Listing, findings: list[Finding]) -> Layou
     names = _names(root, listing)
     images: dict[SplitName, list[str]] = {}
     sources: dict[SplitName, str] = {}
-    for name in sorted(listing.files(str(root))):
+    for name in sorted(listing.files(str(root)), key=own_first):
         split = split_called(name[:-4]) if name.lower().endswith(".txt") else None
         if split is not None and split not in images:
             missing: list[Finding] = []
@@ -105,6 +110,8 @@ def from_folders(root: Path, listing: Listing, findings: list[Finding]) -> Layou
             if found:
                 images[split], sources[split] = found, name
                 findings.extend(missing)
+            elif unread := [each for each in missing if each.kind == "unread-format"]:
+                findings.extend(unread)
             elif lost := [each.what for each in missing if is_image(each.what.removesuffix(_NOT_THERE))]:
                 what = f"lists {counted(len(lost), 'image')}, of which none is there ({lost[0]}); it is left out"
                 findings.append(Finding("missing-image", "warning", name, what, "correct its lines, or remove it"))

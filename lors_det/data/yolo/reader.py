@@ -10,7 +10,7 @@ from pathlib import Path
 from lors_det.data.images import displayed_sizes
 from lors_det.data.labelled import Box, LabelledImage, splits_of
 from lors_det.data.listing import Listing
-from lors_det.data.record import DataFolder, Finding
+from lors_det.data.record import DataFolder, Finding, Level
 from lors_det.data.splits import SplitName, split_called
 from lors_det.data.text import text_of
 from lors_det.data.words import are, counted, have, listed
@@ -57,7 +57,7 @@ def read_folders(root: Path, listing: Listing) -> DataFolder | None:
     """A set without YAML: label files that belong to images below ``root``; None where there is no such file."""
     findings: list[Finding] = []
     layout = from_folders(root, listing, findings)
-    search = LabelFiles(listing)
+    search = LabelFiles(listing, layout.all_images())
     if not any(_looks_like_labels(path) for part in layout.images.values() for path in search.some(part)):
         return None
     return _read(root, layout, listing, findings)
@@ -89,11 +89,12 @@ def _without_image(root: Path, search: LabelFiles) -> Iterator[Finding]:
 
 def _passed_over(root: Path, search: LabelFiles) -> Iterator[Finding]:
     """Of label files that would be an image's, if those of the images beside it did not lie in another folder."""
-    for images, labels, paths in search.passed_over():
+    for images, labels, paths, are_most in search.passed_over():
         where, of, place = (os.path.relpath(path, root) for path in (paths[0], images, labels))
         others = f" and {counted(len(paths) - 1, 'file')} more" if len(paths) > 1 else ""
         what = f"{others} {are(len(paths))} not read: labels of images in {of} lie in {place}".strip()
-        yield Finding("label-elsewhere", "warning", where, what, f"if they are meant, move them to {place}")
+        level: Level = "error" if are_most else "warning"
+        yield Finding("label-elsewhere", level, where, what, f"if they are meant, move them to {place}")
 
 
 def _fractions(path: str, where: str, layout: Layout, findings: list[Finding], counts: Counter[str]) -> list[Fraction]:
@@ -120,7 +121,7 @@ def _fractions(path: str, where: str, layout: Layout, findings: list[Finding], c
 
 
 def _read(root: Path, layout: Layout, listing: Listing, findings: list[Finding]) -> DataFolder:
-    search = LabelFiles(listing)
+    search = LabelFiles(listing, layout.all_images())
     counts: Counter[str] = Counter()
     labelled: dict[SplitName, list[tuple[str, int, int, list[Fraction]]]] = {}
     unclear = of_two_images(root, layout, search, findings)

@@ -22,12 +22,13 @@ _DICTIONARIES = (
     *("auto_scale_lr", "default_hooks", "env_cfg", "randomness", "model.backbone", "model.bbox_head"),
     *("model.bbox_head.decoder", "model.bbox_head.criterion", "model.test_cfg", "model.train_cfg"),
     *("optim_wrapper.paramwise_cfg", "optim_wrapper.paramwise_cfg.custom_keys", "optim_wrapper.clip_grad"),
-    "log_processor",
+    *("optim_wrapper.paramwise_cfg.sharing", "log_processor"),
 )
 _MAY_BE_NONE = (
     *("train_dataloader", "train_cfg", "optim_wrapper", "val_dataloader", "val_cfg", "test_dataloader", "test_cfg"),
     *("auto_scale_lr", "model.bbox_head.criterion", "model.test_cfg", "model.train_cfg"),
     *("optim_wrapper.paramwise_cfg", "optim_wrapper.paramwise_cfg.custom_keys", "optim_wrapper.clip_grad"),
+    *("optim_wrapper.paramwise_cfg.sharing", "log_processor"),
 )
 _TEXTS = (
     *(f"{split}_dataloader.dataset.{key}" for split in ("train", "val", "test") for key in ("ann_file", "data_root")),
@@ -60,6 +61,13 @@ def check_types(cfg: Config) -> None:
         if not isinstance(hook, Mapping | None):
             raise InputError(
                 f"config key default_hooks.{name} is {hook!r}; it must be a dictionary, or None for no hook"
+            )
+    custom = _at(cfg._cfg_dict, "optim_wrapper.paramwise_cfg.custom_keys")
+    for name, value in custom.items() if isinstance(custom, Mapping) else ():
+        if not isinstance(value, Mapping):
+            raise InputError(
+                f"config key optim_wrapper.paramwise_cfg.custom_keys.{name} is {value!r}; it must be a dictionary, "
+                "such as dict(lr_mult=0.1)"
             )
     for split in ("val", "test"):
         given = cfg.get(f"{split}_evaluator")

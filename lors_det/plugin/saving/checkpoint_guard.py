@@ -120,7 +120,7 @@ def _weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
 def _trained_classes(checkpoint: dict[str, Any]) -> tuple[str, ...] | None:
     """The classes that a checkpoint tells; one may be a text by itself."""
     classes = checkpoint.get("meta", {}).get("dataset_meta", {}).get("classes")
-    return (classes,) if isinstance(classes, str) else classes and tuple(classes)
+    return (classes,) if isinstance(classes, str) else tuple(classes) if classes else None
 
 
 def _of_another_model(words: str) -> InputError:

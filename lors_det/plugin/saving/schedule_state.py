@@ -41,9 +41,10 @@ def restore_containers(scheduler: Any, state: dict[str, Any]) -> None:
 CONSTANTS = (
     *("begin", "end", "milestones", "gamma", "step_size", "total_iters", "start_factor", "end_factor", "factor"),
     *("T_max", "eta_min", "eta_min_ratio", "power", "periods", "restart_weights", "total_steps", "_schedule_phases"),
-    *("monitor", "rule", "worse", "patience", "threshold", "threshold_rule", "cooldown", "min_values"),
+    *("monitor", "rule", "rule_worse", "patience", "threshold", "threshold_rule", "cooldown", "min_values", "eps"),
 )
-"""Values of a schedule that a config says; all others tell how far it is."""
+"""Values of a schedule that a config says. All others tell how far it is, but for the rates of ``OneCycleLR``, which
+are in the groups of the optimiser, and stay the checkpoint's."""
 
 
 def take_constants(scheduler: Any, state: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -64,7 +65,7 @@ def take_constants(scheduler: Any, state: dict[str, Any]) -> dict[str, tuple[Any
             state[name] = own
     if {"monitor", "rule"} & changed.keys():
         state |= {name: getattr(scheduler, name) for name in ("best", "num_bad_epochs", "cooldown_counter")}
-    return {name: pair for name, pair in changed.items() if name not in ("_schedule_phases", "worse")}
+    return {name: pair for name, pair in changed.items() if name not in ("_schedule_phases", "rule_worse")}
 
 
 def repair_milestones(state: dict[str, Any]) -> int:

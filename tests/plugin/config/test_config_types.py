@@ -32,6 +32,8 @@ def test_trackers_are_dictionaries(options, words):
         ("default_hooks.logger", 5, "it must be a dictionary, or None for no hook"),
         ("optim_wrapper.paramwise_cfg", "x", "it must be a dictionary"),
         ("optim_wrapper.paramwise_cfg.custom_keys", True, "it must be a dictionary"),
+        ("optim_wrapper.paramwise_cfg.custom_keys.backbone", 0.1, "it must be a dictionary, such as dict(lr_mult=0.1)"),
+        ("optim_wrapper.paramwise_cfg.sharing", "1/users", "it must be a dictionary"),
         ("optim_wrapper.clip_grad", 0.1, "it must be a dictionary"),
         ("optim_wrapper.constructor", [], "it must be a text"),
         ("log_processor", 5, "it must be a dictionary"),

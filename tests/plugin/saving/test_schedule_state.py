@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
 from lors_det.plugin.saving.plain_checkpoint import PlainCheckpointHook
+from lors_det.plugin.saving.schedule_state import take_constants
 
 SCHEDULER_ARGUMENTS = {
     "Step": dict(step_size=3),
@@ -117,6 +118,22 @@ def test_every_optimisers_state_survives(name, tmp_path):
     before = optimizer.state_dict()
     loaded = saved_and_loaded({"optimizer": optimizer.state_dict()}, [], tmp_path / "state.pth")
     assert_equal(loaded["optimizer"], before)
+
+
+def test_a_schedule_that_follows_another_figure_looks_for_its_best_anew():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
+    kind = PARAM_SCHEDULERS.get("ReduceOnPlateauLR")
+    before, now = kind(optimizer, monitor="loss"), kind(optimizer, monitor="AP", rule="greater", patience=3, eps=1e-2)
+    before.step({"loss": 0.5})
+    state = before.state_dict()
+    assert state["best"] == 0.5
+    changed = take_constants(now, state)
+    assert set(changed) == {"monitor", "rule", "patience", "eps"}
+    assert {name: state[name] for name in ("monitor", "best", "rule_worse")} == {
+        "monitor": "AP",
+        "best": now.best,
+        "rule_worse": now.rule_worse,
+    }
 
 
 def wrongly_rebuilt(state: dict, times: int) -> dict:
