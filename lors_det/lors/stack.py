@@ -64,10 +64,9 @@ class SharedStack(nn.Module):
 
     Raises:
         ValueError: if a name is no parameter or module of the stages, or is given twice; if stages that share it have
-            it in different shapes or types; if two bases would be one parameter; if a
-            residual has another shape than what it corrects; if ``share`` is not as above, or a stage without a base
-            lacks a residual; if a module is given as two stages, or recomputes its activations. The stages are then as
-            they were.
+            it in different shapes or types; if two bases would be one parameter; if a residual has another shape than
+            what it corrects; if ``share`` is not as above, or a stage without a base lacks a residual; if a module is
+            given as two stages, or recomputes its activations. The stages are then as they were.
     """
 
     def __init__(
