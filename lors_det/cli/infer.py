@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from lors_det.inference import Detector, TiledDetector
     from lors_det.inference.coco_results import CocoResults
     from lors_det.inference.run import InferenceRun
+    from lors_det.inference.sources import Source
+    from lors_det.inference.yolo_labels import YoloLabels
 
 DRAWN = 0.3
 """Score from which detections are drawn, and written where no evaluation is meant."""
@@ -100,12 +102,10 @@ def main(args: Namespace) -> None:
     _check(args)
     _hush()
     from lors_det.inference import passed_over
-    from lors_det.inference.coco_results import CocoResults
     from lors_det.inference.progress import progress_bar
-    from lors_det.inference.run import InferenceRun, check_outputs, mark
+    from lors_det.inference.run import InferenceRun, check_outputs
     from lors_det.inference.sources import count_images, find_sources
     from lors_det.inference.terminable import terminable
-    from lors_det.inference.yolo_labels import YoloLabels
 
     out = None if args.no_pictures else Path(args.out)
     left_out = passed_over.pictures_to_leave_out(args.inputs, Path(args.out), drawn=out is not None)
@@ -113,36 +113,22 @@ def main(args: Namespace) -> None:
     sources = find()
     if out is not None:
         check_outputs(out, find())
-    of_images = {"--annotations gives ids to": args.annotations, "--yolo-labels writes files of": args.yolo_labels}
-    for words in (words for words, value in of_images.items() if value):
-        if any(source.kind != "image" for source in find()):
-            raise InputError(f"{words} images, and there is a video among the inputs")
+    _check_images(args, find)
     drawn = DRAWN if args.score_threshold is None else args.score_threshold
     written = 0.0 if args.score_threshold is None and args.annotations else drawn
     detector = _detector(args, score_threshold=written if args.json else drawn)
-    failures = _Failures(strict=args.strict)
     if not args.quiet:
         for note in passed_over.notes(args.inputs, left_out, drawn=out is not None):
             print(f"note: {note}", file=sys.stderr)
     bar = progress_bar(quiet=args.quiet)
-    results = None
-    if args.json:
-        truth = Path(args.annotations) if args.annotations else None
-        results = CocoResults(Path(args.json), detector.classes, annotations=truth, score_threshold=written)
-        if truth is not None:
-            results.check_distinct(Path(str(source.where)) for source in find())
-    labels = None
-    if args.yolo_labels:
-        names = (Path(source.name) for source in find())
-        if out is not None and out.resolve() in Path(args.yolo_labels).resolve().parents:
-            mark(out)  # before labels are in it
-        labels = YoloLabels(Path(args.yolo_labels), detector.classes, names)
+    failures = _Failures(strict=args.strict)
+    results = _results(args, detector.classes, find, score_threshold=written) if args.json else None
+    labels = _labels(args, detector.classes, find, out) if args.yolo_labels else None
     total = None if args.quiet else count_images(find(), frame_step=args.frame_step)
     with terminable(), ExitStack() as open_files:
-        if results is not None:
-            open_files.enter_context(results)
-        if labels is not None:
-            open_files.enter_context(labels)
+        for files in (results, labels):
+            if files is not None:
+                open_files.enter_context(files)
         open_files.enter_context(bar)
         task = bar.add_task("images", total=total)
         run = InferenceRun(
@@ -161,13 +147,13 @@ def main(args: Namespace) -> None:
             bar.update(task, total=bar.tasks[task].completed)  # a video may have other frames than it says
         except KeyboardInterrupt as interrupt:  # how a camera ends; what was found is written
             failures.status = TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
-    if failures.status in (INTERRUPTED, TERMINATED):
+    if failures.ended_early:
         of_all = f" of {total}" if total is not None else ""
         done = f"{counted(run.num_images, 'image')}{of_all}"
         print(f"ended early, after {done}; what is written is of these alone", file=sys.stderr)
     if not args.quiet:
         _summarise(args, run, results, failures)
-        if args.annotations and failures.status not in (INTERRUPTED, TERMINATED):
+        if args.annotations and not failures.ended_early:
             _say_score(args, detector.classes)
     if failures.status:
         sys.exit(failures.status)
@@ -180,6 +166,10 @@ class _Failures:
         self.strict = strict
         self.number = 0
         self.status = 0
+
+    @property
+    def ended_early(self) -> bool:
+        return self.status in (INTERRUPTED, TERMINATED)
 
     def __call__(self, error: InputError) -> None:
         if self.strict:
@@ -242,6 +232,36 @@ def _detector(args: Namespace, *, score_threshold: float) -> Detector | TiledDet
         return detector
     overlap = TILE_OVERLAP if args.tile_overlap is None else args.tile_overlap
     return TiledDetector(detector, tile=args.tile, overlap=overlap, batch_size=args.batch_size)
+
+
+def _check_images(args: Namespace, find: Callable[[], Iterator[Source]]) -> None:
+    of_images = {"--annotations gives ids to": args.annotations, "--yolo-labels writes files of": args.yolo_labels}
+    for words in (words for words, value in of_images.items() if value):
+        if any(source.kind != "image" for source in find()):
+            raise InputError(f"{words} images, and there is a video among the inputs")
+
+
+def _results(
+    args: Namespace, classes: Sequence[str], find: Callable[[], Iterator[Source]], *, score_threshold: float
+) -> CocoResults:
+    from lors_det.inference.coco_results import CocoResults
+
+    truth = Path(args.annotations) if args.annotations else None
+    results = CocoResults(Path(args.json), classes, annotations=truth, score_threshold=score_threshold)
+    if truth is not None:
+        results.check_distinct(Path(str(source.where)) for source in find())
+    return results
+
+
+def _labels(
+    args: Namespace, classes: Sequence[str], find: Callable[[], Iterator[Source]], out: Path | None
+) -> YoloLabels:
+    from lors_det.inference.run import mark
+    from lors_det.inference.yolo_labels import YoloLabels
+
+    if out is not None and out.resolve() in Path(args.yolo_labels).resolve().parents:
+        mark(out)  # before labels are in it
+    return YoloLabels(Path(args.yolo_labels), classes, (Path(source.name) for source in find()))
 
 
 def _say_score(args: Namespace, classes: Sequence[str]) -> None:

@@ -63,6 +63,11 @@ def test_part_of_an_epoch_counts_as_one(tmp_path):
     assert colours(tmp_path, 3, dict(last=0.1)) == [{200}, {200}, {50}]
 
 
+def test_a_share_of_whole_epochs_gets_no_more(tmp_path):
+    last = 0.1 + 0.2  # of 10 epochs 3.0000000000000004, as 0.28 of 25 is a little above 7
+    assert colours(tmp_path, 10, dict(last=last)) == [{200}] * 7 + [{50}] * 3
+
+
 def test_none_and_all(tmp_path):
     assert colours(tmp_path / "none", 2, dict(last=0)) == [{200}, {200}]
     assert colours(tmp_path / "all", 2, dict(last=1)) == [{50}, {50}]
