@@ -52,7 +52,8 @@ class SharedStack(nn.Module):
     stage that does so by itself would be without its weights then, and is refused where it says so. A module that is
     called without what it shares raises, whoever calls it: a part of a stage, or a stage but by the stack.
 
-    Starts equal to its bases, if its residuals start at zero; a base starts as the first of its stages.
+    Starts equal to its bases, if its residuals start at zero; a base starts as the first of its stages, and is frozen
+    where that one is, whatever the others are.
 
     Args:
         stages: S modules of one kind, whole; the stack takes them over.
