@@ -44,6 +44,7 @@ SMALL = {"r18-half", "mobilenetv2"}
 LORS_SHAPE = {
     "coco": (2, 64),
     "shapes": (4, 9),
+    "crowded": (4, 9),
     "bccd": (4, 9),
     "aquarium": (4, 9),
     "own": (4, 9),
@@ -93,6 +94,7 @@ FLIPS = {  # in training
     "coco": {"horizontal"},
     "own": {"horizontal"},
     "shapes": {"horizontal", "vertical"},
+    "crowded": {"horizontal", "vertical"},
     "bccd": {"horizontal", "vertical", "diagonal"},
     "aquarium": {"horizontal"},
 }

@@ -24,7 +24,9 @@ mirrored_1333x800 = _resized((1333, 800), _mirror)
 mirrored_384x288 = _resized((384, 288), _mirror)
 
 # no up or down
-shapes_128x128 = _resized((128, 128), dict(type="RandomFlip", prob=[0.25, 0.25], direction=["horizontal", "vertical"]))
+_two_ways = dict(type="RandomFlip", prob=[0.25, 0.25], direction=["horizontal", "vertical"])
+shapes_128x128 = _resized((128, 128), _two_ways)
+shapes_192x192 = _resized((192, 192), _two_ways)
 cells_384x288 = _resized((384, 288), _every_way)
 cells_256x192 = _resized((256, 192), _every_way)
 

@@ -1,8 +1,7 @@
 """Drawing textured shapes on muted, uneven backgrounds, with fair ground truth.
 
-Scale varies by a factor of four; shapes rotate, overlap and leave the image. Most objects wear the colour of their
-class, as most things have a typical colour, but colour alone does not tell the class. Every drawn object is
-annotated and shows at least 60 % of itself. Pictures and boxes come from one definition of a shape's pixels.
+Shapes rotate, overlap and leave the image. Every drawn object is annotated and shows a part of itself that tells what
+it is. Pictures and boxes come from one definition of a shape's pixels.
 """
 
 from __future__ import annotations
@@ -16,18 +15,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = ("disc", "square", "triangle", "star", "cross", "ring")
-MAX_OBJECTS = 7
-MIN_VISIBLE_SHARE = 0.6  # of the whole shape, its parts outside the image included
 MIN_INSIDE_SHARE = 0.75
-TYPICAL_COLOUR_SHARE = 0.9  # of objects that wear their class's colour; the others wear any
-SIZE_RANGE = (0.14, 0.55)  # of the image's side: 18..70 px at 128 px
 
 _Window = tuple[slice, slice]
 _TRIES = 24
 _OVERSAMPLING = 4
 _PALETTE = "ef476f f3722c ffc233 7cc242 06b98a 18a7d8 3f6ae0 8a4fd8 d64fc0 d62839"
-_TYPICAL = "ffc233 3f6ae0 ef476f 8a4fd8 7cc242 18a7d8"  # of each class, in order
+_COLOURS = {
+    "red": "d62839",
+    "orange": "f3722c",
+    "yellow": "ffc233",
+    "green": "7cc242",
+    "teal": "06b98a",
+    "blue": "3f6ae0",
+    "violet": "8a4fd8",
+    "pink": "d64fc0",
+}
 _GROUNDS = "e6dcc6 d3dbdf a9b8a0 8fa6b8 b9a4b5 b89684 55677a 33494f 453d52 54483f"
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """What images show.
+
+    Args:
+        classes: names; class i has the outline ``CLASSES[i % 6]``.
+        colours: typical one of each class, "rrggbb rrggbb ...".
+        typical_share: of objects that wear their class's colour; the others wear any.
+        max_objects: in an image, which has at least one.
+        size_range: of objects, as shares of the image's side.
+        min_visible_share: of the whole shape, its parts outside the image included.
+    """
+
+    classes: tuple[str, ...]
+    colours: str
+    typical_share: float
+    max_objects: int
+    size_range: tuple[float, float]
+    min_visible_share: float
+
+
+PLAIN = Scenes(
+    classes=CLASSES,
+    colours="ffc233 3f6ae0 ef476f 8a4fd8 7cc242 18a7d8",
+    typical_share=0.9,
+    max_objects=7,
+    size_range=(0.14, 0.55),
+    min_visible_share=0.6,
+)
+"""Six classes, few objects, scales by a factor of four. Most things have a typical colour, which does not tell them."""
+
+CROWDED = Scenes(
+    classes=tuple(f"{colour} {outline}" for colour in _COLOURS for outline in CLASSES),
+    colours=" ".join(colour for colour in _COLOURS.values() for _ in CLASSES),
+    typical_share=1.0,
+    max_objects=24,
+    size_range=(0.06, 0.48),
+    min_visible_share=0.4,
+)
+"""48 classes, outline and colour together; many objects that hide one another, scales by a factor of eight."""
 
 
 @dataclass(frozen=True)
@@ -157,30 +203,33 @@ def _paint(
     return shaded + patch[inside] * (fill[:, rows, columns] * (1 - 0.3 * rim) - shaded)
 
 
-def render_image(rng: np.random.Generator, image_size: int) -> tuple[NDArray[np.uint8], list[Shape]]:
-    """One uint8 BGR image (image_size, image_size, 3) and its 1..7 objects, lowest first.
+def render_image(
+    rng: np.random.Generator, image_size: int, scenes: Scenes = PLAIN
+) -> tuple[NDArray[np.uint8], list[Shape]]:
+    """One uint8 BGR image (image_size, image_size, 3) and its objects, lowest first.
 
     A place that would put too little of the new object into the image, or hide too much of an earlier one, is
     drawn anew; an object that finds no place is left out.
     """
     canvas = _background(rng, image_size)
     shapes: list[Shape] = []
-    low, high = (math.log(share * image_size) for share in SIZE_RANGE)
+    low, high = (math.log(share * image_size) for share in scenes.size_range)
     colours = rng.permutation(_bgr(_PALETTE))
-    for colour in colours[: rng.integers(1, MAX_OBJECTS + 1)]:
-        class_index, size_px = int(rng.integers(len(CLASSES))), math.exp(rng.uniform(low, high))
-        if rng.random() < TYPICAL_COLOUR_SHARE:
-            colour = _bgr(_TYPICAL)[class_index]
+    for number in range(rng.integers(1, scenes.max_objects + 1)):
+        class_index, size_px = int(rng.integers(len(scenes.classes))), math.exp(rng.uniform(low, high))
+        typical = rng.random() < scenes.typical_share
+        colour = _bgr(scenes.colours)[class_index] if typical else colours[number % len(colours)]
         for _ in range(_TRIES):
             x, y = rng.uniform(0.3 * size_px, image_size - 0.3 * size_px, 2)
             angle = rng.uniform(0, 2 * math.pi)
-            patch, left, top = coverage(class_index, size_px=size_px, angle_rad=angle, centre_xy=(x, y))
+            outline = class_index % len(CLASSES)
+            patch, left, top = coverage(outline, size_px=size_px, angle_rad=angle, centre_xy=(x, y))
             window, inside = _overlap(image_size, len(patch), left=left, top=top)
             mask = np.zeros((image_size, image_size), bool)
             mask[window] = patch[inside] >= 0.5
             new = Shape(class_index, mask, mask, int(np.count_nonzero(patch >= 0.5)))
             below = [replace(shape, visible=shape.visible & ~mask) for shape in shapes]
-            hides = any(shape.visible_share < MIN_VISIBLE_SHARE for shape in below)
+            hides = any(shape.visible_share < scenes.min_visible_share for shape in below)
             if new.visible_share >= MIN_INSIDE_SHARE and not hides:
                 fill = _fill(rng, colour, side=len(patch), size_px=size_px)
                 everywhere = (slice(None), *window)

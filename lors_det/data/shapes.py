@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lors_det.data.drawing import CLASSES, render_image
+from lors_det.data.drawing import CROWDED, PLAIN, Scenes, render_image
 from lors_det.errors import InputError
 
 SPLITS = ("train", "val")
@@ -24,7 +24,7 @@ _RECIPE = 1  # raise it when the drawing changes, so that a set of the old kind 
 _JPEG_QUALITY = 92
 
 
-def _split(folder: Path, *, split: str, num_images: int, info: dict[str, Any]) -> dict[str, Any]:
+def _split(folder: Path, *, split: str, num_images: int, info: dict[str, Any], scenes: Scenes) -> dict[str, Any]:
     """Writes a split's images into `folder` and returns its COCO record."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -32,7 +32,7 @@ def _split(folder: Path, *, split: str, num_images: int, info: dict[str, Any]) -
     folder.mkdir(parents=True)
     for index in range(num_images):
         seeds = np.random.SeedSequence([info["seed"], SPLITS.index(split), index, size])
-        image, shapes = render_image(np.random.Generator(np.random.PCG64(seeds)), size)
+        image, shapes = render_image(np.random.Generator(np.random.PCG64(seeds)), size, scenes)
         name = f"{index:06d}.jpg"
         if not cv2.imwrite(str(folder / name), image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]):
             raise OSError(f"cannot write {folder / name}")
@@ -41,7 +41,7 @@ def _split(folder: Path, *, split: str, num_images: int, info: dict[str, Any]) -
             record = {"id": len(annotations) + 1, "image_id": index, "category_id": shape.class_index + 1}
             area = int(np.count_nonzero(shape.mask))
             annotations.append({**record, "bbox": list(shape.box_xywh), "area": area, "iscrowd": 0})
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)]
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(scenes.classes)]
     content = {"images": images, "annotations": annotations, "categories": categories}
     return {"info": info, "licenses": [], **content}
 
@@ -56,9 +56,18 @@ def _holds(root: Path, info: dict[str, Any]) -> bool:
 
 
 def generate_shapes(
-    root: Path, *, num_train: int = 2000, num_val: int = 250, image_size: int = 128, seed: int = 0
+    root: Path,
+    *,
+    num_train: int = 2000,
+    num_val: int = 250,
+    image_size: int = 128,
+    seed: int = 0,
+    crowded: bool = False,
 ) -> None:
     """Writes root/annotations/{train,val}.json and root/{train,val}/000000.jpg, ...; `image_size` in pixels.
+
+    Plain scenes have six classes and seven objects at most; crowded ones 48 classes, outline and colour together, and
+    24 objects, from a sixteenth to half of the image's side.
 
     Image i of a split, whose id is i, depends on (seed, split, i, image_size) only; bytes repeat with one
     version of OpenCV and numpy, others may move an edge by a pixel. Boxes are tight around the whole shape
@@ -73,6 +82,8 @@ def generate_shapes(
             raise InputError(f"{name} is {value}, it must be at least {least[name]}")
     generator = {"generator": "lors_det.data.shapes", "recipe": _RECIPE}
     info = {"description": "Textured shapes, a synthetic detection set", **generator, **arguments}
+    if crowded:
+        info["scenes"] = "crowded"
     if _holds(root, info):
         return
     if root.exists():
@@ -84,7 +95,9 @@ def generate_shapes(
         made = Path(scratch) / root.name
         (made / "annotations").mkdir(parents=True)
         for split, num_images in zip(SPLITS, (num_train, num_val)):
-            content = _split(made / split, split=split, num_images=num_images, info=info)
+            content = _split(
+                made / split, split=split, num_images=num_images, info=info, scenes=CROWDED if crowded else PLAIN
+            )
             (made / "annotations" / f"{split}.json").write_text(json.dumps(content))
         try:
             os.rename(made, root)

@@ -10,7 +10,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from lors_det.data import drawing, shapes
-from lors_det.data.drawing import CLASSES, Shape, coverage, render_image
+from lors_det.data.drawing import CLASSES, CROWDED, PLAIN, Scenes, Shape, coverage, render_image
 from lors_det.data.shapes import generate_shapes
 
 SIZE = 96
@@ -32,9 +32,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+Drawn = list[tuple[np.ndarray, list[Shape]]]
+
+
+@pytest.fixture(scope="module", params=[PLAIN, CROWDED], ids=["plain", "crowded"])
+def scenes(request: pytest.FixtureRequest) -> Scenes:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def drawn() -> list[tuple[np.ndarray, list[Shape]]]:
-    return [render_image(np.random.default_rng([7, i]), 160) for i in range(150)]
+def drawn(scenes: Scenes) -> Drawn:
+    num_images = 150 if scenes is PLAIN else 40  # as many objects
+    return [render_image(np.random.default_rng([7, i]), 160, scenes) for i in range(num_images)]
 
 
 def test_same_seed_gives_the_same_bytes(small: Path, tmp_path: Path) -> None:
@@ -71,7 +80,7 @@ def test_pycocotools_loads_the_set(small: Path) -> None:
             pixels = cv2.imread(str(small / split / image["file_name"]))
             assert pixels.shape == (image["height"], image["width"], 3) == (SIZE, SIZE, 3)
             found = coco.loadAnns(coco.getAnnIds(image["id"]))
-            assert 1 <= len(found) <= drawing.MAX_OBJECTS
+            assert 1 <= len(found) <= PLAIN.max_objects
             for annotation in found:
                 x, y, w, h = annotation["bbox"]
                 assert 0 <= x < x + w <= SIZE
@@ -91,7 +100,7 @@ def test_files_on_disk_are_the_rendered_images(small: Path) -> None:
     assert [a["area"] for a in annotations] == [shape.mask.sum() for shape in found]
 
 
-def test_boxes_are_tight(drawn: list[tuple[np.ndarray, list[Shape]]]) -> None:
+def test_boxes_are_tight(drawn: Drawn) -> None:
     for _, found in drawn:
         for shape in found:
             rows, columns = np.nonzero(shape.mask)
@@ -100,21 +109,21 @@ def test_boxes_are_tight(drawn: list[tuple[np.ndarray, list[Shape]]]) -> None:
             assert (x, y, x + w, y + h) == corners
 
 
-def test_every_object_shows_enough_of_itself(drawn: list[tuple[np.ndarray, list[Shape]]]) -> None:
+def test_every_object_shows_enough_of_itself(drawn: Drawn, scenes: Scenes) -> None:
     hidden = 0
     for _, found in drawn:
         above = np.zeros((160, 160), bool)
         for shape in reversed(found):
             visible = shape.mask & ~above
             assert np.array_equal(visible, shape.visible)
-            assert visible.sum() >= drawing.MIN_VISIBLE_SHARE * shape.full_area_px
+            assert visible.sum() >= scenes.min_visible_share * shape.full_area_px
             assert shape.mask.sum() >= drawing.MIN_INSIDE_SHARE * shape.full_area_px
             hidden += bool((shape.mask & above).any())
             above |= shape.mask
     assert hidden > 20  # overlap does occur
 
 
-def test_masks_lie_on_what_is_drawn(drawn: list[tuple[np.ndarray, list[Shape]]]) -> None:
+def test_masks_lie_on_what_is_drawn(drawn: Drawn) -> None:
     """Fills are saturated and grounds are muted, so saturation must tell a mask from its surroundings."""
     inside, outside = [], []
     for image, found in drawn:
@@ -158,6 +167,46 @@ def test_classes_and_sizes_are_balanced() -> None:
     sides = np.array([max(s.box_xywh[2:]) for s in found]) / 64
     assert np.all((sides > 0.1) & (sides < 0.7))
     assert min(np.mean(sides < 0.25), np.mean(sides > 0.35)) > 0.2
+
+
+def test_crowded_scenes_are_crowded() -> None:
+    found = [render_image(np.random.default_rng([9, i]), 192, CROWDED)[1] for i in range(60)]
+    assert np.mean([len(objects) for objects in found]) > 10
+    assert max(len(objects) for objects in found) > 20
+    every = [shape for objects in found for shape in objects]
+    assert {shape.class_index for shape in every} == set(range(48))
+    sides = np.array([max(shape.box_xywh[2:]) for shape in every])
+    assert np.quantile(sides, 0.95) > 5 * np.quantile(sides, 0.05)
+    assert np.mean([(shape.visible != shape.mask).any() for shape in every]) > 0.2
+
+
+def test_a_crowded_class_is_its_outline_in_its_colour() -> None:
+    """The fill's hue is that of the class: the nearest of the eight, for nearly every object."""
+    hues = np.array([_hue(CROWDED.colours.split()[i * len(CLASSES)]) for i in range(8)])
+    right = []
+    for i in range(40):
+        image, found = render_image(np.random.default_rng([11, i]), 192, CROWDED)
+        hue = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)[..., 0].astype(float)
+        for shape in found:
+            turns = hue[shape.visible] * (2 * np.pi / 180)
+            mean = np.angle(np.exp(1j * turns).mean())
+            right.append(np.abs(np.exp(1j * hues) - np.exp(1j * mean)).argmin() == shape.class_index // len(CLASSES))
+    assert CROWDED.classes[:7] == (*(f"red {name}" for name in CLASSES), "orange disc")
+    assert np.mean(right) > 0.9
+
+
+def _hue(colour: str) -> float:
+    pixel = np.uint8([[list(bytes.fromhex(colour))[::-1]]])
+    return float(cv2.cvtColor(pixel, cv2.COLOR_BGR2HSV)[0, 0, 0]) * (2 * np.pi / 180)
+
+
+def test_a_crowded_set_is_another(tmp_path: Path) -> None:
+    arguments = {**SMALL, "num_train": 2, "num_val": 1}
+    generate_shapes(tmp_path / "crowded", **arguments, crowded=True)
+    assert [c["name"] for c in records(tmp_path / "crowded", "val")["categories"]] == list(CROWDED.classes)
+    generate_shapes(tmp_path / "crowded", **arguments, crowded=True)  # is kept
+    with pytest.raises(FileExistsError, match="name another folder"):
+        generate_shapes(tmp_path / "crowded", **arguments)
 
 
 def test_second_call_keeps_the_set(tmp_path: Path) -> None:
