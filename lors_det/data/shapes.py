@@ -69,7 +69,7 @@ def generate_shapes(
     Plain scenes have six classes and seven objects at most; crowded ones 48 classes, outline and colour together, and
     24 objects, from a sixteenth to half of the image's side.
 
-    Image i of a split, whose id is i, depends on (seed, split, i, image_size) only; bytes repeat with one
+    Image i of a split, whose id is i, depends on (seed, split, i, image_size, crowded) only; bytes repeat with one
     version of OpenCV and numpy, others may move an edge by a pixel. Boxes are tight around the whole shape
     inside the image and `area` counts that shape's pixels; both ignore what later objects hide.
     A set made with the same arguments is kept as it is; a new one appears at `root` whole or not at all.
@@ -81,14 +81,13 @@ def generate_shapes(
         if value < least[name]:
             raise InputError(f"{name} is {value}, it must be at least {least[name]}")
     generator = {"generator": "lors_det.data.shapes", "recipe": _RECIPE}
-    info = {"description": "Textured shapes, a synthetic detection set", **generator, **arguments}
-    if crowded:
-        info["scenes"] = "crowded"
+    made_with = {**arguments, **({"scenes": "crowded"} if crowded else {})}
+    info = {"description": "Textured shapes, a synthetic detection set", **generator, **made_with}
     if _holds(root, info):
         return
     if root.exists():
         raise FileExistsError(
-            f"{root} exists and is no whole set made with {arguments}: name another folder or move it away"
+            f"{root} exists and is no whole set made with {made_with}: name another folder or move it away"
         )
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:

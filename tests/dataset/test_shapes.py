@@ -2,6 +2,7 @@
 
 import json
 import math
+from argparse import ArgumentParser
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from lors_det.cli import make_shapes
 from lors_det.data import drawing, shapes
 from lors_det.data.drawing import CLASSES, CROWDED, PLAIN, Scenes, Shape, coverage, render_image
 from lors_det.data.shapes import generate_shapes
@@ -202,11 +204,16 @@ def _hue(colour: str) -> float:
 
 def test_a_crowded_set_is_another(tmp_path: Path) -> None:
     arguments = {**SMALL, "num_train": 2, "num_val": 1}
-    generate_shapes(tmp_path / "crowded", **arguments, crowded=True)
+    parser = ArgumentParser()
+    make_shapes.add_arguments(parser)
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
+    make_shapes.main(parser.parse_args([str(tmp_path / "crowded"), "--crowded", *options]))
     assert [c["name"] for c in records(tmp_path / "crowded", "val")["categories"]] == list(CROWDED.classes)
     generate_shapes(tmp_path / "crowded", **arguments, crowded=True)  # is kept
     with pytest.raises(FileExistsError, match="name another folder"):
         generate_shapes(tmp_path / "crowded", **arguments)
+    with pytest.raises(FileExistsError, match="'scenes': 'crowded'"):
+        generate_shapes(tmp_path / "crowded", **{**arguments, "seed": 4}, crowded=True)
 
 
 def test_second_call_keeps_the_set(tmp_path: Path) -> None:
