@@ -78,8 +78,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def both_ends(path: str) -> bytes:
-    """The first and the last 4 KiB of a file, by which most files of other kinds are known without reading them."""
+    """The first and the last 4 KiB of a file, by which most files of other kinds are known without reading them.
+
+    Without zero bytes, so that what is written in UTF-16 is known too.
+    """
     with open(path, "rb") as file:
         ends = file.read(_END)
         file.seek(max(0, os.fstat(file.fileno()).st_size - _END))
-        return ends + file.read()
+        return (ends + file.read()).replace(b"\0", b"")

@@ -25,10 +25,11 @@ def kinds(folder: DataFolder) -> list[tuple[str, str]]:
     return [(finding.kind, finding.level) for finding in folder.findings]
 
 
-def test_a_byte_order_mark_is_no_part_of_what_is_trained_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_an_encoding_of_other_editors_is_no_part_of_what_is_trained_on(tmp_path: Path, encoding: str) -> None:
     """Python reads it, pycocotools does not."""
     read(tmp_path, coco("a b"))
-    (tmp_path / "train.json").write_text(json.dumps(coco("a b")), encoding="utf-8-sig")
+    (tmp_path / "train.json").write_text(json.dumps(coco("a b")), encoding=encoding)
     folder = read_folder(tmp_path)
     assert folder.findings == ()
     assert folder.splits["train"].annotation_file is None
