@@ -31,6 +31,11 @@ ROWS = {
         "lors_flat-third lors_flat-third",
         "adamixer_flat-third adamixer_flat-third",
     ),
+    "four times the rate of everything": (
+        "highest-rate rates-and-ranks",
+        "lors_lr-4 lors",
+        "adamixer_lr-4 adamixer",
+    ),
     "twice the rate of everything": ("rates-and-ranks", "lors_lr-2 lors", "adamixer_lr-2 adamixer"),
     "half the rate of everything": ("rates-and-ranks", "lors_lr-half lors", "adamixer_lr-half adamixer"),
     "a third, then a schedule begun anew: two parts": (
