@@ -36,6 +36,7 @@ MAY_IMPORT = {  # parts of the package that each part may use, beside itself
         "files",
         "named_files",
         "processes",
+        "signals",
     },
 }
 PLAIN = ("stage", "attention", "points", "mixing", "queries", "geometry")

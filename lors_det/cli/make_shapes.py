@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lors_det.cli.shared import named
 from lors_det.data.shapes import generate_shapes
+from lors_det.signals import ended_by_signals
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,12 +28,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def main(args: Namespace) -> None:
-    generate_shapes(
-        args.out,
-        num_train=args.num_train,
-        num_val=args.num_val,
-        image_size=args.image_size,
-        seed=args.seed,
-        crowded=args.crowded,
-    )
+    with ended_by_signals():  # a set begun is cleared away
+        generate_shapes(
+            args.out,
+            num_train=args.num_train,
+            num_val=args.num_val,
+            image_size=args.image_size,
+            seed=args.seed,
+            crowded=args.crowded,
+        )
     print(f"{args.out}: {args.num_train} train and {args.num_val} val images")

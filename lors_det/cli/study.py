@@ -17,6 +17,7 @@ from pathlib import Path
 from lors_det.cli.shared import named
 from lors_det.errors import InputError
 from lors_det.files import check_folder, write_whole
+from lors_det.signals import ended_by_signals
 from lors_det.studies.reading import read_study
 from lors_det.studies.results import read_results
 
@@ -50,7 +51,6 @@ def main(args: Namespace) -> None:
     out = args.out or args.file.with_suffix("")
     check_folder(out)
     _check_own(out / "README.md")
-    from lors_det.studies.children import ended_by_signals
     from lors_det.studies.figure import draw_study
     from lors_det.studies.fingerprints import Fingerprints
     from lors_det.studies.running import changed_results, chosen, run_study

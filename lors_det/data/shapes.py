@@ -19,6 +19,7 @@ from lors_det.errors import InputError
 
 SPLITS = ("train", "val")
 MIN_IMAGE_SIZE_PX = 64
+MAX_IMAGE_SIZE_PX = 4096  # an image is drawn in memory, its masks beside it
 
 _RECIPE = 1  # raise it when the drawing changes, so that a set of the old kind is not taken for a new one
 _JPEG_QUALITY = 92
@@ -80,6 +81,8 @@ def generate_shapes(
     for name, value in arguments.items():
         if value < least[name]:
             raise InputError(f"{name} is {value}, it must be at least {least[name]}")
+    if image_size > MAX_IMAGE_SIZE_PX:
+        raise InputError(f"image_size is {image_size}, it must be at most {MAX_IMAGE_SIZE_PX}")
     generator = {"generator": "lors_det.data.shapes", "recipe": _RECIPE}
     made_with = {**arguments, **({"scenes": "crowded"} if crowded else {})}
     info = {"description": "Textured shapes, a synthetic detection set", **generator, **made_with}

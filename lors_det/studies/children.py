@@ -5,12 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Mapping, Sequence
 from typing import IO
-
-from lors_det.errors import Terminated
 
 
 class Children:
@@ -45,22 +41,3 @@ class Children:
             for child in self._running:
                 child.terminate()
             return len(self._running)
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Inside, SIGTERM and a closed terminal raise :class:`Terminated`, where they would end the process."""
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    heard = []
-    if threading.current_thread() is threading.main_thread():
-        heard = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
-    for each in heard:
-        signal.signal(each, hear)
-    try:
-        yield
-    finally:
-        for each in heard:
-            signal.signal(each, signal.SIG_DFL)

@@ -85,7 +85,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # !!map before a text is refused below
             name = (key.tag, str(key.value))
             if name in seen:
                 raise yaml.constructor.ConstructorError(
@@ -186,10 +186,22 @@ def _options(value: Any, where: str) -> dict[str, Any]:
     from lors_det.plugin.config.names import leaves
 
     options = _mapping(value, where)
+    _plain(options, where)
     for key, _ in leaves(options):
         if key in _OF_RUNS:
             raise InputError(f"{where} has {key}, which is a run's own; {_OF_RUNS[key]}")
     return options
+
+
+def _plain(value: Any, where: str, around: tuple[Any, ...] = ()) -> None:
+    """Refuse what YAML knows and the order of a run, JSON, does not: dates, sets, bytes, and what holds itself."""
+    if any(value is each for each in around):
+        raise InputError(f"{where} is an alias of what it stands in; write out what is meant")
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _plain(item, f"{where}.{key}", (*around, value))
+    elif not isinstance(value, str | int | float | None):
+        raise InputError(f"{where} is {value!r}, a {type(value).__name__}; write it as a text, in quotes, or as a list")
 
 
 def _arm(value: Any, seeds: tuple[int, ...], where: str) -> Arm:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from lors_det.cli import make_shapes
 from lors_det.data import drawing, shapes
 from lors_det.data.drawing import CLASSES, CROWDED, PLAIN, Scenes, Shape, coverage, render_image
 from lors_det.data.shapes import generate_shapes
+from lors_det.errors import Terminated
 
 SIZE = 96
 SMALL = {"num_train": 12, "num_val": 5, "image_size": SIZE, "seed": 3}
@@ -249,8 +252,30 @@ def test_nothing_stays_behind_when_generation_fails(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("num_train", 0), ("num_val", -1), ("image_size", 63), ("seed", -1)])
-def test_arguments_out_of_range_are_named(tmp_path: Path, name: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"{name} is {value}, it must be at least"):
+def test_nothing_stays_behind_when_a_cluster_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    monkeypatch.setattr(shapes.cv2, "imwrite", killed)
+    parser = ArgumentParser()
+    make_shapes.add_arguments(parser)
+    with pytest.raises(Terminated):
+        make_shapes.main(parser.parse_args([str(tmp_path / "set"), "--num-train", "1", "--num-val", "1"]))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [
+        ("num_train", 0, "least"),
+        ("num_val", -1, "least"),
+        ("image_size", 63, "least"),
+        ("image_size", 4097, "most"),
+        ("seed", -1, "least"),
+    ],
+)
+def test_arguments_out_of_range_are_named(tmp_path: Path, name: str, value: int, least: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {value}, it must be at {least}"):
         generate_shapes(tmp_path / "set", **{**SMALL, name: value})
     assert list(tmp_path.iterdir()) == []

@@ -87,6 +87,15 @@ def test_what_it_says(tmp_path):
         ("  plain: {config: ", '  "a\\tb": {config: ', r"'a\\tb' cannot be the name of a folder and a row"),
         ("arms:\n", "arms:\n  1: {config: a.py}\n  '1': {config: b.py}\n", r"arms has 1 twice, as a number and"),
         ("arms:", "arms: [", r"study\.yaml is no YAML"),
+        ("[[better, plain]]", "!!map x", r"study\.yaml is no YAML: expected a mapping node"),
+        (
+            "options: {c: 3}",
+            "options: &all {c: {d: *all}}",
+            r"better\.options\.c\.d\.c is an alias of what it stands in",
+        ),
+        ("options: {c: 3}", "options: {c: &all [*all]}", r"better\.options\.c\.0 is an alias of what it stands in"),
+        ("options: {c: 3}", "options: {c: [2026-01-31]}", r"options\.c\.0 is datetime\.date\(2026, .*, a date; write"),
+        ("options: {c: 3}", "options: {c: !!set {a}}", r"options\.c is \{'a'\}, a set; write it"),
         (
             "question:",
             "metric: pascal_voc/mAP\nquestion:",
