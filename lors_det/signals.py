@@ -13,9 +13,14 @@ from lors_det.errors import Terminated
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Inside, SIGTERM and a closed terminal raise :class:`Terminated`, where they would end the process."""
+    """Inside, SIGTERM and a closed terminal raise :class:`Terminated`, where they would end the process.
+
+    The first alone: a terminal may send two, and what is cleared away then must not be disturbed.
+    """
 
     def hear(number: int, frame: FrameType | None) -> None:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)
         raise Terminated
 
     heard = []

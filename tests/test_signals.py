@@ -28,6 +28,28 @@ def test_signals_end_what_runs(number):
         signal.signal(number, before)
 
 
+def test_what_is_cleared_away_is_not_disturbed():
+    cleared = []
+
+    def work() -> None:
+        with ended_by_signals():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+                cleared.append(True)
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(Terminated):
+            work()
+        assert cleared == [True]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_what_ignores_a_closed_terminal_goes_on():
     """As ``nohup`` asks for."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Crowded scenes of synthetic shapes, of tools/make_shapes.py --crowded, in data/crowded-shapes, at their own size."""
+"""Crowded scenes at their own size: lors-det make-shapes data/crowded-shapes --crowded --image-size 192."""
 
 _base_ = "data_shapes.py"
 

@@ -83,6 +83,13 @@ def read_study(path: str | Path) -> Study:
 class _Loader(yaml.SafeLoader):
     """PyYAML keeps the last of two values of one key, without a word; and takes 5e-4, without a point, for a text."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:  # 2026-02-30, or a tag of another type
+            what = f"{getattr(node, 'value', '')!s} is no {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():  # !!map before a text is refused below
@@ -198,6 +205,11 @@ def _plain(value: Any, where: str, around: tuple[Any, ...] = ()) -> None:
     if any(value is each for each in around):
         raise InputError(f"{where} is an alias of what it stands in; write out what is meant")
     if isinstance(value, dict | list):
+        if (
+            isinstance(value, dict)
+            and (odd := next((key for key in value if not isinstance(key, str)), None)) is not None
+        ):
+            raise InputError(f"{where} has the key {odd!r}, a {type(odd).__name__}; write it as a text, in quotes")
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             _plain(item, f"{where}.{key}", (*around, value))
     elif not isinstance(value, str | int | float | None):

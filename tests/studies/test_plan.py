@@ -95,6 +95,14 @@ def test_what_it_says(tmp_path):
         ),
         ("options: {c: 3}", "options: {c: &all [*all]}", r"better\.options\.c\.0 is an alias of what it stands in"),
         ("options: {c: 3}", "options: {c: [2026-01-31]}", r"options\.c\.0 is datetime\.date\(2026, .*, a date; write"),
+        (
+            "options: {c: 3}",
+            "options: {c: {2026-01-31: 3}}",
+            r"options\.c has the key datetime\.date\(2026, .*, a date",
+        ),
+        ("options: {c: 3}", "options: {c: {1: 2, '1': 3}}", r"options\.c has the key 1, a int; write it as a text"),
+        ("options: {c: 3}", "options: {c: 2026-02-30}", r"study\.yaml is no YAML: 2026-02-30 is no timestamp"),
+        ("options: {c: 3}", "options: {c: !!bool x}", r"study\.yaml is no YAML: x is no bool"),
         ("options: {c: 3}", "options: {c: !!set {a}}", r"options\.c is \{'a'\}, a set; write it"),
         (
             "question:",
