@@ -205,12 +205,9 @@ def _plain(value: Any, where: str, around: tuple[Any, ...] = ()) -> None:
     if any(value is each for each in around):
         raise InputError(f"{where} is an alias of what it stands in; write out what is meant")
     if isinstance(value, dict | list):
-        if (
-            isinstance(value, dict)
-            and (odd := next((key for key in value if not isinstance(key, str)), None)) is not None
-        ):
-            raise InputError(f"{where} has the key {odd!r}, a {type(odd).__name__}; write it as a text, in quotes")
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and not isinstance(key, str):
+                raise InputError(f"{where} has the key {key!r}, a {type(key).__name__}; write it as a text, in quotes")
             _plain(item, f"{where}.{key}", (*around, value))
     elif not isinstance(value, str | int | float | None):
         raise InputError(f"{where} is {value!r}, a {type(value).__name__}; write it as a text, in quotes, or as a list")
